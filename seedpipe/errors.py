@@ -1,0 +1,125 @@
+"""Every error that seedpipe raises on purpose.
+
+::
+
+    SeedpipeError            exit code 1: what was found, what was expected, what to do
+    ├── ParamsError          params.yaml: unknown key, wrong type, impossible value
+    ├── ManifestError        a manifest or the folders it describes
+    ├── AudioError           one audio file that cannot be used
+    ├── TrialError           a trial list
+    ├── NetworkError         a speaker network or its weights
+    ├── CacheError           an embedding cache
+    │   ├── CacheDamaged     its bytes are not those that were written
+    │   └── CacheMismatch    it was made from something else than asked for
+    ├── ModelError           a trained enhancer
+    ├── MetricError          scores from which a metric would be meaningless
+    └── MissingExtra         an optional package is not installed
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = [
+    "AudioError",
+    "CacheDamaged",
+    "CacheError",
+    "CacheMismatch",
+    "ManifestError",
+    "MetricError",
+    "MissingExtra",
+    "ModelError",
+    "NetworkError",
+    "ParamsError",
+    "SeedpipeError",
+    "TrialError",
+]
+
+
+class SeedpipeError(Exception):
+    """Base of the tree; its text is one line.
+
+    Parameters
+    ----------
+    found : str
+        What was found, as the start of a sentence.
+    expected : str
+        What would have been right.
+    remedy : str
+        What the user can do about it.
+    file : Path or str, optional
+        The file that the error is about.
+    row : int, optional
+        The line in that file, counted from 1 as editors do.
+    """
+
+    def __init__(
+        self,
+        found: str,
+        *,
+        expected: str = "",
+        remedy: str = "",
+        file: Path | str | None = None,
+        row: int | None = None,
+    ) -> None:
+        self.found, self.expected, self.remedy, self.file, self.row = found, expected, remedy, file, row
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        place = "" if self.file is None else str(self.file) + ("" if self.row is None else f", row {self.row}") + ": "
+        parts = [self.found, f"expected {self.expected}" if self.expected else "", self.remedy]
+        return place + "; ".join(" ".join(part.split()) for part in parts if part)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Workers send errors home through the joblib backend: keep the keyword-only parts.
+        return _rebuild, (type(self), self.found, self.expected, self.remedy, self.file, self.row)
+
+
+def _rebuild(
+    kind: type[SeedpipeError], found: str, expected: str, remedy: str, file: Path | str | None, row: int | None
+) -> SeedpipeError:
+    return kind(found, expected=expected, remedy=remedy, file=file, row=row)
+
+
+class ParamsError(SeedpipeError):
+    """params.yaml: unknown key, wrong type, impossible value."""
+
+
+class ManifestError(SeedpipeError):
+    """A manifest, or the folders that it describes, cannot be used."""
+
+
+class AudioError(SeedpipeError):
+    """An audio file cannot be used."""
+
+
+class TrialError(SeedpipeError):
+    """A trial list cannot be used."""
+
+
+class NetworkError(SeedpipeError):
+    """A speaker network or its weights cannot be used."""
+
+
+class CacheError(SeedpipeError):
+    """An embedding cache cannot be used."""
+
+
+class CacheDamaged(CacheError):
+    """The bytes of a cache are not those that were written."""
+
+
+class CacheMismatch(CacheError):
+    """A cache was made from something else than what is asked for."""
+
+
+class ModelError(SeedpipeError):
+    """A trained enhancer cannot be used."""
+
+
+class MetricError(SeedpipeError):
+    """Scores from which a metric would be meaningless."""
+
+
+class MissingExtra(SeedpipeError):
+    """An optional package is needed and not installed."""
