@@ -9,11 +9,11 @@
     ├── TrialError           a trial list
     ├── NetworkError         a speaker network or its weights
     ├── CacheError           an embedding cache
-    │   ├── CacheDamaged     its bytes are not those that were written
-    │   └── CacheMismatch    it was made from something else than asked for
+    │   ├── CacheDamagedError     its bytes are not those that were written
+    │   └── CacheMismatchError    it was made from something else than asked for
     ├── ModelError           a trained enhancer
     ├── MetricError          scores from which a metric would be meaningless
-    └── MissingExtra         an optional package is not installed
+    └── MissingExtraError         an optional package is not installed
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pathlib import Path
 
 __all__ = [
     "AudioError",
-    "CacheDamaged",
+    "CacheDamagedError",
     "CacheError",
-    "CacheMismatch",
+    "CacheMismatchError",
     "ManifestError",
     "MetricError",
-    "MissingExtra",
+    "MissingExtraError",
     "ModelError",
     "NetworkError",
     "ParamsError",
@@ -105,11 +105,11 @@ class CacheError(SeedpipeError):
     """An embedding cache cannot be used."""
 
 
-class CacheDamaged(CacheError):
+class CacheDamagedError(CacheError):
     """The bytes of a cache are not those that were written."""
 
 
-class CacheMismatch(CacheError):
+class CacheMismatchError(CacheError):
     """A cache was made from something else than what is asked for."""
 
 
@@ -121,5 +121,5 @@ class MetricError(SeedpipeError):
     """Scores from which a metric would be meaningless."""
 
 
-class MissingExtra(SeedpipeError):
+class MissingExtraError(SeedpipeError):
     """An optional package is needed and not installed."""
