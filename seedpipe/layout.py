@@ -1,0 +1,133 @@
+"""Where things are: the layout of a data folder (docs/data.md) and of a project's own folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from seedpipe import manifest
+from seedpipe.errors import ManifestError, SeedpipeError, TrialError
+from seedpipe.extract import BANKS, SPEECH
+from seedpipe.params import ManifestParams
+from seedpipe.trials import Trials, read_trials
+
+__all__ = ["Places", "evaluation_lists", "trial_list", "write_evaluation_manifests", "write_training_manifests"]
+
+Progress = Callable[[int, int], None]
+TRAIN = "train"
+TRIALS = "trials.txt"
+FOLDERS = {"music": "music", "noise": "noise", "reverb": "rir"}
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders that the stages write, under one base."""
+
+    base: Path = Path()
+
+    def manifests(self, corpus: str) -> Path:
+        """Manifests of the training corpus, ``train``, or of an evaluation list."""
+        return self.base / "data_manifests" / corpus
+
+    def cache(self, network: str, corpus: str) -> Path:
+        """Cache of a network and a corpus."""
+        return self.base / "cache" / network / corpus
+
+    def model(self, network: str) -> Path:
+        """Enhancer trained for a network."""
+        return self.base / "models" / network
+
+    def results(self, network: str, corpus: str) -> Path:
+        """Scores and metrics of a network on an evaluation list."""
+        return self.base / "results" / network / corpus
+
+    @property
+    def report(self) -> Path:
+        """The report over all networks and lists."""
+        return self.base / "results" / "report.html"
+
+
+def evaluation_lists(root: Path) -> tuple[str, ...]:
+    """Names of all evaluation lists of a data folder: NAME for each ``eval/trials_NAME.txt``."""
+    paths = sorted((root / "eval").glob("trials_*.txt"))
+    return tuple(path.stem.removeprefix("trials_") for path in paths)
+
+
+def trial_list(root: Path, name: str) -> Path:
+    """File of an evaluation list.
+
+    Raises
+    ------
+    TrialError
+        There is no such list; the text names those that exist.
+    """
+    path = root / "eval" / f"trials_{name}.txt"
+    if not path.is_file():
+        known = ", ".join(evaluation_lists(root)) or "none"
+        raise TrialError(
+            f"there is no evaluation list {name!r}",
+            expected=f"one of those found: {known}",
+            file=path,
+            remedy="set manifest.evaluations in params.yaml",
+        )
+    return path
+
+
+def write_training_manifests(
+    params: ManifestParams, out: Path, *, skip_bad: bool = False, jobs: int = 1, progress: Progress | None = None
+) -> list[SeedpipeError]:
+    """Write the manifests of training speech, music, noise and rooms.
+
+    Returns
+    -------
+    list of SeedpipeError
+        Files left out because they are unreadable; empty unless ``skip_bad``.
+    """
+    root = params.root
+    names = [f"{TRAIN}/{name}" for name in manifest.find_audio(root / TRAIN)]
+    frame, bad = manifest.list_files(root, names, jobs=jobs, skip_bad=skip_bad, progress=progress)
+    _write_banks(params, out, 0, jobs)
+    manifest.write_manifest(frame, out / SPEECH)
+    return bad
+
+
+def write_evaluation_manifests(
+    params: ManifestParams, name: str, out: Path, *, jobs: int = 1, progress: Progress | None = None
+) -> Trials:
+    """Write the manifests of one evaluation list: its utterances, and the music, noise and rooms mixed with them."""
+    trials = read_trials(trial_list(params.root, name))
+    frame = manifest.list_trials(trials, _trial_root(params.root, name, trials), jobs=jobs, progress=progress)
+    _write_banks(params, out, 1, jobs)
+    manifest.write_manifest(frame, out / SPEECH)
+    return trials
+
+
+def _trial_root(root: Path, name: str, trials: Trials) -> Path:
+    """What the paths of a list are relative to: ``eval/NAME`` if the first utterance is found there, else ``eval``."""
+    own = root / "eval" / name
+    return own if (own / trials.utterances[0]).is_file() else root / "eval"
+
+
+def _write_banks(params: ManifestParams, out: Path, side: int, jobs: int) -> None:
+    """Write the training (side 0) or evaluation (side 1) part of music, noise and rooms."""
+    for part, folder in FOLDERS.items():
+        names = _bank(params, folder)[side]
+        frame, _ = manifest.list_files(params.root, names, jobs=jobs)
+        manifest.write_manifest(frame, out / BANKS[part])
+
+
+def _bank(params: ManifestParams, folder: str) -> tuple[list[str], list[str]]:
+    training = manifest.find_audio(params.root / folder)
+    if (params.root / f"eval_{folder}").is_dir():
+        evaluation = manifest.find_audio(params.root / f"eval_{folder}")
+        return [f"{folder}/{name}" for name in training], [f"eval_{folder}/{name}" for name in evaluation]
+    parts = manifest.split(training, params.eval_share)
+    if not parts[1]:
+        raise ManifestError(
+            f"{len(training)} files are too few to keep some for evaluation",
+            expected=f"more files, or a folder eval_{folder}",
+            remedy="training and evaluation must not share noise, music or rooms",
+            file=params.root / folder,
+        )
+    return [f"{folder}/{name}" for name in parts[0]], [f"{folder}/{name}" for name in parts[1]]

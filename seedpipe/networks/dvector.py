@@ -1,0 +1,141 @@
+"""The GE2E d-vector network of the Resemblyzer wheel: 256-d, small, and the one that works offline.
+
+The weights are read out of the installed wheel; the package itself is not imported. An utterance is cut into partial
+utterances of 160 mel frames (1.6 s), each gives one embedding, and their mean is normalised to unit length.
+
+Source: Wan et al., "Generalized end-to-end loss for speaker verification", ICASSP 2018; Resemblyzer 0.1.4 (Apache-2.0).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from pathlib import Path
+
+import torch
+import torchaudio
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seedpipe.errors import MissingExtraError, NetworkError
+
+__all__ = ["DVector", "partial_starts"]
+
+PARTIAL_FRAMES = 160
+HOP = 160
+PARTIALS_PER_SECOND = 1.3
+MIN_COVERAGE = 0.75
+
+
+def partial_starts(samples: int) -> list[int]:
+    """First mel frame of every partial utterance.
+
+    Parameters
+    ----------
+    samples : int
+        Length of the waveform at 16 kHz.
+
+    Returns
+    -------
+    list of int
+        At least one; the last partial utterance is dropped when audio covers less than 75 % of it.
+
+    Examples
+    --------
+    >>> partial_starts(32240)
+    [0, 77]
+    """
+    frames = -(-(samples + 1) // HOP)
+    step = round(16_000 / PARTIALS_PER_SECOND / HOP)
+    starts = list(range(0, max(1, frames - PARTIAL_FRAMES + step + 1), step))
+    coverage = (samples - starts[-1] * HOP) / (PARTIAL_FRAMES * HOP)
+    return starts[:-1] if coverage < MIN_COVERAGE and len(starts) > 1 else starts
+
+
+class DVector(nn.Module):
+    """Waveforms (B, T) float32 in [-1, 1] at 16 kHz -> embeddings (B, 256) of unit length.
+
+    Raises
+    ------
+    MissingExtraError
+        The Resemblyzer wheel, which carries the weights, is not installed.
+    """
+
+    name = "dvector"
+    sample_rate = 16_000
+    dimension = 256
+    min_samples = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mel = torchaudio.transforms.MelSpectrogram(
+            sample_rate=self.sample_rate,
+            n_fft=400,
+            hop_length=HOP,
+            n_mels=40,
+            power=2.0,
+            pad_mode="constant",
+            norm="slaney",
+            mel_scale="slaney",
+        )
+        self.lstm = nn.LSTM(40, 256, num_layers=3, batch_first=True)
+        self.linear = nn.Linear(256, self.dimension)
+        path = _weights_path()
+        self._digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        self._load(path)
+        self.eval().requires_grad_(False)
+
+    def _load(self, path: Path) -> None:
+        state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
+        # similarity_weight and similarity_bias belong to the training loss.
+        own = {key: value for key, value in state.items() if key.startswith(("lstm.", "linear."))}
+        try:
+            self.lstm.load_state_dict({k.removeprefix("lstm."): v for k, v in own.items() if k.startswith("lstm.")})
+            self.linear.load_state_dict({k.removeprefix("linear."): v for k, v in own.items() if k.startswith("lin")})
+        except RuntimeError as error:
+            raise NetworkError(
+                f"the weights do not fit ({error})",
+                expected="the pretrained.pt of Resemblyzer 0.1.4",
+                remedy="pip install --no-deps --force-reinstall Resemblyzer==0.1.4",
+                file=path,
+            ) from error
+
+    def fingerprint(self) -> str:
+        """Digest of the weights file and of the front end's settings."""
+        settings = f"{self.name}:{self._digest}:{PARTIAL_FRAMES}:{PARTIALS_PER_SECOND}:{MIN_COVERAGE}"
+        return hashlib.sha256(settings.encode()).hexdigest()
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """Embed a batch.
+
+        Parameters
+        ----------
+        waveforms : Tensor, shape (B, T)
+
+        Returns
+        -------
+        Tensor, shape (B, 256)
+        """
+        starts = partial_starts(waveforms.shape[1])
+        padding = (starts[-1] + PARTIAL_FRAMES) * HOP - waveforms.shape[1]
+        mels = self.mel(functional.pad(waveforms, (0, max(padding, 0)))).transpose(1, 2)
+        partials = torch.stack([mels[:, start : start + PARTIAL_FRAMES] for start in starts], dim=1)
+        _, (hidden, _) = self.lstm(partials.flatten(0, 1))
+        embeddings = functional.normalize(functional.relu(self.linear(hidden[-1])), dim=1)
+        return functional.normalize(embeddings.view(len(waveforms), len(starts), -1).mean(dim=1), dim=1)
+
+
+def _weights_path() -> Path:
+    try:
+        distribution = importlib.metadata.distribution("Resemblyzer")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise MissingExtraError(
+            "the network 'dvector' needs the weights in the Resemblyzer wheel, which is not installed",
+            remedy="pip install --no-deps Resemblyzer==0.1.4",
+        ) from error
+    path = Path(str(distribution.locate_file("resemblyzer/pretrained.pt")))
+    if not path.is_file():
+        raise NetworkError(
+            "the weights of the network 'dvector' are missing", file=path, remedy="reinstall Resemblyzer"
+        )
+    return path

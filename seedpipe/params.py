@@ -1,0 +1,283 @@
+"""Typed ``params.yaml``: one section per stage, a sentence under every key, nothing guessed.
+
+An unknown key, a wrong type or an impossible value is a :class:`~seedpipe.errors.ParamsError` that names the key, its
+line in the file and the nearest known key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from seedpipe.errors import ParamsError
+
+__all__ = [
+    "AugmentParams",
+    "CorpusParams",
+    "EvaluationParams",
+    "ExtractParams",
+    "MachineParams",
+    "ManifestParams",
+    "Params",
+    "ScoreParams",
+    "TrainParams",
+    "load_params",
+]
+
+PARTS = ("music", "noise", "reverb")
+
+
+def _variant(name: str) -> str:
+    parts = name.split("+")
+    if not set(parts) <= set(PARTS) or parts != sorted(set(parts), key=PARTS.index):
+        raise ValueError(f"{name!r} is not one or more of {', '.join(PARTS)} joined by '+' in this order")
+    if {"music", "noise"} <= set(parts):
+        raise ValueError(f"{name!r} mixes music and noise; a variant has one of the two")
+    return name
+
+
+def _ordered(span: tuple[float, float]) -> tuple[float, float]:
+    if span[0] > span[1]:
+        raise ValueError(f"the range starts at {span[0]:g} and ends before it, at {span[1]:g}")
+    return span
+
+
+Variant = Annotated[str, AfterValidator(_variant)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Decibels = Annotated[tuple[float, float], AfterValidator(_ordered)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class CorpusParams(_Section):
+    """Stage ``corpus``: the synthetic demonstration corpus."""
+
+    folder: Path = Path("data/demo")
+    """Where the corpus is built; it is built only when ``manifest.root`` points there."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of every voice, sentence, noise, tune and room."""
+    train_voices: int = Field(default=60, ge=2)
+    """Number of training voices."""
+    eval_voices: int = Field(default=24, ge=2)
+    """Number of evaluation voices; none of them is a training voice."""
+    train_utterances: int = Field(default=8, ge=1)
+    """Utterances of each training voice."""
+    eval_utterances: int = Field(default=6, ge=2)
+    """Utterances of each evaluation voice."""
+
+
+class ManifestParams(_Section):
+    """Stage ``manifest``: which audio there is."""
+
+    root: Path = Path("data/demo")
+    """Folder with ``train/``, ``noise/``, ``music/``, ``rir/`` and ``eval/`` as docs/data.md describes them."""
+    evaluations: tuple[Name, ...] = Field(default=("demo",), min_length=1)
+    """Evaluation lists: NAME stands for ``eval/trials_NAME.txt`` under the root."""
+    eval_share: float = Field(default=1 / 3, gt=0, lt=1)
+    """Share of the noise, music and room files kept for evaluation where the root has no ``eval_noise/`` and so on."""
+
+
+class AugmentParams(_Section):
+    """How noisy variants are made (paper, section 4.2)."""
+
+    music_snr_db: Decibels = (5.0, 15.0)
+    """Range of the speech-to-music ratio, drawn uniformly."""
+    noise_snr_db: Decibels = (0.0, 15.0)
+    """Range of the speech-to-noise ratio, drawn uniformly."""
+    snr_power_floor: float = Field(default=0.0, ge=0)
+    """Added to both powers before the ratio is formed: 0 is exact, 1e-4 reproduces the authors' code."""
+
+
+class EvaluationParams(_Section):
+    """Which embeddings the evaluation utterances get."""
+
+    crops: int = Field(default=10, ge=1)
+    """Evenly spaced crops of each utterance."""
+    crop_samples: int = Field(default=64_240, ge=400)
+    """Length of a crop; shorter audio is wrapped around. 64,240 samples are 400 frames."""
+    conditions: tuple[Variant, ...] = ("noise", "music", "reverb", "noise+reverb")
+    """Conditions besides ``clean``."""
+    seed: int = Field(default=1, ge=0)
+    """Seed of the noise, music and rooms that the evaluation utterances get."""
+
+
+class ExtractParams(_Section):
+    """Stage ``extract``: from audio to cached embeddings."""
+
+    networks: tuple[str, ...] = Field(default=("dvector",), min_length=1)
+    """Frozen speaker networks: a registered name or ``package.module:factory``."""
+    crop_samples: int = Field(default=32_240, ge=400)
+    """Length of a training crop; 32,240 samples are 200 frames."""
+    draws: int = Field(default=10, ge=1)
+    """Random crops of each training utterance, every one with fresh noise, music and rooms."""
+    variants: tuple[Variant, ...] = Field(default=("music", "noise", "reverb", "noise+reverb"), min_length=1)
+    """Noisy variants of every clean crop."""
+    augment: AugmentParams = AugmentParams()
+    """Ranges of the augmentation, for training and evaluation alike."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of the training crops and their augmentation."""
+    shard_rows: int = Field(default=512, ge=1)
+    """Rows of one HDF5 shard, the unit of parallel work and of resuming."""
+    on_bad_audio: Literal["fail", "skip"] = "fail"
+    """What an unusable file does: stop the stage with its name, or be left out and listed."""
+    evaluation: EvaluationParams = EvaluationParams()
+    """The evaluation caches."""
+
+
+class TrainParams(_Section):
+    """Stage ``train``: SEED on cached embeddings."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of the weights, the batches and the diffusion noise."""
+    epochs: int = Field(default=60, ge=1)
+    """Passes over the rows of the cache."""
+    batch_rows: int = Field(default=256, ge=1)
+    """Rows of a batch; each row brings its clean embedding and all its noisy variants."""
+    learning_rate: float = Field(default=5e-4, gt=0)
+    """Peak learning rate of AdamW, reached after a short warm-up and annealed to zero."""
+    weight_decay: float = Field(default=5e-5, ge=0)
+    """Weight decay of AdamW."""
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)
+    """Decay of the exponential moving average of the weights; 0 keeps the last weights."""
+    loss: Literal["norm", "l1", "mse"] = "mse"
+    """``norm`` is eq. 9, ``l1`` what the authors' code does, ``mse`` the squared error."""
+    normalize: Literal["none", "length", "length+center"] = "length+center"
+    """What is done to an embedding before diffusion, the same in training and in use."""
+    inference_step: int = Field(default=50, ge=0, le=999)
+    """Timestep t at which an embedding enters the network in use."""
+    inference_noise: Literal["zero", "sampled"] = "zero"
+    """Whether an embedding is noised before it enters the network in use."""
+    ensemble: float = Field(default=0.5, ge=0, le=1)
+    """Share of the enhanced embedding in the output; the rest is the original (feature ensemble)."""
+    validation_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the utterances held out for the validation curve."""
+
+
+class ScoreParams(_Section):
+    """Stage ``score``: trial lists to numbers."""
+
+    methods: tuple[Literal["cosine", "euclidean"], ...] = Field(default=("cosine",), min_length=1)
+    """``cosine`` of the mean crop embeddings, ``euclidean``: minus the mean distance over all pairs of crops."""
+    eer_definition: Literal["linear", "max", "mean", "hull"] = "linear"
+    """How the crossing of the two error rates is read; ``max`` is what the authors' code does."""
+    p_target: float = Field(default=0.05, gt=0, lt=1)
+    """Prior probability of a target trial in minDCF."""
+    bootstrap: int = Field(default=1000, ge=100)
+    """Resamplings of the speakers behind every interval."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of the bootstrap and, with ``inference_noise: sampled``, of the inference noise."""
+
+
+class MachineParams(_Section):
+    """What the machine is asked for; nothing here changes a result, so no stage depends on it."""
+
+    jobs: int = Field(default=0, ge=0)
+    """Worker processes; 0 stands for the number of cores."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks run."""
+
+
+class Params(_Section):
+    """The whole of ``params.yaml``."""
+
+    corpus: CorpusParams = CorpusParams()
+    manifest: ManifestParams = ManifestParams()
+    extract: ExtractParams = ExtractParams()
+    train: TrainParams = TrainParams()
+    score: ScoreParams = ScoreParams()
+    machine: MachineParams = MachineParams()
+
+
+def load_params(path: Path | str = "params.yaml") -> Params:
+    """Read and check ``params.yaml``; a section or key that is left out has its default.
+
+    Raises
+    ------
+    ParamsError
+        The file is missing, is not YAML, or a key in it is unknown, of a wrong type or impossible.
+
+    Examples
+    --------
+    >>> load_params("params.yaml").train.loss
+    'mse'
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParamsError(f"cannot be read ({error})", file=path, remedy="run in the folder of the project") from error
+    data, lines = _parse(text, path)
+    try:
+        return Params.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        raise _explain(error.errors()[0], lines, path) from error
+
+
+def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines: dict[str, int] = {}
+        if root is not None:
+            _walk(root, "", lines, path)
+        data = yaml.safe_load(text) or {}
+        json.dumps(data)
+    except (yaml.YAMLError, TypeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        row = None if mark is None else mark.line + 1
+        raise ParamsError(f"is not plain YAML ({error})", file=path, row=row) from error
+    if not isinstance(data, dict):
+        raise ParamsError(f"holds a {type(data).__name__}", expected="sections such as 'train:'", file=path)
+    return data, lines
+
+
+def _walk(node: yaml.Node, prefix: str, lines: dict[str, int], path: Path) -> None:
+    """Note the line of every key; YAML itself would let a repeated key win silently."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for key, value in node.value:
+        name = f"{prefix}{key.value}"
+        row = key.start_mark.line + 1
+        if name in lines:
+            raise ParamsError(
+                f"{name}: the key stands twice, first in row {lines[name]}", remedy="keep one", file=path, row=row
+            )
+        lines[name] = row
+        _walk(value, f"{name}.", lines, path)
+
+
+def _explain(error: ErrorDetails, lines: dict[str, int], path: Path) -> ParamsError:
+    keys = [str(part) for part in error["loc"]]
+    row = next((lines[".".join(keys[:n])] for n in range(len(keys), 0, -1) if ".".join(keys[:n]) in lines), None)
+    name = ".".join(keys)
+    if error["type"] == "extra_forbidden":
+        known = list(_fields(keys[:-1]))
+        near = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.0)
+        remedy = f"did you mean '{near[0]}'?" if near else ""
+        return ParamsError(
+            f"{name}: unknown key", expected=f"one of {', '.join(known)}", remedy=remedy, file=path, row=row
+        )
+    return ParamsError(
+        f"{name}: {json.dumps(error['input'], default=str)}", expected=_wanted(error), file=path, row=row
+    )
+
+
+def _wanted(error: ErrorDetails) -> str:
+    text = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"another value, because {text}" if error["type"] == "value_error" else text
+
+
+def _fields(keys: list[str]) -> dict[str, Any]:
+    model: Any = Params
+    for key in keys:
+        model = model.model_fields[key].annotation
+    return dict(model.model_fields)
