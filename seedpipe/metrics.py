@@ -298,7 +298,7 @@ def eer(scores: ArrayLike, labels: ArrayLike, definition: Definition = "linear")
 
     Notes
     -----
-    ``hull`` follows N. Brümmer and E. de Villiers, "The BOSARIS Toolkit", 2013, section 3.
+    ``hull`` follows N. Brümmer and E. de Villiers, "The BOSARIS Toolkit", 2013.
 
     Examples
     --------
@@ -383,7 +383,7 @@ def min_dcf(
 
     Notes
     -----
-    NIST 2016 Speaker Recognition Evaluation Plan, section 3.1.
+    Normalisation as in the NIST 2010 Speaker Recognition Evaluation Plan (C_Default).
 
     Examples
     --------

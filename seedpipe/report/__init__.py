@@ -1,0 +1,97 @@
+"""The report: one page that says whether the enhancement helped, and how sure that is.
+
+- :func:`write_report`: a self-contained HTML page (no script, nothing fetched, charts inside) and a Markdown version.
+- :func:`format_table`: the same table as plain text, for a terminal.
+- :func:`headline`: the main result as sentences.
+
+All take the dictionary that the scoring stage writes as JSON; :mod:`seedpipe.report.schema` says what is in it. The
+same dictionary gives the same bytes. Importing this package is cheap; templates and schema load on the first call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["format_table", "headline", "write_report"]
+
+
+def write_report(metrics: Mapping[str, Any], out_html: Path, out_markdown: Path | None = None) -> None:
+    """Write the report as an HTML page and, if asked for, as Markdown.
+
+    Parameters
+    ----------
+    metrics : mapping
+        See :mod:`seedpipe.report.schema`. All rates are fractions.
+    out_html : Path
+        File to write; folders above it are made.
+    out_markdown : Path, optional
+        The same for the Markdown version.
+
+    Raises
+    ------
+    MetricError
+        A key of `metrics` is missing or impossible; the error names it.
+    """
+    from seedpipe.report.page import render_html, render_markdown
+    from seedpipe.report.schema import parse
+
+    report = parse(metrics)
+    _write(out_html, render_html(report))
+    if out_markdown is not None:
+        _write(out_markdown, render_markdown(report))
+
+
+def format_table(metrics: Mapping[str, Any]) -> str:
+    """Lay the results out for a terminal of 90 columns.
+
+    Parameters
+    ----------
+    metrics : mapping
+        See :mod:`seedpipe.report.schema`.
+
+    Returns
+    -------
+    str
+        Per evaluation the main result in words and a table; ends with a line break.
+
+    Raises
+    ------
+    MetricError
+        A key of `metrics` is missing or impossible; the error names it.
+    """
+    from seedpipe.report.schema import parse
+    from seedpipe.report.terminal import render_text
+
+    return render_text(parse(metrics))
+
+
+def headline(metrics: Mapping[str, Any]) -> list[str]:
+    """Say the main result in words.
+
+    Parameters
+    ----------
+    metrics : mapping
+        See :mod:`seedpipe.report.schema`.
+
+    Returns
+    -------
+    list of str
+        One sentence per evaluation.
+
+    Raises
+    ------
+    MetricError
+        A key of `metrics` is missing or impossible; the error names it.
+    """
+    from seedpipe.report.schema import parse
+    from seedpipe.report.wording import sentence
+
+    report = parse(metrics)
+    return [sentence(evaluation, synthetic=report.synthetic) for evaluation in report.evaluations]
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
