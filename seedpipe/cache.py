@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seedpipe.errors import CacheDamagedError, CacheError, CacheMismatchError
+from seedpipe.files import publish_folder, whole_file
 
 if TYPE_CHECKING:
     import torch
@@ -287,8 +286,7 @@ def write_shard(path: Path, shard: Shard) -> ShardInfo:
             f"the network gave values that are not finite for {utterance} ({shard.variants[variant]})",
             remedy="listen to the utterance, check the network",
         )
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with whole_file(path) as partial:
         with h5py.File(partial, "w", libver=LIBVER) as file:
             file.attrs["format"] = FORMAT
             file.attrs["key"] = shard.key
@@ -296,15 +294,11 @@ def write_shard(path: Path, shard: Shard) -> ShardInfo:
             embeddings.attrs["variants"] = list(shard.variants)
             for name in (*ROW_COLUMNS, *RECIPE_COLUMNS):
                 _write_column(file, name, shard.columns[name])
-        info = ShardInfo(
-            file=path.name, rows=len(shard.embeddings), bytes=partial.stat().st_size, sha256=_sha256(partial)
-        )
-        _publish_file(partial, path)
+        size, sha256 = partial.stat().st_size, _sha256(partial)
+    info = ShardInfo(file=path.name, rows=len(shard.embeddings), bytes=size, sha256=sha256)
+    with whole_file(_note(path)) as partial:
         partial.write_text(_ShardNote(key=shard.key, shard=info).model_dump_json(), encoding="utf-8")
-        _publish_file(partial, _note(path))
-        return info
-    finally:
-        partial.unlink(missing_ok=True)
+    return info
 
 
 def finished_shard(path: Path, key: str) -> ShardInfo | None:
@@ -318,22 +312,15 @@ def finished_shard(path: Path, key: str) -> ShardInfo | None:
 
 def publish(work: Path, out: Path, info: CacheInfo) -> Cache:
     """Make a work folder the cache: write its manifest last, then put the folder in the place of an older cache."""
-    manifest = work / MANIFEST
-    manifest.write_text(json.dumps(info.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    wanted = {MANIFEST, "failures.jsonl"} | {shard.file for shard in info.shards}
+    wanted = {"failures.jsonl"} | {shard.file for shard in info.shards}
     for path in work.iterdir():
         if path.name not in wanted:
-            path.unlink()  # partial files of a killed run, shards of an older plan
-    _fsync(manifest)
-    _fsync(work)
-    old = out.with_name(f".{out.name}.old")
-    if old.exists():
-        shutil.rmtree(old)
-    if out.exists():
-        out.rename(old)
-    work.rename(out)
-    _fsync(out.parent)
-    shutil.rmtree(old, ignore_errors=True)
+            path.unlink()  # notes beside the shards, partial files of a killed run
+    with whole_file(work / MANIFEST) as partial:
+        partial.write_text(
+            json.dumps(info.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+    publish_folder(work, out)
     return open_cache(out)
 
 
@@ -356,17 +343,3 @@ def _sha256(path: Path) -> str:
 
 def _note(path: Path) -> Path:
     return path.with_suffix(".json")
-
-
-def _publish_file(partial: Path, path: Path) -> None:
-    _fsync(partial)
-    partial.replace(path)
-    _fsync(path.parent)
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -98,7 +98,7 @@ class Schedule:
         sample = self.add_noise(y_0, eps, torch.full((len(y_0),), first, device=y_0.device))
         for t in scheduler.timesteps:
             prediction = network(sample, t.to(sample.device).expand(len(sample)))
-            sample = scheduler.step(prediction, t, sample, eta=0.0).prev_sample
+            sample = scheduler.step(prediction, t, sample, eta=0.0, return_dict=False)[0]
         return sample
 
 
@@ -189,7 +189,7 @@ def _scheduler(clip: float | None = None) -> DDIMScheduler:
     # Importing diffusers takes seconds, and its defaults clip samples to [-1, 1]: late, and with every argument named.
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
-    return DDIMScheduler(
+    scheduler: DDIMScheduler = DDIMScheduler(
         num_train_timesteps=TIMESTEPS,
         beta_start=0.0001,
         beta_end=0.02,
@@ -203,3 +203,4 @@ def _scheduler(clip: float | None = None) -> DDIMScheduler:
         timestep_spacing="leading",
         rescale_betas_zero_snr=False,
     )
+    return scheduler

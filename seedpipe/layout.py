@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,16 @@ from seedpipe.extract import BANKS, SPEECH
 from seedpipe.params import ManifestParams
 from seedpipe.trials import Trials, read_trials
 
-__all__ = ["Places", "evaluation_lists", "trial_list", "write_evaluation_manifests", "write_training_manifests"]
+__all__ = [
+    "TRAIN",
+    "Places",
+    "describe",
+    "evaluation_lists",
+    "is_synthetic",
+    "trial_list",
+    "write_evaluation_manifests",
+    "write_training_manifests",
+]
 
 Progress = Callable[[int, int], None]
 TRAIN = "train"
@@ -42,10 +53,43 @@ class Places:
         """Scores and metrics of a network on an evaluation list."""
         return self.base / "results" / network / corpus
 
+    def training(self, network: str) -> Path:
+        """Figures and curve of a training."""
+        return self.base / "results" / network / "training.json"
+
     @property
     def report(self) -> Path:
         """The report over all networks and lists."""
-        return self.base / "results" / "report.html"
+        return self.base / "reports" / "report.html"
+
+
+def is_synthetic(root: Path) -> bool:
+    """Whether a data folder is the synthetic demonstration corpus."""
+    try:
+        return bool(json.loads((root / "corpus.json").read_text(encoding="utf-8")).get("synthetic"))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def describe(root: Path) -> dict[str, dict[str, object]]:
+    """Number of audio files below each folder of the layout, with a digest of their names, sizes and times of change.
+
+    Raises
+    ------
+    ManifestError
+        The root lacks a folder that the pipeline needs.
+    """
+    needed = [TRAIN, *FOLDERS.values(), "eval"]
+    lacking = [name for name in needed if not (root / name).is_dir()]
+    if lacking:
+        raise ManifestError(
+            f"lacks the folder {', '.join(lacking)}",
+            expected=f"{', '.join(needed)}",
+            remedy="see docs/data.md, or set manifest.root in params.yaml",
+            file=root,
+        )
+    kept_apart = [name for name in (f"eval_{folder}" for folder in FOLDERS.values()) if (root / name).is_dir()]
+    return {name: _description(root / name) for name in (*needed, *kept_apart)}
 
 
 def evaluation_lists(root: Path) -> tuple[str, ...]:
@@ -101,6 +145,15 @@ def write_evaluation_manifests(
     _write_banks(params, out, 1, jobs)
     manifest.write_manifest(frame, out / SPEECH)
     return trials
+
+
+def _description(folder: Path) -> dict[str, object]:
+    names = manifest.find_audio(folder)
+    lines = []
+    for name in names:
+        status = (folder / name).stat()
+        lines.append(f"{name}\t{status.st_size}\t{status.st_mtime_ns}")
+    return {"files": len(names), "digest": hashlib.sha256("\n".join(lines).encode()).hexdigest()}
 
 
 def _trial_root(root: Path, name: str, trials: Trials) -> Path:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from seedpipe import audio
 from seedpipe.errors import AudioError, ManifestError, SeedpipeError, TrialError
+from seedpipe.files import whole_file
 from seedpipe.trials import Trials
 
 __all__ = ["COLUMNS", "Manifest", "find_audio", "list_files", "list_trials", "read_manifest", "split", "write_manifest"]
@@ -178,14 +179,9 @@ def list_trials(trials: Trials, root: Path, *, jobs: int = 1, progress: Progress
 
 def write_manifest(frame: pd.DataFrame, path: Path) -> None:
     """Write the table whole or not at all; relative paths are written relative to the folder of the manifest."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     frame = frame.assign(path=[_portable(Path(name), path.parent) for name in frame["path"]])
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with whole_file(path) as partial:
         frame.to_csv(partial, index=False, lineterminator="\n")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_manifest(path: Path | str) -> Manifest:

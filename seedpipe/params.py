@@ -139,7 +139,7 @@ class TrainParams(_Section):
 
     seed: int = Field(default=0, ge=0)
     """Seed of the weights, the batches and the diffusion noise."""
-    epochs: int = Field(default=60, ge=1)
+    epochs: int = Field(default=30, ge=1)
     """Passes over the rows of the cache."""
     batch_rows: int = Field(default=256, ge=1)
     """Rows of a batch; each row brings its clean embedding and all its noisy variants."""
@@ -153,13 +153,15 @@ class TrainParams(_Section):
     """``norm`` is eq. 9, ``l1`` what the authors' code does, ``mse`` the squared error."""
     normalize: Literal["none", "length", "length+center"] = "length+center"
     """What is done to an embedding before diffusion, the same in training and in use."""
+    target_averaging: float = Field(default=0.5, ge=0, le=1)
+    """How far the target x_0 is drawn to the mean of all clean draws of its utterance; 0 is the paper's target."""
     inference_step: int = Field(default=50, ge=0, le=999)
     """Timestep t at which an embedding enters the network in use."""
     inference_noise: Literal["zero", "sampled"] = "zero"
     """Whether an embedding is noised before it enters the network in use."""
     ensemble: float = Field(default=0.5, ge=0, le=1)
     """Share of the enhanced embedding in the output; the rest is the original (feature ensemble)."""
-    validation_share: float = Field(default=0.1, ge=0, lt=1)
+    validation_share: float = Field(default=0.05, ge=0, lt=1)
     """Share of the utterances held out for the validation curve."""
 
 

@@ -1,0 +1,42 @@
+# Two targets matter: `make demo` and `make test`. Paths in recipes are relative, so a checkout may live anywhere.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+
+.PHONY: demo test check install lock clean
+
+demo: $(STAMP) .dvc/tmp/.ready  ## build the demonstration corpus, run the pipeline, print the table
+	$(RUN) dvc repro
+	@echo
+	@cat reports/report.txt
+
+test: $(STAMP) check  ## lint, types, tests
+	$(RUN) python -m pytest
+
+check: $(STAMP)
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+
+install: $(STAMP)
+
+# Resemblyzer goes in alone: of its own requirements one needs a C compiler, and only its weights are used.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo,pipeline,test]"
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt Resemblyzer
+	touch $(STAMP)
+
+# Without Git around it (an unpacked archive) DVC has to be told so.
+.dvc/tmp/.ready:
+	mkdir -p .dvc/tmp
+	git rev-parse --git-dir >/dev/null 2>&1 || printf '[core]\n    no_scm = true\n' > .dvc/config.local
+	touch $@
+
+lock: $(STAMP)  ## write constraints.txt from what is installed
+	{ echo "# Every package of the development environment, pinned; written by 'make lock'."; \
+	  $(VENV)/bin/python -m pip freeze --exclude-editable | sort -f; } > constraints.txt
+
+clean:  ## remove what the pipeline made, not the environment
+	rm -rf data data_manifests/*/ cache models results reports

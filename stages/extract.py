@@ -1,0 +1,18 @@
+"""Stage ``extract``: cache the embeddings of one network on one corpus (arguments: network, corpus)."""
+
+import sys
+
+from seedpipe import pipeline
+from seedpipe.console import Progress, guarded
+from seedpipe.layout import Places
+from seedpipe.params import load_params
+
+
+@guarded
+def main(network: str, corpus: str) -> None:
+    """Run the stage for one network and one corpus."""
+    pipeline.extract(load_params(), network, corpus, Places(), Progress(f"extract {network} {corpus}", "utterances"))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])

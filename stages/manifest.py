@@ -1,0 +1,23 @@
+"""Stage ``manifest``: list the audio of the training corpus or of one evaluation list (argument: train, or its name)."""
+
+import sys
+
+from seedpipe import pipeline
+from seedpipe.console import Progress, guarded, say
+from seedpipe.layout import TRAIN, Places
+from seedpipe.params import load_params
+
+
+@guarded
+def main(name: str) -> None:
+    """Run the stage for one corpus."""
+    params, progress = load_params(), Progress(f"manifest {name}", "files")
+    if name != TRAIN:
+        pipeline.evaluation_manifests(params, name, Places(), progress)
+        return
+    for error in pipeline.training_manifests(params, Places(), progress):
+        say(f"left out: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

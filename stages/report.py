@@ -1,0 +1,22 @@
+"""Stage ``report``: gather the figures of all networks and lists into one page and one table."""
+
+from seedpipe import pipeline
+from seedpipe.console import guarded
+from seedpipe.files import whole_file
+from seedpipe.layout import Places
+from seedpipe.params import load_params
+from seedpipe.report import format_table
+
+
+@guarded
+def main() -> None:
+    """Run the stage."""
+    places = Places()
+    data = pipeline.report(load_params(), places, "dvc repro")
+    text = f"{format_table(data)}\nReport: {places.report}\n"
+    with whole_file(places.report.with_suffix(".txt")) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

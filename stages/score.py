@@ -1,0 +1,18 @@
+"""Stage ``score``: score one evaluation list with one network, alone and with SEED (arguments: network, list)."""
+
+import sys
+
+from seedpipe import pipeline
+from seedpipe.console import guarded
+from seedpipe.layout import Places
+from seedpipe.params import load_params
+
+
+@guarded
+def main(network: str, name: str) -> None:
+    """Run the stage for one network and one list."""
+    pipeline.score(load_params(), network, name, Places())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])
