@@ -1,4 +1,4 @@
-"""Stage ``manifest``: list the audio of the training corpus or of one evaluation list (argument: train, or its name)."""
+"""Stage ``manifest``: list the audio of the training corpus or of an evaluation list (argument: train, or its name)."""
 
 import sys
 
