@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -75,9 +76,9 @@ def line(condition: dict[str, Any]) -> str:
     for metric, factor, form in (("eer", 100, "6.2f"), ("min_dcf", 1, "6.3f")):
         for system in ("network", "seed"):
             figure = condition["systems"][system][metric]
-            value, low, high = (factor * figure[key] for key in ("value", "low", "high"))
+            value, low, high = (factor * figure.get(key, math.nan) for key in ("value", "low", "high"))
             cells.append(f"{value:{form}} [{low:{form}},{high:{form}}]")
-        cells.append(f"p={condition['difference'][metric]['p_value']:.3f}")
+        cells.append(f"p={condition['difference'][metric].get('p_value', math.nan):.3f}")
     return f"{condition['condition']:13s} " + "  ".join(cells)
 
 
@@ -87,13 +88,22 @@ def table(evaluation: dict[str, Any]) -> str:
     head += f"{evaluation['speakers']} speakers, network {evaluation['network']}, {evaluation['method']}"
     columns = f"{'condition':13s} {'EER % alone':24s}  {'EER % -> SEED':24s}  {'':7s}  "
     columns += f"{'minDCF alone':24s}  {'minDCF -> SEED':24s}"
+    return "\n".join([head, columns, *map(line, evaluation["conditions"]), verdict(evaluation)])
+
+
+def verdict(evaluation: dict[str, Any]) -> str:
+    """What it comes to: the gain under mismatch, and whether clean speech pays for it."""
+    clean = evaluation["conditions"][0]["difference"]["eer"]
+    if "mean_relative_reduction" not in evaluation or "low" not in clean:
+        return "too few speakers or errors for intervals"
     reduction = {key: 100 * evaluation["mean_relative_reduction"][key] for key in ("value", "low", "high")}
-    last = "mean relative EER reduction under mismatch {value:.1f} % [{low:.1f}, {high:.1f}]".format(**reduction)
-    clean = evaluation["conditions"][0]
-    difference = {key: 100 * clean["difference"]["eer"][key] for key in ("difference", "low", "high")}
+    difference = {key: 100 * clean[key] for key in ("difference", "low", "high")}
     worse = "measurably worse" if difference["low"] > 0 else "not measurably worse"
-    last += ", clean EER {difference:+.2f} % [{low:+.2f}, {high:+.2f}]: ".format(**difference) + worse
-    return "\n".join([head, columns, *map(line, evaluation["conditions"]), last])
+    return (
+        "mean relative EER reduction under mismatch {value:.1f} % [{low:.1f}, {high:.1f}]".format(**reduction)
+        + ", clean EER {difference:+.2f} % [{low:+.2f}, {high:+.2f}]: ".format(**difference)
+        + worse
+    )
 
 
 @guarded

@@ -1,3 +1,34 @@
-"""Make a frozen speaker network robust: cache its embeddings once, train SEED on them in minutes, score trial lists."""
+"""Make a frozen speaker network robust: cache its embeddings once, train SEED in minutes, score trial lists.
 
+The names below are the public surface; they are loaded when first used, so importing seedpipe costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from seedpipe.cache import Cache, open_cache
+    from seedpipe.enhance import Enhancer
+    from seedpipe.errors import SeedpipeError
+    from seedpipe.params import Params, load_params
+
+__all__ = ["Cache", "Enhancer", "Params", "SeedpipeError", "__version__", "load_params", "open_cache"]
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Cache": "cache",
+    "Enhancer": "enhance",
+    "Params": "params",
+    "SeedpipeError": "errors",
+    "load_params": "params",
+    "open_cache": "cache",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ __all__ = ["EXTENSIONS", "AudioInfo", "Waveform", "crop", "even_starts", "probe"
 
 Waveform = NDArray[np.float32]
 EXTENSIONS = frozenset({".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav"})
+MOST_FRAMES = 2**32  # a day of 48 kHz; FLAC written to a pipe claims 2**63, as its header does not know
+LOWEST_RATE = 1_000  # frames per second
+MOST_TAPS = 2**25  # of a resampling filter bank: 128 MiB, and four times that while it is computed
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ def probe(path: Path) -> AudioInfo:
         raise _unreadable(path, len(data), error) from error
     if info.frames == 0:
         raise AudioError("holds no samples", file=path, remedy="remove the file or record it again")
+    if info.frames > MOST_FRAMES:
+        raise _unbounded(path)
     return AudioInfo(len(data), info.frames, info.samplerate, _digest(data))
 
 
@@ -90,13 +96,18 @@ def read_audio(path: Path, sample_rate: int, digest: str | None = None) -> Wavef
         samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise _unreadable(path, len(data), error) from error
+    except (MemoryError, ValueError) as error:
+        raise _unbounded(path) from error
     mono: Waveform = samples.mean(axis=1, dtype=np.float32)
     if mono.size == 0:
         raise AudioError("holds no samples", file=path, remedy="remove the file or record it again")
     if not np.isfinite(mono).all():
         count = int(mono.size - np.isfinite(mono).sum())
         raise AudioError(f"{count} samples are not finite", file=path, remedy="remove the file or record it again")
-    return mono if rate == sample_rate else _resample(mono, rate, sample_rate)
+    if rate == sample_rate:
+        return mono
+    _check_rate(path, rate, sample_rate)
+    return _resample(mono, rate, sample_rate)
 
 
 def crop(waveform: Waveform, start: int, samples: int) -> Waveform:
@@ -122,7 +133,8 @@ def even_starts(length: int, samples: int, count: int) -> list[int]:
     samples : int
         Samples of a crop.
     count : int
-        Number of crops; the first starts at 0, the last ends with the utterance. Shorter audio starts at 0 each time.
+        Number of crops; the first starts at 0, the last ends with the utterance. Shorter audio starts at 0 each time,
+        where the authors' loader starts the last crop at 1: it fills short audio up to one sample more than a crop.
 
     Examples
     --------
@@ -146,14 +158,36 @@ def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def _unreadable(path: Path, size: int, error: Exception) -> AudioError:
+def _unreadable(path: Path, size: int, error: soundfile.LibsndfileError) -> AudioError:
     kinds = ", ".join(sorted(extension.removeprefix(".") for extension in EXTENSIONS))
+    reason = error.error_string.rstrip(".")  # its own text adds the address of a buffer, another one in every run
     return AudioError(
-        f"is not readable audio ({size} bytes; {error})",
+        f"is not readable audio ({size} bytes; {reason})",
         expected=f"one of {kinds}",
         remedy="remove the file, convert it or set extract.on_bad_audio: skip",
         file=path,
     )
+
+
+def _unbounded(path: Path) -> AudioError:
+    return AudioError(
+        "does not say how long it is",
+        expected=f"a length of at most {MOST_FRAMES:,} frames in its header",
+        remedy="write the file again, not through a pipe (ffmpeg -i in.flac out.flac)",
+        file=path,
+    )
+
+
+def _check_rate(path: Path, rate: int, wanted: int) -> None:
+    """Refuse rates for which the resampler's filter bank, or its result, would not fit into memory."""
+    common = math.gcd(rate, wanted)
+    if rate < LOWEST_RATE or (rate // common) * (wanted // common) > MOST_TAPS:
+        raise AudioError(
+            f"has {rate} frames per second, from which {wanted} cannot be made",
+            expected="a common rate, such as 8,000, 44,100 or 48,000",
+            remedy=f"resample the file (sox in.wav -r {wanted} out.wav)",
+            file=path,
+        )
 
 
 @functools.lru_cache(maxsize=16)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "FILES",
     "FORMAT",
     "Cache",
     "CacheInfo",
@@ -44,6 +45,7 @@ __all__ = [
 
 FORMAT = "seedpipe-cache-1"
 MANIFEST = "manifest.json"
+FILES = (MANIFEST, "failures.jsonl", "shard-*.h5", ".*")
 LIBVER = ("earliest", "v110")
 ROW_COLUMNS = ("utterance", "speaker", "draw", "crop_start")
 RECIPE_COLUMNS = ("noise", "noise_offset", "snr_db", "rir")
@@ -110,6 +112,8 @@ class CacheInfo(_Info):
     utterances: int = Field(gt=0)
     seconds: float
     """Seconds of audio in the source files."""
+    synthetic: bool
+    """Whether the speech is that of the synthetic demonstration corpus."""
     skipped: int = 0
     """Utterances left out because their audio could not be used; ``failures.jsonl`` lists them."""
     features: dict[str, int]

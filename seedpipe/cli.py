@@ -24,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+MAX_SEED = 2**63 - 1  # what a torch.Generator takes
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 ParamsFile = Annotated[
     Path | None, typer.Option("--params", help="A params.yaml; without one, the defaults of every parameter.")
@@ -50,7 +51,7 @@ def _version(
 @guarded
 def demo_corpus(
     out: Annotated[Path, typer.Argument(help="Folder of the corpus; an older one there is replaced.")],
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything in it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of everything in it.")] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     json: Json = False,
 ) -> None:
@@ -60,7 +61,7 @@ def demo_corpus(
     """
     from seedpipe.demo import build_demo_corpus
 
-    made = build_demo_corpus(out, seed=seed, jobs=jobs, progress=Progress("demo-corpus", "files"))
+    made = build_demo_corpus(out, seed=seed, jobs=jobs, progress=Progress("demo-corpus", "parts"))
     result = {"folder": str(made.folder), "files": made.files, "seconds": made.seconds, "synthetic": True}
     show(result, f"{made.folder}: {made.files} files, {made.seconds / 60:.0f} min of synthetic audio", as_json=json)
 
@@ -135,7 +136,7 @@ def extract(
 def train(
     cache: Annotated[Path, typer.Argument(help="Training cache.")],
     out: Annotated[Path, typer.Argument(help="Model folder; an older one is replaced when training has ended well.")],
-    seed: Annotated[int | None, typer.Option(min=0, help="Instead of train.seed.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Instead of train.seed.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of train.epochs.")] = None,
     params: ParamsFile = None,
     json: Json = False,
@@ -185,13 +186,14 @@ def score(
 
     loaded = _load(params)
     name = trials.stem.removeprefix("trials_")
-    evaluations, table = evaluate(open_cache(cache), Enhancer.load(model), read_trials(trials), loaded.score, name)
+    embeddings = open_cache(cache)
+    evaluations, table = evaluate(embeddings, Enhancer.load(model), read_trials(trials), loaded.score, name)
     if out:
         with whole_file(out) as partial:
             table.to_csv(partial, index=False, lineterminator="\n")
     report = {
         "title": name,
-        "synthetic": False,
+        "synthetic": embeddings.info.synthetic,
         "seedpipe_version": seedpipe.__version__,
         "made_by": "seedpipe score",
         "evaluations": evaluations,
@@ -205,7 +207,7 @@ def enhance(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
     source: Annotated[Path, typer.Argument(help="Embeddings: a .npy array (..., D), or a cache folder.")],
     out: Annotated[Path, typer.Argument(help="The enhanced embeddings, a .npy array of the same shape.")],
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, for models that sample it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the noise, for models that sample it.")] = 0,
     json: Json = False,
 ) -> None:
     """Enhance embeddings.
@@ -234,6 +236,8 @@ def _load(params: Path | None) -> Params:
 
 
 def _embeddings(source: Path, enhancer: Any) -> NDArray[np.float32]:
+    from zipfile import BadZipFile
+
     import numpy as np
 
     from seedpipe.cache import open_cache
@@ -244,8 +248,9 @@ def _embeddings(source: Path, enhancer: Any) -> NDArray[np.float32]:
         enhancer.expect(cache)
         return cache.to_numpy()
     try:
-        array = np.load(source, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        with source.open("rb") as file:  # numpy leaves the file open when its contents are no archive
+            array = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ModelError(
             f"holds no embeddings ({error})",
             expected="a .npy array or a cache folder",

@@ -24,13 +24,15 @@ REDRAW_SECONDS = 0.1
 
 
 def guarded(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn errors of ours into one line and an exit code, and Ctrl-C into a sentence that says how to go on."""
+    """Turn errors of ours and of the file system into one line and an exit code, and Ctrl-C into how to go on."""
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except SeedpipeError as error:
+        except BrokenPipeError:
+            raise  # nobody reads any more, as in '| head': typer leaves quietly
+        except (SeedpipeError, OSError) as error:
             say(f"seedpipe: error: {error}")
             raise SystemExit(FAILED) from error
         except KeyboardInterrupt as error:
@@ -83,13 +85,17 @@ class Progress:
             return
         self.written = now
         rate = done / max(now - self.started, 1e-9)
-        left = (
-            f"done in {_duration(now - self.started)}" if done >= total else f"{_duration((total - done) / rate)} left"
-        )
-        text = f"{self.label}: {done:,}/{total:,} {self.unit}, {rate:,.3g}/s, {left}{note}"
+        left = f"done in {_duration(now - self.started)}"
+        if done < total:
+            left = f"{_duration((total - done) / rate)} left" if done else "time left unknown"
+        text = f"{self.label}: {done:,}/{total:,} {self.unit}, {_rate(rate)}/s, {left}{note}"
         end = "\n" if done >= total or not terminal else ""
         self.stream.write(f"\r\x1b[2K{text}{end}" if terminal else f"{text}{end}")
         self.stream.flush()
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 def _duration(seconds: float) -> str:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 from torch.nn import functional
 
 from seedpipe.cache import NetworkInfo
 from seedpipe.diffusion import Schedule, SeedMLP
 from seedpipe.errors import CacheMismatchError, ModelError
-from seedpipe.files import publish_folder
+from seedpipe.files import publish_folder, refuse_foreign
 from seedpipe.params import TrainParams
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Enhancer", "ModelConfig", "Normalization"]
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+MODEL_FILES = (WEIGHTS, CONFIG, CARD, ".*")
+LEAST_POWER = 1e-12  # mean square of unit-length embeddings that differ by rounding alone
 BLOCK = 4096  # rows of one forward pass, so that memory does not grow with the input
 Embeddings = TypeVar("Embeddings", NDArray[np.float32], Tensor)
 
@@ -50,16 +52,29 @@ class Normalization(BaseModel):
 
     kind: Literal["none", "length", "length+center"]
     center: tuple[float, ...] = ()
-    scale: float = 1.0
+    scale: float = Field(default=1.0, gt=0)
 
     @classmethod
     def fit(cls, kind: Literal["none", "length", "length+center"], clean: Tensor) -> Normalization:
-        """Fit to clean embeddings (B, D)."""
+        """Fit to clean embeddings (B, D).
+
+        Raises
+        ------
+        ModelError
+            The embeddings do not differ, so that nothing is left after centring.
+        """
         if kind == "none":
             return cls(kind=kind)
         unit = functional.normalize(clean, dim=1)
         center = unit.mean(dim=0) if kind == "length+center" else torch.zeros(unit.shape[1])
-        scale = float((unit - center).square().mean().rsqrt())
+        power = float((unit - center).square().mean())
+        if power < LEAST_POWER:
+            raise ModelError(
+                f"{len(clean)} clean embeddings do not differ from each other",
+                expected="embeddings of several utterances",
+                remedy="train on more speech, or set train.normalize: length",
+            )
+        scale = power**-0.5
         return cls(kind=kind, center=tuple(center.tolist()) if kind == "length+center" else (), scale=scale)
 
     def __call__(self, embeddings: Tensor) -> Tensor:
@@ -88,12 +103,21 @@ class ModelConfig(BaseModel):
     network: NetworkInfo
     """The speaker network whose embeddings it enhances."""
     normalization: Normalization
+    displacement: float = Field(default=1.0, gt=0)
+    """How far the network moves noisy training embeddings on average: 1 - cosine between before and after."""
     train: TrainParams
     """How it was trained, and how an embedding enters in use (t, noise, ensemble)."""
     cache: str
     """Fingerprint of the training cache."""
     seedpipe: str
     """Version that trained it."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ModelConfig:
+        wanted = self.network.dimension if self.normalization.kind == "length+center" else 0
+        if len(self.normalization.center) != wanted:
+            raise ValueError(f"normalization.center has {len(self.normalization.center)} values instead of {wanted}")
+        return self
 
 
 class Enhancer:
@@ -152,9 +176,16 @@ class Enhancer:
         return cls(network.to(device), config)
 
     def save(self, path: Path, card: str) -> None:
-        """Write the model folder, whole or not at all, in the place of an older one."""
+        """Write the model folder, whole or not at all, in the place of an older one.
+
+        Raises
+        ------
+        ModelError
+            The folder there is no model: it holds other files.
+        """
         from safetensors.torch import save_file
 
+        refuse_foreign(path, MODEL_FILES, "model folder", ModelError)
         work = path.with_name(f".{path.name}.{os.getpid()}.partial")
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
@@ -202,7 +233,7 @@ class Enhancer:
         ModelError
             The last dimension is not D, a value is not finite, or noise is wanted and no generator given.
         """
-        given = embeddings if isinstance(embeddings, Tensor) else torch.from_numpy(np.asarray(embeddings, np.float32))
+        given = embeddings if isinstance(embeddings, Tensor) else _tensor(embeddings)
         self._check(given, generator)
         device = next(self.module.parameters()).device
         rows = given.detach().reshape(-1, self.dimension)
@@ -224,7 +255,14 @@ class Enhancer:
                 "this model noises embeddings first", expected="a torch.Generator", remedy="pass generator="
             )
 
-    def _enhance(self, block: Tensor, generator: torch.Generator | None) -> Tensor:
+    def displacement(self, embeddings: Tensor) -> float:
+        """How far the network alone moves embeddings (..., D) on average: 1 - cosine between before and after."""
+        rows = embeddings.reshape(-1, self.dimension)
+        moved = [_moved(*self._predict(block, torch.Generator().manual_seed(0))) for block in torch.split(rows, BLOCK)]
+        return float(torch.cat(moved).mean())
+
+    def _predict(self, block: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Original and enhanced embedding, both of unit length in the network's own space."""
         use = self.config.train
         y_0 = self.config.normalization(block)
         eps = torch.zeros_like(y_0)
@@ -232,8 +270,21 @@ class Enhancer:
             eps = torch.randn(y_0.shape, generator=generator, device=generator.device).to(y_0.device)
         with torch.inference_mode():
             x_0 = self.schedule.single_step(self.module, y_0, eps, use.inference_step)
-        # Both at unit length and uncentred: the ensemble weight then means the same for every network, and a mean that
-        # does not fit the speech at hand costs nothing (docs/decisions.md).
         enhanced = functional.normalize(self.config.normalization.undo(x_0), dim=1)
-        mixed = (1 - use.ensemble) * functional.normalize(block, dim=1) + use.ensemble * enhanced
-        return functional.normalize(mixed, dim=1)
+        return functional.normalize(block, dim=1), enhanced
+
+    def _enhance(self, block: Tensor, generator: torch.Generator | None) -> Tensor:
+        original, enhanced = self._predict(block, generator)
+        share = torch.full((len(block), 1), self.config.train.ensemble, device=block.device)
+        if self.config.train.adaptive_ensemble:
+            share = (share * _moved(original, enhanced)[:, None] / self.config.displacement).clamp(0.0, 1.0)
+        return functional.normalize(torch.lerp(original, enhanced, share), dim=1)
+
+
+def _moved(original: Tensor, enhanced: Tensor) -> Tensor:
+    return 1 - (original * enhanced).sum(dim=1)
+
+
+def _tensor(embeddings: NDArray[np.float32]) -> Tensor:
+    # Reversed and read-only arrays (memory maps) are copied: torch refuses the one and warns of the other.
+    return torch.from_numpy(np.require(embeddings, np.float32, ["C", "W"]))

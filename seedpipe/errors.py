@@ -9,11 +9,12 @@
     ├── TrialError           a trial list
     ├── NetworkError         a speaker network or its weights
     ├── CacheError           an embedding cache
-    │   ├── CacheDamagedError     its bytes are not those that were written
-    │   └── CacheMismatchError    it was made from something else than asked for
+    │   ├── CacheDamagedError      its bytes are not those that were written
+    │   └── CacheMismatchError     it was made from something else than asked for
     ├── ModelError           a trained enhancer
     ├── MetricError          scores from which a metric would be meaningless
-    └── MissingExtraError         an optional package is not installed
+    │   └── TooFewSpeakersError    too few speakers to resample for an interval
+    └── MissingExtraError    an optional package is not installed
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ __all__ = [
     "NetworkError",
     "ParamsError",
     "SeedpipeError",
+    "TooFewSpeakersError",
     "TrialError",
 ]
 
@@ -119,6 +121,10 @@ class ModelError(SeedpipeError):
 
 class MetricError(SeedpipeError):
     """Scores from which a metric would be meaningless."""
+
+
+class TooFewSpeakersError(MetricError):
+    """A list has too few speakers to resample them for an interval."""
 
 
 class MissingExtraError(SeedpipeError):

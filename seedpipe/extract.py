@@ -7,6 +7,7 @@ so the same plan gives the same bytes whatever the number of workers.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import importlib.metadata
@@ -17,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,9 +25,11 @@ from seedpipe import audio, augment, cache
 from seedpipe.audio import Waveform
 from seedpipe.augment import Recipe
 from seedpipe.errors import AudioError, CacheError, CacheMismatchError, NetworkError, SeedpipeError
+from seedpipe.files import refuse_foreign
 from seedpipe.manifest import Manifest, read_manifest
 from seedpipe.networks import SpeakerNetwork, load_network
 from seedpipe.params import ExtractParams, MachineParams
+from seedpipe.workers import unordered
 
 __all__ = ["BANKS", "extract"]
 
@@ -35,6 +37,7 @@ Kind = Literal["training", "evaluation"]
 Progress = Callable[[int, int], None]
 BANKS = {"music": "music.csv", "noise": "noise.csv", "reverb": "rir.csv"}
 SPEECH = "speech.csv"
+DRAWS_FOR_SOUND = 20
 BLOCK = 32  # waveforms of one forward pass; a fixed shape keeps a row's embedding independent of its batch
 
 
@@ -57,6 +60,8 @@ class _Setting:
     manifests: Path
     kind: Kind
     params: ExtractParams
+    config: str = ""
+    """Digest of everything but the speech: other noise in the same files needs other tools."""
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -143,21 +148,24 @@ def extract(
         Utterances cannot be used and ``params.on_bad_audio`` is ``fail``; ``OUT.failures.jsonl`` names all of them.
     ManifestError
         A manifest is unusable, or a noise, music or room file.
+    CacheError
+        ``out`` holds files that belong to no cache, or an embedding is not finite.
     CacheMismatchError
         ``out`` holds a cache made from something else.
     NetworkError
-        The network is unknown or takes no crops of this length.
+        The network is unknown, takes no crops of this length or gives embeddings of another dimension.
     """
     machine = machine or MachineParams()
     setting = _Setting(network, _device(machine), manifests, kind, params)
     speech = read_manifest(manifests / SPEECH)
     info = _describe(setting, speech)
-    if finished := _finished(out, info):
+    if finished := _finished(out, info, params):
         return finished
     config = _digest(_deciding(info, audio=False))  # not the speech: when one file is replaced, the other shards stay
+    setting = dataclasses.replace(setting, config=config)
     work = out.with_name(f".{out.name}.{config[:16]}")
     work.mkdir(parents=True, exist_ok=True)
-    jobs = _plan(setting, speech, work, config)
+    jobs = _plan(setting, speech, work)
     shards, failures = _run(setting, jobs, _workers(machine, setting, len(jobs)), progress)
     _report_failures(failures, out, work, params)
     if not shards:
@@ -195,6 +203,7 @@ def _describe(setting: _Setting, speech: Manifest) -> dict[str, Any]:
         },
         "augmentation": setting.params.augment.model_dump(mode="json") | {"files": banks},
         "seed": setting.seed,
+        "synthetic": speech.synthetic,
         "audio": speech.digest(),
         "seconds": round(speech.seconds, 3),
         "versions": _versions(),
@@ -208,15 +217,16 @@ def _deciding(info: dict[str, Any], *, audio: bool) -> dict[str, Any]:
     return {name: info[name] for name in names} | {"network": info["network"].model_dump()}
 
 
-def _finished(out: Path, info: dict[str, Any]) -> cache.Cache | None:
+def _finished(out: Path, info: dict[str, Any], params: ExtractParams) -> cache.Cache | None:
     """The cache at ``out`` if it is the wanted one and whole; a damaged one is made anew."""
     if not out.exists():
         return None
+    refuse_foreign(out, cache.FILES, "cache", CacheError)
     try:
         old = cache.open_cache(out)
         if old.info.fingerprint == info["fingerprint"]:
             old.verify()
-            return old
+            return None if old.info.skipped and params.on_bad_audio == "fail" else old
     except CacheError:
         return None
     for field in ("kind", "network", "variants", "features", "augmentation", "seed", "audio"):
@@ -230,7 +240,7 @@ def _finished(out: Path, info: dict[str, Any]) -> cache.Cache | None:
     return None
 
 
-def _plan(setting: _Setting, speech: Manifest, work: Path, config: str) -> list[_Job]:
+def _plan(setting: _Setting, speech: Manifest, work: Path) -> list[_Job]:
     """Cut the manifest into shards of whole utterances."""
     frame = speech.frame
     rows = [
@@ -244,7 +254,7 @@ def _plan(setting: _Setting, speech: Manifest, work: Path, config: str) -> list[
     for number, first in enumerate(range(0, len(rows), size)):
         part = tuple(rows[first : first + size])
         text = "\n".join(f"{row.utterance}\t{row.digest}\t{row.speaker}" for row in part)
-        key = hashlib.sha256(f"{config}\n{text}".encode()).hexdigest()
+        key = hashlib.sha256(f"{setting.config}\n{text}".encode()).hexdigest()
         jobs.append(_Job(work / cache.shard_name(number), key, part))
     return jobs
 
@@ -253,10 +263,10 @@ def _run(
     setting: _Setting, jobs: Sequence[_Job], workers: int, progress: Progress | None
 ) -> tuple[tuple[cache.ShardInfo, ...], list[tuple[str, SeedpipeError]]]:
     total = sum(len(job.rows) for job in jobs)
-    run = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
     done: list[_Done] = []
     utterances = 0
-    for result in run(joblib.delayed(_make_shard)(setting, job, number) for number, job in enumerate(jobs)):
+    calls = [(setting, job, number) for number, job in enumerate(jobs)]
+    for result in unordered(_make_shard, calls, workers):
         done.append(result)
         utterances += result.utterances
         if progress:
@@ -268,7 +278,9 @@ def _run(
 
 def _make_shard(setting: _Setting, job: _Job, number: int) -> _Done:
     """Make one shard in a worker, unless an earlier run has left it there."""
-    if shard := cache.finished_shard(job.path, job.key):
+    shard = cache.finished_shard(job.path, job.key)
+    # Where utterances were skipped the shard is made again: nothing else remembers which ones, and why.
+    if shard and shard.rows == len(job.rows) * setting.crops:
         return _Done(number, len(job.rows), shard, [])
     worker = _worker(setting)
     contents, failures = worker.shard(job)
@@ -334,7 +346,7 @@ class _Worker:
         samples = self.setting.crop_samples
         for draw in range(self.setting.crops):
             generator = augment.keyed_generator(self.setting.seed, row.utterance, draw, "crop")
-            start = int(generator.integers(max(0, speech.size - samples) + 1))
+            start = _sounding_start(speech, samples, generator)
             clean = audio.crop(speech, start, samples)
             recipes = [self._recipe(row, draw, variant, samples) for variant in self.setting.variants]
             cuts.append(_Cut(draw, start, self._mix(clean, recipes), recipes))
@@ -363,6 +375,15 @@ class _Worker:
         ]
 
 
+def _sounding_start(speech: Waveform, samples: int, generator: np.random.Generator) -> int:
+    """First sample of a random crop; drawn again while it falls into digital silence, as long recordings have it."""
+    for _ in range(DRAWS_FOR_SOUND):
+        start = int(generator.integers(max(0, speech.size - samples) + 1))
+        if audio.crop(speech, start, samples).any():
+            return start
+    raise AudioError(f"{DRAWS_FOR_SOUND} random crops are all silent", remedy="remove the file or cut its pauses")
+
+
 def _embed(network: SpeakerNetwork, waveforms: Iterator[Waveform], device: str) -> Iterator[NDArray[np.float32]]:
     """Embed in blocks of one shape; the last block is filled up with copies, whose embeddings are dropped."""
     import torch
@@ -378,9 +399,20 @@ def _embed(network: SpeakerNetwork, waveforms: Iterator[Waveform], device: str) 
                     return
                 filled = block + [block[-1]] * (BLOCK - len(block))
                 batch = torch.from_numpy(np.stack(filled)).to(device)
-                yield network(batch)[: len(block)].float().cpu().numpy()
+                vectors = network(batch)
+                _check_shape(network, tuple(vectors.shape))
+                yield vectors[: len(block)].float().cpu().numpy()
     finally:
         torch.set_num_threads(threads)
+
+
+def _check_shape(network: SpeakerNetwork, shape: tuple[int, ...]) -> None:
+    if shape != (BLOCK, network.dimension):
+        raise NetworkError(
+            f"the network {network.name} gave embeddings of shape {shape}",
+            expected=f"{(BLOCK, network.dimension)}, as it has dimension {network.dimension}",
+            remedy="correct the network or its dimension",
+        )
 
 
 def _as_they_come(labels: Sequence[tuple[_Row, _Cut]]) -> list[tuple[int, int]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["fsync", "publish_folder", "whole_file"]
+from seedpipe.errors import SeedpipeError
+
+__all__ = ["fsync", "publish_folder", "refuse_foreign", "whole_file"]
 
 
 @contextlib.contextmanager
@@ -42,6 +45,38 @@ def publish_folder(work: Path, out: Path) -> None:
     work.rename(out)
     fsync(out.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def refuse_foreign(folder: Path, own: Sequence[str], what: str, error: type[SeedpipeError]) -> None:
+    """Refuse to replace a folder that holds anything but files of ours.
+
+    Parameters
+    ----------
+    folder : Path
+        It may be missing.
+    own : sequence of str
+        Patterns of the file names that we write there.
+    what : str
+        What the folder is to become, for the message.
+    error : type
+        The class of error to raise.
+
+    Raises
+    ------
+    SeedpipeError
+        Of that class. The text names a file that is not ours; nothing has been touched.
+    """
+    if not folder.exists():
+        return
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else [folder.name]
+    foreign = sorted(name for name in names if not any(fnmatch.fnmatch(name, pattern) for pattern in own))
+    if foreign:
+        raise error(
+            f"is no {what}: it holds {foreign[0]}",
+            expected=f"a {what} that may be replaced, an empty folder or none",
+            remedy="choose another folder",
+            file=folder,
+        )
 
 
 def fsync(path: Path) -> None:

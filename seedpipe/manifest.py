@@ -7,12 +7,14 @@ manifest), ``bytes``, ``seconds``, ``sample_rate``, ``digest`` (BLAKE2b-128 of t
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
+import numpy as np
 import pandas as pd
 
 from seedpipe import audio
@@ -20,7 +22,17 @@ from seedpipe.errors import AudioError, ManifestError, SeedpipeError, TrialError
 from seedpipe.files import whole_file
 from seedpipe.trials import Trials
 
-__all__ = ["COLUMNS", "Manifest", "find_audio", "list_files", "list_trials", "read_manifest", "split", "write_manifest"]
+__all__ = [
+    "COLUMNS",
+    "Manifest",
+    "find_audio",
+    "is_synthetic",
+    "list_files",
+    "list_trials",
+    "read_manifest",
+    "split",
+    "write_manifest",
+]
 
 COLUMNS = ("utterance", "path", "bytes", "seconds", "sample_rate", "digest", "speaker")
 Progress = Callable[[int, int], None]
@@ -41,11 +53,24 @@ class Manifest:
         """Seconds of audio."""
         return float(self.frame["seconds"].sum())
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether the audio is that of the synthetic demonstration corpus: its root says so."""
+        return any(is_synthetic(parent) for parent in Path(self.frame["path"].iloc[0]).parents)
+
     def digest(self) -> str:
         """Digest of names and contents, not of places: a moved corpus is the same corpus."""
         rows = self.frame[["utterance", "digest", "speaker"]].itertuples(index=False)
         text = "\n".join("\t".join(map(str, row)) for row in rows)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_synthetic(root: Path) -> bool:
+    """Whether a data folder is the synthetic demonstration corpus."""
+    try:
+        return bool(json.loads((root / "corpus.json").read_text(encoding="utf-8")).get("synthetic"))
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def find_audio(folder: Path) -> list[str]:
@@ -54,7 +79,7 @@ def find_audio(folder: Path) -> list[str]:
     Raises
     ------
     ManifestError
-        The folder is missing or holds no audio.
+        The folder is missing, holds no audio or a file whose name is not UTF-8.
     """
     if not folder.is_dir():
         raise ManifestError(
@@ -62,7 +87,9 @@ def find_audio(folder: Path) -> list[str]:
         )
     found: list[str] = []
     for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and not _leads_back(Path(parent, name))
+        )
         here = Path(parent).relative_to(folder)
         names = (name for name in files if not name.startswith(".") and Path(name).suffix.lower() in audio.EXTENSIONS)
         found.extend((here / name).as_posix() for name in names)
@@ -71,6 +98,8 @@ def find_audio(folder: Path) -> list[str]:
         raise ManifestError(
             "no audio files", expected=f"files that end in {kinds}", remedy="check the path", file=folder
         )
+    for name in found:
+        _check_name(name, folder)
     return sorted(found)
 
 
@@ -207,6 +236,8 @@ def read_manifest(path: Path | str) -> Manifest:
 
 
 def _check(frame: pd.DataFrame, path: Path) -> None:
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for row names
+        raise ManifestError("rows have more columns than the header", expected=",".join(COLUMNS), file=path, row=2)
     lacking = [name for name in COLUMNS if name not in frame]
     if lacking:
         raise ManifestError(f"lacks the column {', '.join(lacking)}", expected=",".join(COLUMNS), file=path, row=1)
@@ -214,7 +245,7 @@ def _check(frame: pd.DataFrame, path: Path) -> None:
         raise ManifestError("has no rows", expected="at least one audio file", remedy="check the folder", file=path)
     for column in ("bytes", "seconds", "sample_rate"):
         numbers = pd.to_numeric(frame[column], errors="coerce")
-        wrong = frame.index[~(numbers > 0)]
+        wrong = frame.index[~((numbers > 0) & np.isfinite(numbers))]
         if len(wrong):
             value = frame[column][wrong[0]]
             raise ManifestError(
@@ -230,6 +261,21 @@ def _check(frame: pd.DataFrame, path: Path) -> None:
         raise ManifestError(
             "lacks an utterance or a path", remedy="complete the row", file=path, row=int(unnamed[0]) + 2
         )
+
+
+def _leads_back(folder: Path) -> bool:
+    """Whether a folder is a link to one that it lies in: following it would list everything forty times."""
+    above = folder.parent.resolve()
+    return folder.is_symlink() and folder.resolve() in (above, *above.parents)
+
+
+def _check_name(name: str, folder: Path) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ManifestError(
+            f"holds a file whose name is not UTF-8: {name!a}", remedy="rename it", file=folder
+        ) from error
 
 
 def _probe(folder: Path, name: str) -> tuple[str, audio.AudioInfo | AudioError]:

@@ -37,7 +37,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seedpipe.errors import MetricError
+from seedpipe.errors import MetricError, TooFewSpeakersError
 
 __all__ = [
     "Definition",
@@ -660,7 +660,7 @@ class SpeakerBootstrap:
         """
         values = self._usable(self.distribution(scores, labels, metric))
         low, high = _percentiles(values)
-        return Interval(self._plain(scores, labels, metric), low, high)
+        return Interval(self.plain(scores, labels, metric), low, high)
 
     def paired(
         self, scores_a: ArrayLike, scores_b: ArrayLike, labels: ArrayLike, metric: Metric = "eer"
@@ -688,7 +688,7 @@ class SpeakerBootstrap:
         """
         change = self.distribution(scores_b, labels, metric) - self.distribution(scores_a, labels, metric)
         change = self._usable(change)
-        difference = self._plain(scores_b, labels, metric) - self._plain(scores_a, labels, metric)
+        difference = self.plain(scores_b, labels, metric) - self.plain(scores_a, labels, metric)
         return PairedDifference(difference, *_percentiles(change), _two_sided(change))
 
     def mean_relative_reduction(self, pairs: Sequence[tuple[ArrayLike, ArrayLike]], labels: ArrayLike) -> Reduction:
@@ -717,8 +717,8 @@ class SpeakerBootstrap:
         """
         if not pairs:
             raise MetricError("there are no conditions to average over", expected="at least one pair of systems")
-        before = np.array([self._plain(a, labels, "eer") for a, _ in pairs])
-        after = np.array([self._plain(b, labels, "eer") for _, b in pairs])
+        before = np.array([self.plain(a, labels, "eer") for a, _ in pairs])
+        after = np.array([self.plain(b, labels, "eer") for _, b in pairs])
         if (before == 0.0).any():
             raise MetricError(
                 f"the first system of condition {int(before.argmin()) + 1} makes no error",
@@ -771,8 +771,19 @@ class SpeakerBootstrap:
             costs[rows] = _lowest_cost(far, frr, *self._costs)
         return {"eer": rates, "min_dcf": costs}
 
-    def _plain(self, scores: ArrayLike, labels: ArrayLike, metric: Metric) -> float:
-        """Compute the metric with every trial counting once."""
+    def plain(self, scores: ArrayLike, labels: ArrayLike, metric: Metric) -> float:
+        """Metric of the list as it is, every trial counting once.
+
+        Parameters
+        ----------
+        scores, labels : array_like, shape (n,)
+        metric : {'eer', 'min_dcf'}
+
+        Returns
+        -------
+        float
+            What :func:`eer` (linear) or :func:`min_dcf` gives.
+        """
         targets, others, _ = _counts(*_checked(scores, labels))
         far, frr = _rates(targets[None], others[None])
         values = _crossing(far, frr) if metric == "eer" else _lowest_cost(far, frr, *self._costs)
@@ -797,7 +808,7 @@ class SpeakerBootstrap:
     def _usable(self, values: _Floats) -> _Floats:
         usable = values[~np.isnan(values)]
         if usable.size < _LEAST_USABLE * values.size:
-            raise MetricError(
+            raise TooFewSpeakersError(
                 f"only {usable.size / values.size:.0%} of the draws of {self.speakers} speakers give a value",
                 expected=f"at least {_LEAST_USABLE:.0%}",
                 remedy="use a list with more speakers or more errors",

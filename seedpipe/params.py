@@ -42,6 +42,13 @@ def _variant(name: str) -> str:
     return name
 
 
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{twice[0]!r} stands in it twice")
+    return names
+
+
 def _ordered(span: tuple[float, float]) -> tuple[float, float]:
     if span[0] > span[1]:
         raise ValueError(f"the range starts at {span[0]:g} and ends before it, at {span[1]:g}")
@@ -50,6 +57,11 @@ def _ordered(span: tuple[float, float]) -> tuple[float, float]:
 
 Variant = Annotated[str, AfterValidator(_variant)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Names = Annotated[tuple[Name, ...], AfterValidator(_distinct)]
+Networks = Annotated[tuple[str, ...], AfterValidator(_distinct)]
+Variants = Annotated[tuple[Variant, ...], AfterValidator(_distinct)]
+Methods = Annotated[tuple[Literal["cosine", "euclidean"], ...], AfterValidator(_distinct)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what a torch.Generator takes
 Decibels = Annotated[tuple[float, float], AfterValidator(_ordered)]
 
 
@@ -64,7 +76,7 @@ class CorpusParams(_Section):
 
     folder: Path = Path("data/demo")
     """Where the corpus is built; it is built only when ``manifest.root`` points there."""
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Seed of every voice, sentence, noise, tune and room."""
     train_voices: int = Field(default=60, ge=2)
     """Number of training voices."""
@@ -81,7 +93,7 @@ class ManifestParams(_Section):
 
     root: Path = Path("data/demo")
     """Folder with ``train/``, ``noise/``, ``music/``, ``rir/`` and ``eval/`` as docs/data.md describes them."""
-    evaluations: tuple[Name, ...] = Field(default=("demo",), min_length=1)
+    evaluations: Names = Field(default=("demo",), min_length=1)
     """Evaluation lists: NAME stands for ``eval/trials_NAME.txt`` under the root."""
     eval_share: float = Field(default=1 / 3, gt=0, lt=1)
     """Share of the noise, music and room files kept for evaluation where the root has no ``eval_noise/`` and so on."""
@@ -105,26 +117,26 @@ class EvaluationParams(_Section):
     """Evenly spaced crops of each utterance."""
     crop_samples: int = Field(default=64_240, ge=400)
     """Length of a crop; shorter audio is wrapped around. 64,240 samples are 400 frames."""
-    conditions: tuple[Variant, ...] = ("noise", "music", "reverb", "noise+reverb")
+    conditions: Variants = ("noise", "music", "reverb", "noise+reverb")
     """Conditions besides ``clean``."""
-    seed: int = Field(default=1, ge=0)
+    seed: Seed = 1
     """Seed of the noise, music and rooms that the evaluation utterances get."""
 
 
 class ExtractParams(_Section):
     """Stage ``extract``: from audio to cached embeddings."""
 
-    networks: tuple[str, ...] = Field(default=("dvector",), min_length=1)
+    networks: Networks = Field(default=("dvector",), min_length=1)
     """Frozen speaker networks: a registered name or ``package.module:factory``."""
     crop_samples: int = Field(default=32_240, ge=400)
     """Length of a training crop; 32,240 samples are 200 frames."""
     draws: int = Field(default=10, ge=1)
     """Random crops of each training utterance, every one with fresh noise, music and rooms."""
-    variants: tuple[Variant, ...] = Field(default=("music", "noise", "reverb", "noise+reverb"), min_length=1)
+    variants: Variants = Field(default=("music", "noise", "reverb", "noise+reverb"), min_length=1)
     """Noisy variants of every clean crop."""
     augment: AugmentParams = AugmentParams()
     """Ranges of the augmentation, for training and evaluation alike."""
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Seed of the training crops and their augmentation."""
     shard_rows: int = Field(default=512, ge=1)
     """Rows of one HDF5 shard, the unit of parallel work and of resuming."""
@@ -137,7 +149,7 @@ class ExtractParams(_Section):
 class TrainParams(_Section):
     """Stage ``train``: SEED on cached embeddings."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Seed of the weights, the batches and the diffusion noise."""
     epochs: int = Field(default=30, ge=1)
     """Passes over the rows of the cache."""
@@ -161,6 +173,9 @@ class TrainParams(_Section):
     """Whether an embedding is noised before it enters the network in use."""
     ensemble: float = Field(default=0.5, ge=0, le=1)
     """Share of the enhanced embedding in the output; the rest is the original (feature ensemble)."""
+    adaptive_ensemble: bool = True
+    """Read ``ensemble`` as the share for embeddings that the network moves as far as the noisy training embeddings on
+    average; those that it moves less, which are the clean ones, get less of it."""
     validation_share: float = Field(default=0.05, ge=0, lt=1)
     """Share of the utterances held out for the validation curve."""
 
@@ -168,7 +183,7 @@ class TrainParams(_Section):
 class ScoreParams(_Section):
     """Stage ``score``: trial lists to numbers."""
 
-    methods: tuple[Literal["cosine", "euclidean"], ...] = Field(default=("cosine",), min_length=1)
+    methods: Methods = Field(default=("cosine", "euclidean"), min_length=1)
     """``cosine`` of the mean crop embeddings, ``euclidean``: minus the mean distance over all pairs of crops."""
     eer_definition: Literal["linear", "max", "mean", "hull"] = "linear"
     """How the crossing of the two error rates is read; ``max`` is what the authors' code does."""
@@ -176,7 +191,7 @@ class ScoreParams(_Section):
     """Prior probability of a target trial in minDCF."""
     bootstrap: int = Field(default=1000, ge=100)
     """Resamplings of the speakers behind every interval."""
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Seed of the bootstrap and, with ``inference_noise: sampled``, of the inference noise."""
 
 
@@ -231,12 +246,14 @@ def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         lines: dict[str, int] = {}
         if root is not None:
             _walk(root, "", lines, path)
-        data = yaml.safe_load(text) or {}
+        data = yaml.safe_load(text)
         json.dumps(data)
-    except (yaml.YAMLError, TypeError) as error:
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:  # dates that are none, keys in themselves
         mark = getattr(error, "problem_mark", None)
         row = None if mark is None else mark.line + 1
         raise ParamsError(f"is not plain YAML ({error})", file=path, row=row) from error
+    if data is None:
+        data = {}
     if not isinstance(data, dict):
         raise ParamsError(f"holds a {type(data).__name__}", expected="sections such as 'train:'", file=path)
     return data, lines
@@ -268,14 +285,21 @@ def _explain(error: ErrorDetails, lines: dict[str, int], path: Path) -> ParamsEr
         return ParamsError(
             f"{name}: unknown key", expected=f"one of {', '.join(known)}", remedy=remedy, file=path, row=row
         )
-    return ParamsError(
-        f"{name}: {json.dumps(error['input'], default=str)}", expected=_wanted(error), file=path, row=row
-    )
+    found = f"{name}: {json.dumps(error['input'], default=str)}"
+    return ParamsError(found, expected=_wanted(error), remedy=_remedy(error), file=path, row=row)
 
 
 def _wanted(error: ErrorDetails) -> str:
     text = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return f"another value, because {text}" if error["type"] == "value_error" else text
+
+
+def _remedy(error: ErrorDetails) -> str:
+    try:
+        float(error["input"] if isinstance(error["input"], str) else "")
+    except ValueError:
+        return ""
+    return "write the number without quotes, an exponent with point and sign as in 5.0e-4, or YAML reads it as text"
 
 
 def _fields(keys: list[str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from seedpipe import layout
 from seedpipe.errors import ManifestError, SeedpipeError
 from seedpipe.files import whole_file
 from seedpipe.layout import Places
+from seedpipe.manifest import is_synthetic
 from seedpipe.params import Params
 
 __all__ = ["corpus", "evaluation_manifests", "extract", "report", "score", "train", "training_manifests", "write_json"]
@@ -34,7 +35,7 @@ def corpus(params: Params, out: Path, progress: Progress | None = None) -> dict[
 
         settings = params.corpus.model_dump(exclude={"folder"})
         build_demo_corpus(root, **settings, jobs=params.machine.jobs or 2, progress=progress)
-    description = {"root": root.as_posix(), "synthetic": layout.is_synthetic(root), "folders": layout.describe(root)}
+    description = {"root": root.as_posix(), "synthetic": is_synthetic(root), "folders": layout.describe(root)}
     write_json(out, description)
     return description
 
@@ -99,7 +100,7 @@ def score(params: Params, network: str, name: str, places: Places) -> dict[str, 
     out = places.results(network, name)
     with whole_file(out / "scores.csv") as partial:
         table.to_csv(partial, index=False, lineterminator="\n")
-    figures = {"synthetic": layout.is_synthetic(params.manifest.root), "evaluations": evaluations}
+    figures = {"synthetic": cache.info.synthetic, "evaluations": evaluations}
     write_json(out / "evaluation.json", figures)
     write_json(out / "metrics.json", summary(evaluations))
     return figures

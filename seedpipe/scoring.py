@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from seedpipe import metrics
 from seedpipe.cache import Cache
 from seedpipe.enhance import Enhancer
-from seedpipe.errors import CacheDamagedError, TrialError
+from seedpipe.errors import CacheDamagedError, MetricError, TooFewSpeakersError, TrialError
 from seedpipe.params import ScoreParams
 from seedpipe.trials import Trials
 
@@ -111,6 +111,7 @@ def euclidean_scores(enrol: Floats, test: Floats) -> NDArray[np.float64]:
     return scores
 
 
+METRICS: tuple[metrics.Metric, ...] = ("eer", "min_dcf")
 METHODS = {"cosine": cosine_scores, "euclidean": euclidean_scores}
 
 
@@ -223,14 +224,23 @@ def _figures(
                     "network": _system(before, labels, bootstrap, params),
                     "seed": _system(after, labels, bootstrap, params),
                 },
-                "difference": {
-                    metric: asdict(bootstrap.paired(before, after, labels, metric)) for metric in ("eer", "min_dcf")
-                },
+                "difference": {metric: _difference(before, after, labels, bootstrap, metric) for metric in METRICS},
             }
         )
     mismatch = [(scores["network"][c], scores["seed"][c]) for c in conditions if c != "clean"]
-    reduction = bootstrap.mean_relative_reduction(mismatch, labels) if mismatch else None
-    return {"conditions": rows} | ({"mean_relative_reduction": asdict(reduction)} if reduction else {})
+    return {"conditions": rows} | _reduction(mismatch, labels, bootstrap)
+
+
+def _reduction(
+    mismatch: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]],
+    labels: NDArray[np.int8],
+    bootstrap: metrics.SpeakerBootstrap,
+) -> dict[str, Any]:
+    """Mean relative reduction of the EER; nothing where the network alone makes too few errors for one to exist."""
+    try:
+        return {"mean_relative_reduction": asdict(bootstrap.mean_relative_reduction(mismatch, labels))}
+    except MetricError:
+        return {}
 
 
 def _system(
@@ -239,16 +249,39 @@ def _system(
     metrics.check_direction(scores, labels)
     far, frr, _ = metrics.det_curve(scores, labels)
     edges, target, nontarget = metrics.score_histogram(scores, labels)
-    eer = asdict(bootstrap.interval(scores, labels, "eer"))
+    eer = _estimate(scores, labels, bootstrap, "eer")
     if params.eer_definition != "linear":
         eer["value"] = metrics.eer(scores, labels, params.eer_definition)
     return {
         "eer": eer,
         "eer_definition": params.eer_definition,
-        "min_dcf": asdict(bootstrap.interval(scores, labels, "min_dcf")),
+        "min_dcf": _estimate(scores, labels, bootstrap, "min_dcf"),
         "det": {"far": far.tolist(), "frr": frr.tolist()},
         "histogram": {"edges": edges.tolist(), "target": target.tolist(), "nontarget": nontarget.tolist()},
     }
+
+
+def _estimate(
+    scores: NDArray[np.float64], labels: NDArray[np.int8], bootstrap: metrics.SpeakerBootstrap, metric: metrics.Metric
+) -> dict[str, float]:
+    """Value and interval; the value alone where too few speakers could be resampled."""
+    try:
+        return asdict(bootstrap.interval(scores, labels, metric))
+    except TooFewSpeakersError:
+        return {"value": bootstrap.plain(scores, labels, metric)}
+
+
+def _difference(
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    labels: NDArray[np.int8],
+    bootstrap: metrics.SpeakerBootstrap,
+    metric: metrics.Metric,
+) -> dict[str, float]:
+    try:
+        return asdict(bootstrap.paired(before, after, labels, metric))
+    except TooFewSpeakersError:
+        return {"difference": bootstrap.plain(after, labels, metric) - bootstrap.plain(before, labels, metric)}
 
 
 def _rows(crops: CropEmbeddings, trials: Trials) -> NDArray[np.int64]:

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -28,15 +27,17 @@ import seedpipe
 from seedpipe import metrics
 from seedpipe.cache import Cache
 from seedpipe.diffusion import TIMESTEPS, Schedule, SeedMLP
-from seedpipe.enhance import Enhancer, ModelConfig, Normalization
+from seedpipe.enhance import MODEL_FILES, Enhancer, ModelConfig, Normalization
 from seedpipe.errors import CacheError, ModelError
+from seedpipe.files import refuse_foreign
 from seedpipe.params import TrainParams
 
 __all__ = ["Epoch", "TrainingResult", "train"]
 
 WARMUP_STEPS = 100
 GRADIENT_NORM = 1.0
-VALIDATION_TIMESTEP = 50
+HELD_OUT_ROWS = 400  # for the held-out EER, which compares all pairs
+CALIBRATION_ROWS = 20_000
 Progress = Callable[["Epoch", int], None]
 
 
@@ -97,14 +98,15 @@ def train(
     CacheError
         The cache is damaged, made for evaluation, or too small.
     ModelError
-        The loss is not finite.
+        The loss is not finite, or the folder at ``out`` is no model: it holds other files.
     """
     started = time.monotonic()
+    refuse_foreign(out, MODEL_FILES, "model folder", ModelError)  # now, not when training has ended
     cache.expect(kind="training")
-    embeddings = cache.to_torch()
-    held_out = _held_out(cache, params.validation_share)
+    embeddings, codes = cache.to_torch(), _codes(cache)
+    held_out = _held_out(codes, params.validation_share)
     normalization = Normalization.fit(params.normalize, embeddings[~held_out, 0])
-    data = _Pairs(normalization(embeddings), normalization(_targets(cache, embeddings[:, 0], params)))
+    data = _Pairs(normalization(embeddings), normalization(_targets(embeddings[:, 0], codes, params)))
     run = _Run(data.select(~held_out, device), data.select(held_out, device), params)
     curve = []
     with _flushed_denormals():
@@ -119,8 +121,8 @@ def train(
         cache=cache.info.fingerprint,
         seedpipe=seedpipe.__version__,
     )
-    enhancer = Enhancer(run.average.to("cpu"), config)
-    eer = _held_out_eer(enhancer, embeddings[held_out]) if held_out.any() else None
+    enhancer = _calibrated(Enhancer(run.average.to("cpu"), config), embeddings[~held_out, 1:])
+    eer = _held_out_eer(enhancer, embeddings[held_out], codes[held_out])
     kept = int((~held_out).sum())
     result = TrainingResult(kept, len(held_out) - kept, round(time.monotonic() - started, 2), eer, tuple(curve))
     enhancer.save(out, _card(enhancer, cache, result))
@@ -167,13 +169,14 @@ class _Run:
             batches = order[: self.steps_per_epoch * self.batch_rows].view(-1, self.batch_rows)
             # Losses stay on the device until the epoch ends: no synchronisation per step.
             loss = torch.stack([self._step(batch) for batch in batches]).mean().item()
-            if not math.isfinite(loss):
+            validation = self._validate()
+            if not math.isfinite(loss) or not math.isfinite(validation or 0.0):
                 raise ModelError(
-                    f"the loss is {loss} in epoch {number}",
+                    f"the loss is {loss} in epoch {number}, on held-out utterances {validation}",
                     expected="a finite loss",
                     remedy="lower train.learning_rate",
                 )
-            yield Epoch(number, loss, self._validate())
+            yield Epoch(number, loss, validation)
 
     def _step(self, batch: Tensor) -> Tensor:
         loss = self._loss(self.network, _Pairs(self.data.y_0[batch], self.data.x_0[batch]), self.generator)
@@ -221,18 +224,22 @@ def _rate(step: int, total: int) -> float:
 
 def _seeded_network(dimension: int, seed: int) -> SeedMLP:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach the generators of GPUs, too
         return SeedMLP(dimension)
 
 
-def _targets(cache: Cache, clean: Tensor, params: TrainParams) -> Tensor:
+def _codes(cache: Cache) -> Tensor:
+    """Number of the utterance of each row, shape (R,), counted from 0 in the order of the cache."""
+    return torch.from_numpy(cache.frame()["utterance"].factorize()[0])
+
+
+def _targets(clean: Tensor, codes: Tensor, params: TrainParams) -> Tensor:
     """Targets (R, D): each clean embedding, drawn to the mean of all clean draws of its utterance.
 
     A single crop says what was spoken as much as who spoke; a mean over draws, which a cache gives for nothing, says
     less of the former.
     """
     unit = functional.normalize(clean, dim=1) if params.normalize != "none" else clean
-    codes = torch.from_numpy(cache.frame()["utterance"].factorize()[0])
     sums = torch.zeros(int(codes.max()) + 1, unit.shape[1]).index_add_(0, codes, unit)
     means = (sums / torch.bincount(codes)[:, None])[codes]
     if params.normalize != "none":
@@ -240,31 +247,38 @@ def _targets(cache: Cache, clean: Tensor, params: TrainParams) -> Tensor:
     return torch.lerp(unit, means, params.target_averaging)
 
 
-def _held_out(cache: Cache, share: float) -> Tensor:
+def _held_out(codes: Tensor, share: float) -> Tensor:
     """Mark the rows of the held-out utterances, shape (R,): whole utterances, spread evenly over the cache."""
-    codes, names = cache.frame()["utterance"].factorize()
-    count = round(share * len(names))
-    if len(names) - count < 1:
+    utterances = int(codes.max()) + 1
+    count = round(share * utterances)
+    if utterances - count < 1:
         raise CacheError(
-            f"{len(names)} utterances are too few to hold some out", remedy="set train.validation_share: 0"
+            f"{utterances} utterances are too few to hold some out", remedy="set train.validation_share: 0"
         )
-    chosen = np.linspace(0, len(names) - 1, count).round().astype(int)
-    return torch.from_numpy(np.isin(codes, chosen))
+    return torch.isin(codes, torch.linspace(0, utterances - 1, count).round().long())
 
 
-def _held_out_eer(enhancer: Enhancer, embeddings_RVD: Tensor) -> tuple[float, float]:
-    """EER of "same row or another" between noisy and clean held-out embeddings, before and after enhancement."""
-    rows = embeddings_RVD[torch.linspace(0, len(embeddings_RVD) - 1, min(400, len(embeddings_RVD))).long()]
-    before = functional.normalize(rows, dim=-1).numpy()
+def _calibrated(enhancer: Enhancer, noisy: Tensor) -> Enhancer:
+    """Note how far noisy embeddings are moved, the yardstick of the adaptive ensemble."""
+    rows = noisy[torch.linspace(0, len(noisy) - 1, min(CALIBRATION_ROWS, len(noisy))).long()]
+    displacement = max(enhancer.displacement(rows), 1e-6)
+    return Enhancer(enhancer.module, enhancer.config.model_copy(update={"displacement": displacement}))
+
+
+def _held_out_eer(enhancer: Enhancer, embeddings_RVD: Tensor, codes: Tensor) -> tuple[float, float] | None:
+    """EER of "same utterance or another" between noisy and clean held-out embeddings, before and after enhancement."""
+    if len(torch.unique(codes)) < 2:
+        return None
+    chosen = torch.linspace(0, len(codes) - 1, min(HELD_OUT_ROWS, len(codes))).long()
+    rows, same = embeddings_RVD[chosen], codes[chosen, None] == codes[None, chosen]
     # Noise of its own: a model that samples noise must not need a caller here.
-    after = enhancer(rows, torch.Generator().manual_seed(0)).numpy()
-    return _pair_eer(before), _pair_eer(after)
+    after = enhancer(rows, torch.Generator().manual_seed(0))
+    return _pair_eer(functional.normalize(rows, dim=-1), same), _pair_eer(after, same)
 
 
-def _pair_eer(unit_RVD: NDArray[np.float32]) -> float:
-    scores = np.stack([unit_RVD[:, v] @ unit_RVD[:, 0].T for v in range(1, unit_RVD.shape[1])])
-    labels = np.broadcast_to(np.eye(len(unit_RVD), dtype=np.int8), scores.shape)
-    return metrics.eer(scores.ravel(), labels.ravel())
+def _pair_eer(unit_RVD: Tensor, same: Tensor) -> float:
+    scores = torch.stack([unit_RVD[:, v] @ unit_RVD[:, 0].T for v in range(1, unit_RVD.shape[1])])
+    return metrics.eer(scores.flatten().numpy(), same.expand_as(scores).flatten().numpy().astype(np.int8))
 
 
 @contextlib.contextmanager
@@ -281,14 +295,15 @@ def _card(enhancer: Enhancer, cache: Cache, result: TrainingResult) -> str:
     info, params = cache.info, enhancer.config.train
     name, hours = info.network.name, info.seconds / 3600
     eer = result.held_out_eer
+    speech = "synthetic speech" if info.synthetic else "speech"
     held_out = "none" if eer is None else f"{100 * eer[0]:.2f} % before, {100 * eer[1]:.2f} % after"
     return f"""# SEED enhancer for {name}
 
 A diffusion MLP that regenerates the {info.network.dimension}-d embeddings of the frozen speaker network `{name}`
 (fingerprint `{info.network.fingerprint[:16]}`), trained by seedpipe {seedpipe.__version__}.
 
-- Training data: {info.utterances:,} unlabelled utterances, {hours:.2f} h of speech; {result.rows:,} rows for training,
-  {result.held_out_rows:,} held out, each in {len(info.variants)} variants ({", ".join(info.variants)}).
+- Training data: {info.utterances:,} unlabelled utterances, {hours:.2f} h of {speech}; {result.rows:,} rows for
+  training, {result.held_out_rows:,} held out, each in {len(info.variants)} variants ({", ".join(info.variants)}).
 - Training: {params.epochs} epochs, seed {params.seed}, loss `{params.loss}`.
 - Held-out utterances, noisy against clean, same utterance or another (no speaker labels): EER {held_out}.
 - In use: t = {params.inference_step}, {params.inference_noise} noise, ensemble weight {params.ensemble:g}.

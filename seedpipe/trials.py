@@ -114,7 +114,7 @@ def read_trials(path: Path | str) -> Trials:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise TrialError(
             f"cannot be read ({error})",

@@ -10,7 +10,7 @@ from seedpipe.params import load_params
 @guarded
 def main() -> None:
     """Run the stage."""
-    pipeline.corpus(load_params(), Path("data/corpus.json"), Progress("corpus", "files"))
+    pipeline.corpus(load_params(), Path("data/audio.json"), Progress("corpus", "parts"))
 
 
 if __name__ == "__main__":

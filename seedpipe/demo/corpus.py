@@ -30,6 +30,7 @@ from seedpipe.demo.rooms import room
 from seedpipe.demo.trials import trials
 from seedpipe.demo.voices import Side, Voice, espeak_version, utterances, voices
 from seedpipe.errors import ManifestError, ParamsError
+from seedpipe.workers import unordered
 
 __all__ = ["DemoSummary", "build_demo_corpus"]
 
@@ -194,12 +195,9 @@ def _make(
     tasks: list[_Speech | _Background], folder: Path, jobs: int, progress: Callable[[int, int], None] | None
 ) -> tuple[Counter[str], Counter[str]]:
     """Run all tasks; return files and samples by folder."""
-    import joblib
-
     files: Counter[str] = Counter()
     samples: Counter[str] = Counter()
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    results = parallel(joblib.delayed(_run)(task, folder) for task in tasks)
+    results = unordered(_run, [(task, folder) for task in tasks], jobs)
     for done, (place, count, length) in enumerate(results, start=1):
         files[place] += count
         samples[place] += length

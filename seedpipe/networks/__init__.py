@@ -102,6 +102,6 @@ def _factory(name: str) -> Callable[[], object]:
         raise NetworkError(f"unknown network {name!r}", expected=f"{known}, or package.module:factory")
     try:
         factory: Callable[[], object] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a module may fail in any way while it is imported
         raise NetworkError(f"the network {name!r} cannot be imported: {error}", remedy="check the path") from error
     return factory

@@ -1,0 +1,75 @@
+"""Speaker networks for tests: no weights, cheap, and the embedding says what the waveform was."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+SHAPES: list[tuple[int, ...]] = []
+"""Shape of every batch that a network of this process was given."""
+
+
+class Stub:
+    """The loudness of eight equal parts of a waveform."""
+
+    name = "stub"
+    sample_rate = 16_000
+    dimension = 8
+    min_samples = 800
+
+    def __call__(self, waveforms: Tensor) -> Tensor:
+        SHAPES.append(tuple(waveforms.shape))
+        used = waveforms.shape[1] // self.dimension * self.dimension
+        return waveforms[:, :used].unflatten(1, (self.dimension, -1)).square().mean(dim=2).sqrt()
+
+    def fingerprint(self) -> str:
+        return f"fingerprint of {self.name}"
+
+    def to(self, device: torch.device) -> Stub:  # noqa: ARG002
+        return self
+
+
+class Other(Stub):
+    name = "other"
+
+
+class NotANumber(Stub):
+    name = "nan"
+
+    def __call__(self, waveforms: Tensor) -> Tensor:
+        embeddings = super().__call__(waveforms)
+        embeddings[3, 5] = math.nan
+        return embeddings
+
+
+class WrongDimension(Stub):
+    name = "narrow"
+
+    def __call__(self, waveforms: Tensor) -> Tensor:
+        return super().__call__(waveforms)[:, :4]
+
+
+def make() -> Stub:
+    return Stub()
+
+
+def make_other() -> Stub:
+    return Other()
+
+
+def make_nan() -> Stub:
+    return NotANumber()
+
+
+def make_narrow() -> Stub:
+    return WrongDimension()
+
+
+def make_nothing() -> object:
+    return object()
+
+
+def fail() -> Stub:
+    raise RuntimeError("no weights today")

@@ -1,0 +1,315 @@
+"""The seedpipe command: quick, one line for an error, nothing but the result on stdout, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic import D, contents, damage, draw_embeddings, enhancer, evaluation_cache, training_cache, write_trials
+from typer.testing import CliRunner, Result
+
+import seedpipe
+from seedpipe.cli import app
+from seedpipe.enhance import Enhancer
+from seedpipe.report import write_report
+
+COMMANDS = ("demo-corpus", "manifest", "extract", "train", "score", "enhance")
+PARAMS = "train:\n  epochs: 3\n  batch_rows: 64\nscore:\n  methods: [cosine]\n  bootstrap: 100\n"
+
+
+def seedpipe_command(*arguments: object, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """The command as users start it, in a process of its own."""
+    command = [sys.executable, *python, "-c", "from seedpipe.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(result: Result) -> str:
+    """The one line of an error."""
+    assert result.exit_code == 1, result.output
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("seedpipe: error: ")
+    return lines[0]
+
+
+def done(result: Result) -> Any:
+    """What the command says as JSON."""
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A folder with caches, a model, a trial list, an array and parameters."""
+    training_cache(tmp_path / "train", speakers=10)
+    evaluation_cache(tmp_path / "demo")
+    enhancer().save(tmp_path / "model", "# Card\n")
+    write_trials(tmp_path / "trials_demo.txt")
+    np.save(tmp_path / "in.npy", draw_embeddings(2, 2, 1, seed=0))
+    (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    return tmp_path
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        run = seedpipe_command("--help", python=("-X", "importtime"))
+        times.append(time.perf_counter() - started)
+        assert run.returncode == 0
+        assert all(command in run.stdout for command in COMMANDS)
+        imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
+        assert "typer" in imported
+        assert not imported & {"torch", "numpy", "pandas", "h5py", "pydantic", "diffusers"}
+    assert min(times) < 1.0  # 0.3 s are promised; a busy machine and -X importtime take their share
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    result = invoke(command, "--help")
+    assert result.exit_code == 0
+    assert f"seedpipe {command} " in " ".join(result.stdout.split())
+    assert "--json" in result.stdout
+
+
+def test_the_version_is_printed() -> None:
+    run = seedpipe_command("--version")
+    assert (run.returncode, run.stdout, run.stderr) == (0, f"seedpipe {seedpipe.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["frobnicate"],
+        ["train"],
+        ["train", "cache"],
+        ["train", "cache", "model", "--epochs", "0"],
+        ["train", "cache", "model", "--epochs", "many"],
+        ["train", "cache", "model", "--seed", "-1"],
+        ["enhance", "m", "in.npy", "out.npy", "--seed", str(2**63)],
+        ["score", "cache", "model"],
+        ["extract", "a", "b", "--jobs", "-1"],
+        ["--no-such-option"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "seedpipe" in result.stderr or "Usage" in result.stderr
+
+
+def test_train_says_what_it_did(work: Path) -> None:
+    result = invoke("train", work / "train", work / "new", "--params", work / "params.yaml", "--json")
+    found = done(result)
+    assert (found["model"], len(found["curve"])) == (str(work / "new"), 3)
+    assert found["rows"] + found["held_out_rows"] == 120
+    assert "train: 3/3 epochs" in result.stderr
+    assert ", loss " in result.stderr
+    assert Enhancer.load(work / "new").config.train.epochs == 3
+
+
+def test_options_of_train_come_before_the_file(work: Path) -> None:
+    options = ("--params", work / "params.yaml", "--epochs", 1, "--seed", 5)
+    assert len(done(invoke("train", work / "train", work / "new", *options, "--json"))["curve"]) == 1
+    assert Enhancer.load(work / "new").config.train.seed == 5
+    assert Enhancer.load(work / "new").config.train.batch_rows == 64
+
+
+def test_train_speaks_to_people(work: Path) -> None:
+    result = invoke("train", work / "train", work / "new", "--epochs", 1)
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"{work / 'new'}: <Enhancer for toy, {D}-d")
+    assert result.stdout.count("\n") == 1
+    assert "held-out EER" in result.stdout
+
+
+def test_score_gives_what_the_report_takes(work: Path, tmp_path: Path) -> None:
+    out = work / "out" / "scores.csv"
+    options = ("--params", work / "params.yaml", "--out", out, "--json")
+    result = invoke("score", work / "demo", work / "model", work / "trials_demo.txt", *options)
+    found = done(result)
+    assert result.stderr == ""
+    assert (found["title"], found["synthetic"], found["made_by"]) == ("demo", False, "seedpipe score")
+    write_report(found, tmp_path / "report.html")
+    lines = out.read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("label,enrol,test,cosine:clean:network")
+    assert len(lines) == 1 + found["evaluations"][0]["trials"]
+
+
+def test_score_shows_people_a_table(work: Path) -> None:
+    options = ("--params", work / "params.yaml")
+    result = invoke("score", work / "demo", work / "model", work / "trials_demo.txt", *options)
+    assert result.exit_code == 0
+    for part in ("toy on demo (cosine", "network EER %", "-> SEED EER %", "clean", "reverb"):
+        assert part in result.stdout
+
+
+def test_enhance_writes_an_array_of_the_same_shape(work: Path) -> None:
+    found = done(invoke("enhance", work / "model", work / "in.npy", work / "out" / "e.npy", "--json"))
+    assert found == {"out": str(work / "out" / "e.npy"), "shape": [4, 3, D]}
+    rows = np.load(work / "in.npy")
+    assert (np.load(work / "out" / "e.npy") == Enhancer.load(work / "model")(rows)).all()
+
+
+def test_enhance_reads_a_cache(work: Path) -> None:
+    result = invoke("enhance", work / "model", work / "demo", work / "e.npy")
+    assert result.exit_code == 0
+    assert result.stdout == f"{work / 'e.npy'}: 80 x 3 x {D} enhanced embeddings\n"
+    assert np.load(work / "e.npy").shape == (80, 3, D)
+
+
+def test_the_seed_of_enhance_decides_the_noise(work: Path) -> None:
+    enhancer(inference_noise="sampled").save(work / "model", "# Card\n")
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert invoke("enhance", work / "model", work / "in.npy", work / f"{name}.npy", "--seed", seed).exit_code == 0
+    made = contents(work)
+    assert made["a.npy"] == made["b.npy"] != made["c.npy"]
+
+
+def with_model_of_another_network(work: Path) -> None:
+    enhancer(name="ecapa").save(work / "model", "# Card\n")
+
+
+def with_model_of_another_dimension(work: Path) -> None:
+    enhancer(24).save(work / "model", "# Card\n")
+
+
+def with_damaged_training_cache(work: Path) -> None:
+    from seedpipe.cache import open_cache
+
+    damage(open_cache(work / "train"))
+
+
+@pytest.mark.parametrize(
+    ("prepare", "arguments", "parts"),
+    [
+        (None, ["train", "nowhere", "new"], ["nowhere: there is no cache", "run seedpipe extract"]),
+        (None, ["train", "demo", "new"], ["kind is 'evaluation'", "'training'"]),
+        (None, ["train", "train", "demo"], ["is no model folder"]),
+        (None, ["train", "train", "new", "--params", "nowhere.yaml"], ["nowhere.yaml", "cannot be read"]),
+        (None, ["train", "train", "in.npy/new", "--epochs", "1"], ["in.npy", "Not a directory"]),
+        (with_damaged_training_cache, ["train", "train", "model"], ["shard-00000.h5", "digest"]),
+        (None, ["score", "train", "model", "trials_demo.txt"], ["kind is 'training'"]),
+        (None, ["score", "demo", "nowhere", "trials_demo.txt"], ["is no model", "run seedpipe train"]),
+        (None, ["score", "demo", "model", "nowhere.txt"], ["nowhere.txt: cannot be read"]),
+        (None, ["score", "demo", "model", "params.yaml"], ["params.yaml, row 1", "columns"]),
+        (
+            with_model_of_another_network,
+            ["score", "demo", "model", "trials_demo.txt", "--out", "scores.csv"],
+            ["network name is 'toy', but the model is for 'ecapa'"],
+        ),
+        (with_model_of_another_dimension, ["score", "demo", "model", "trials_demo.txt"], ["network dimension"]),
+        (with_model_of_another_network, ["enhance", "model", "demo", "e.npy"], ["'ecapa'"]),
+        (with_model_of_another_dimension, ["enhance", "model", "in.npy", "e.npy"], ["(4, 3, 16)", "(..., 24)"]),
+        (None, ["enhance", "model", "nowhere.npy", "e.npy"], ["nowhere.npy: holds no embeddings"]),
+        (None, ["enhance", "model", "params.yaml", "e.npy"], ["params.yaml: holds no embeddings"]),
+        (None, ["enhance", "model", "train/manifest.json", "e.npy"], ["holds no embeddings"]),
+        (None, ["enhance", "model", "in.npy", "demo"], ["Is a directory"]),
+        (None, ["manifest", "nowhere", "manifests"], ["nowhere/train: there is no such folder"]),
+        (None, ["manifest", "nowhere", "manifests", "--list", "demo"], ["no evaluation list 'demo'"]),
+        (None, ["extract", "nowhere", "cache"], ["nowhere/speech.csv: cannot be read", "run seedpipe manifest"]),
+    ],
+)
+def test_an_error_is_one_line_and_leaves_nothing_behind(
+    work: Path, monkeypatch: pytest.MonkeyPatch, prepare: Any, arguments: list[str], parts: list[str]
+) -> None:
+    monkeypatch.chdir(work)
+    if prepare:
+        prepare(work)
+    before = contents(work)
+    result = invoke(*arguments, "--json")
+    # Progress may precede the error, on lines of its own.
+    result.stderr_bytes = b"".join(
+        line for line in (result.stderr_bytes or b"").splitlines(keepends=True) if not line.startswith(b"train: ")
+    )
+    line = refused(result)
+    for part in parts:
+        assert part in line
+    assert contents(work) == before
+
+
+def write_array(path: Path, content: object) -> None:
+    with path.open("wb") as file:
+        if isinstance(content, bytes):
+            file.write(content)
+        elif isinstance(content, dict):
+            np.savez(file, **content)
+        else:
+            np.save(file, content)
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (b"", "holds no embeddings"),
+        (b"PK\x03\x04 but no archive", "holds no embeddings"),
+        (b"\x93NUMPY\x01\x00", "holds no embeddings"),
+        ({"a": np.zeros(3)}, "no array of floating-point numbers"),
+        (np.zeros((2, D), dtype=np.int64), "no array of floating-point numbers"),
+        (np.array(["a", "b"]), "no array of floating-point numbers"),
+        (np.array([{}], dtype=object), "holds no embeddings"),
+        (np.full((2, D), np.nan), "not finite"),
+        (np.float64(1.0), "()"),
+    ],
+    ids=["empty", "zip", "truncated", "npz", "integers", "text", "objects", "nan", "scalar"],
+)
+def test_a_file_that_holds_no_embeddings_is_refused(work: Path, content: object, part: str) -> None:
+    write_array(work / "bad.npy", content)
+    before = contents(work)
+    assert part in refused(invoke("enhance", work / "model", work / "bad.npy", work / "e.npy"))
+    assert contents(work) == before
+
+
+def test_bad_parameters_are_named_by_every_command_that_reads_them(work: Path) -> None:
+    (work / "params.yaml").write_text("train:\n  epohcs: 3\n", encoding="utf-8")
+    options = ("--params", work / "params.yaml")
+    for arguments in (
+        ("train", work / "train", work / "new"),
+        ("score", work / "demo", work / "model", work / "trials_demo.txt"),
+        ("manifest", work, work / "manifests"),
+        ("extract", work, work / "cache"),
+    ):
+        line = refused(invoke(*arguments, *options))
+        assert "params.yaml, row 2: train.epohcs: unknown key" in line
+        assert "did you mean 'epochs'?" in line
+
+
+def test_an_interrupted_training_is_exit_code_130(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from seedpipe import train
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = contents(work)
+    monkeypatch.setattr(train, "_distance", interrupt)
+    result = invoke("train", work / "train", work / "model")
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr.startswith("seedpipe: interrupted")
+    assert result.stderr.count("\n") == 1
+    assert contents(work) == before
+
+
+def test_errors_of_the_real_command_have_no_traceback(work: Path) -> None:
+    run = seedpipe_command("score", work / "demo", work / "nowhere", work / "trials_demo.txt", "--json")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith(f"seedpipe: error: {work / 'nowhere'}: is no model")
+    assert run.stderr.count("\n") == 1
+
+
+def test_the_real_command_prints_nothing_but_the_result(work: Path) -> None:
+    run = seedpipe_command("train", work / "train", work / "new", "--epochs", 1, "--json")
+    assert run.returncode == 0
+    assert json.loads(run.stdout)["model"] == str(work / "new")
+    assert all(line.startswith("train: ") for line in run.stderr.splitlines())

@@ -1,0 +1,177 @@
+"""seedpipe.params: the committed file, its defaults, and errors that name key, row and remedy."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+from synthetic import REPOSITORY
+
+from seedpipe import params as module
+from seedpipe.errors import ParamsError
+from seedpipe.params import Params, load_params
+
+SECTIONS = {name: field.annotation for name, field in Params.model_fields.items()}
+KEYS = [(section, key) for section, model in SECTIONS.items() for key in model.model_fields]
+MODELS = [getattr(module, name) for name in module.__all__ if name.endswith("Params") and name != "Params"]
+
+
+def load(folder: Path, text: str) -> Params:
+    path = folder / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_params(path)
+
+
+def refused(folder: Path, text: str) -> ParamsError:
+    with pytest.raises(ParamsError) as caught:
+        load(folder, text)
+    assert str(caught.value).startswith(str(folder / "params.yaml"))
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_the_committed_file_says_the_defaults() -> None:
+    assert load_params(REPOSITORY / "params.yaml") == Params()
+
+
+def test_the_committed_file_has_every_section() -> None:
+    data = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    assert list(data) == list(SECTIONS)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing but a comment\n", "{}\n", "---\n"])
+def test_an_empty_file_gives_the_defaults(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, text) == Params()
+
+
+def test_a_single_key_changes_that_key_alone(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "train:\n  epochs: 7\n")
+    assert loaded.train == Params().train.model_copy(update={"epochs": 7})
+    assert loaded.model_copy(update={"train": Params().train}) == Params()
+
+
+def test_lists_and_paths_get_their_types(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "manifest:\n  root: /data/x\n  evaluations: [vox1-o, a_b.c]\n")
+    assert loaded.manifest.root == Path("/data/x")
+    assert loaded.manifest.evaluations == ("vox1-o", "a_b.c")
+
+
+def test_params_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Params().train.epochs = 3
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_every_field_has_a_sentence(model: type[BaseModel]) -> None:
+    lacking = [name for name, field in model.model_fields.items() if not (field.description or "").strip()]
+    assert not lacking
+    assert all(field.description.endswith((".", "!")) for field in model.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "row", "parts"),
+    [
+        ("trian:\n  epochs: 1\n", 1, ["trian", "unknown key", "did you mean 'train'?"]),
+        ("train:\n  seed: 1\n  epohcs: 3\n", 3, ["train.epohcs", "unknown key", "did you mean 'epochs'?"]),
+        (
+            "extract:\n  augment:\n    music_snr: [1, 2]\n",
+            3,
+            ["extract.augment.music_snr", "did you mean 'music_snr_db'?"],
+        ),
+        ("extract:\n  evaluation:\n    crop: 3\n", 3, ["extract.evaluation.crop", "did you mean 'crops'?"]),
+        ("train:\n  epochs: 1.5\n", 2, ["train.epochs", "1.5", "integer"]),
+        ("train:\n  epochs: true\n", 2, ["train.epochs", "true", "integer"]),
+        ("train:\n  epochs: '3'\n", 2, ["train.epochs", '"3"', "integer", "without quotes"]),
+        ("train:\n  learning_rate: 5e-4\n", 2, ["train.learning_rate", "5e-4", "point and sign"]),
+        ("train:\n  learning_rate: fast\n", 2, ["train.learning_rate", "fast", "number"]),
+        ("train:\n  epochs: 0\n", 2, ["train.epochs", "0", "greater than or equal to 1"]),
+        ("train:\n  ema_decay: 1.0\n", 2, ["train.ema_decay", "less than 1"]),
+        ("train:\n  inference_step: 1000\n", 2, ["train.inference_step", "999"]),
+        ("train:\n  seed: -1\n", 2, ["train.seed", "-1"]),
+        ("train:\n  seed: 9223372036854775808\n", 2, ["train.seed", "less than"]),
+        ("train:\n  ema_decay: .nan\n", 2, ["train.ema_decay", "NaN", "finite"]),
+        ("train:\n  learning_rate: .inf\n", 2, ["train.learning_rate", "Infinity", "finite"]),
+        ("train:\n  loss: l2\n", 2, ["train.loss", "l2", "'norm', 'l1' or 'mse'"]),
+        ("train:\n", 1, ["train", "null"]),
+        ("train: 3\n", 1, ["train", "3"]),
+        ("score:\n  bootstrap: 10\n", 2, ["score.bootstrap", "100"]),
+        ("score:\n  methods: [cosinus]\n", 2, ["score.methods.0", "cosinus", "'cosine' or 'euclidean'"]),
+        ("score:\n  methods: [cosine, cosine]\n", 2, ["score.methods", "'cosine'", "twice"]),
+        ("score:\n  methods: []\n", 2, ["score.methods", "at least 1"]),
+        ("manifest:\n  evaluations: [good, a/b]\n", 2, ["manifest.evaluations.1", "a/b"]),
+        ("manifest:\n  evaluations: [../up]\n", 2, ["manifest.evaluations.0", "../up"]),
+        ("manifest:\n  evaluations: [a, b, a]\n", 2, ["manifest.evaluations", "'a'", "twice"]),
+        ("manifest:\n  evaluations: []\n", 2, ["manifest.evaluations", "at least 1"]),
+        ("extract:\n  networks: [dvector, dvector]\n", 2, ["extract.networks", "twice"]),
+        ("extract:\n  variants: [noise, nois]\n", 2, ["extract.variants.1", "nois", "music, noise, reverb"]),
+        ("extract:\n  variants: [clean]\n", 2, ["extract.variants.0", "clean"]),
+        ("extract:\n  variants: [music+noise]\n", 2, ["extract.variants.0", "mixes music and noise"]),
+        ("extract:\n  variants: [reverb+noise]\n", 2, ["extract.variants.0", "in this order"]),
+        ("extract:\n  variants: [noise+noise]\n", 2, ["extract.variants.0"]),
+        (
+            "extract:\n  evaluation:\n    conditions: [noise, noise]\n",
+            3,
+            ["extract.evaluation.conditions", "'noise'", "twice"],
+        ),
+        ("extract:\n  augment:\n    noise_snr_db: [15, 0]\n", 3, ["extract.augment.noise_snr_db", "starts at 15"]),
+        ("extract:\n  augment:\n    noise_snr_db: [1, 2, 3]\n", 3, ["extract.augment.noise_snr_db"]),
+        ("extract:\n  on_bad_audio: ignore\n", 2, ["extract.on_bad_audio", "'fail' or 'skip'"]),
+        ("train:\n  seed: 1\n  epochs: 2\n  seed: 3\n", 4, ["train.seed", "twice", "row 2"]),
+        ("train:\n  seed: 1\nscore:\n  seed: 1\ntrain:\n  epochs: 2\n", 5, ["train", "twice", "row 1"]),
+        ("train: [\n", 2, ["not plain YAML"]),
+        ("train:\n\tseed: 1\n", 2, ["not plain YAML"]),
+        ("train:\n  seed: 1\n---\nscore: {}\n", 3, ["not plain YAML"]),
+        ("!!python/object/apply:os.getcwd []\n", 1, ["not plain YAML"]),
+        ("train:\n  seed: 2020-13-45\n", None, ["not plain YAML", "month"]),
+        ("train:\n  seed: 2020-12-24\n", None, ["not plain YAML", "date"]),
+        ("train: &a\n  seed: *a\n", None, ["not plain YAML"]),
+        ("- train\n", None, ["list", "sections"]),
+        ("[]\n", None, ["list", "sections"]),
+        ("false\n", None, ["bool", "sections"]),
+        ("just words\n", None, ["str", "sections"]),
+    ],
+)
+def test_a_bad_file_is_refused_with_key_and_row(tmp_path: Path, text: str, row: int | None, parts: list[str]) -> None:
+    error = refused(tmp_path, text)
+    assert error.row == row
+    for part in parts:
+        assert part in str(error)
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="run in the folder of the project"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes(b"\xff\xfe\x00train")
+    with pytest.raises(ParamsError, match="cannot be read"):
+        load_params(tmp_path / "params.yaml")
+
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz_"
+
+
+@given(key=st.sampled_from(KEYS), where=st.integers(0, 30), letter=st.sampled_from(LETTERS), drop=st.booleans())
+@settings(max_examples=80, deadline=None)
+def test_any_misspelt_key_is_refused_with_a_near_name(
+    key: tuple[str, str], where: int, letter: str, drop: bool
+) -> None:
+    section, name = key
+    where %= len(name)
+    wrong = name[:where] + ("" if drop and len(name) > 1 else letter) + name[where + 1 :]
+    if wrong in SECTIONS[section].model_fields:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        error = refused(
+            Path(folder),
+            f"machine: {{}}\n{section}:\n  {wrong!r}: 1\n" if section != "machine" else f"\nmachine:\n  {wrong!r}: 1\n",
+        )
+    assert error.row == 3
+    assert f"{section}.{wrong}: unknown key" in str(error)
+    assert f"did you mean '{name}'?" in str(error)

@@ -1,0 +1,258 @@
+"""seedpipe.pipeline: the stages on synthetic caches, whole files, and errors that say which stage is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from synthetic import QUICK, REPOSITORY, contents, enhancer, evaluation_cache, training_cache, write_trials
+
+import seedpipe
+from seedpipe import demo, pipeline
+from seedpipe.enhance import Enhancer
+from seedpipe.errors import CacheError, ManifestError, ModelError, TrialError
+from seedpipe.layout import Places
+from seedpipe.params import ExtractParams, ManifestParams, Params, ScoreParams
+from seedpipe.train import Epoch
+
+FOLDERS = ("eval", "music", "noise", "rir", "train")
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path) -> Path:
+    root = tmp_path / "corpus"
+    for name in FOLDERS:
+        (root / name).mkdir(parents=True)
+        soundfile.write(root / name / "one.wav", np.zeros(800), 16_000)
+    return root
+
+
+def params_for(root: Path) -> Params:
+    return Params(
+        manifest=ManifestParams(root=root, evaluations=("demo",)),
+        extract=ExtractParams(networks=("toy",)),
+        train=QUICK.model_copy(update={"epochs": 5}),
+        score=ScoreParams(bootstrap=100),
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Places]:
+    """A project whose caches are there and whose stages from training to report have run."""
+    base = tmp_path_factory.mktemp("project")
+    params, places = params_for(base / "data"), Places(base)
+    training_cache(places.cache("toy", "train"))
+    evaluation_cache(places.cache("toy", "demo"))
+    write_trials(base / "data" / "eval" / "trials_demo.txt")
+    seen: list[tuple[Epoch, int]] = []
+    figures = pipeline.train(params, "toy", places, lambda epoch, total: seen.append((epoch, total)))
+    assert len(seen) == 5
+    pipeline.write_json(places.training("toy"), figures)
+    pipeline.score(params, "toy", "demo", places)
+    pipeline.report(params, places, "the test")
+    return params, places
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_training_leaves_a_model_and_its_figures(project: tuple[Params, Places]) -> None:
+    _, places = project
+    figures = read(places.training("toy"))
+    assert (figures["seed"], figures["epochs"], len(figures["curve"])) == (0, 5, 5)
+    assert figures["rows"] + figures["held_out_rows"] == 720
+    assert figures["hours"] == pytest.approx(240 * 2 / 3600, abs=1e-3)
+    assert Enhancer.load(places.model("toy")).config.train == project[0].train
+
+
+def test_scoring_leaves_scores_figures_and_a_summary(project: tuple[Params, Places]) -> None:
+    _, places = project
+    folder = places.results("toy", "demo")
+    assert sorted(contents(folder)) == ["evaluation.json", "metrics.json", "scores.csv"]
+    evaluation = read(folder / "evaluation.json")
+    assert evaluation["synthetic"] is False
+    assert read(folder / "metrics.json") == pipeline.summary(evaluation["evaluations"])
+    lines = (folder / "scores.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("label,enrol,test,cosine:clean:network")
+    assert len(lines) == 1 + evaluation["evaluations"][0]["trials"]
+
+
+def test_scoring_again_gives_the_same_bytes(project: tuple[Params, Places]) -> None:
+    params, places = project
+    before = contents(places.results("toy", "demo"))
+    pipeline.score(params, "toy", "demo", places)
+    assert contents(places.results("toy", "demo")) == before
+
+
+def test_the_report_holds_the_figures(project: tuple[Params, Places]) -> None:
+    params, places = project
+    before = contents(places.report.parent)
+    assert sorted(before) == ["report.html", "report.md"]
+    data = pipeline.report(params, places, "the test")
+    assert contents(places.report.parent) == before
+    assert data["training"]["toy"] == read(places.training("toy"))
+    assert data["evaluations"] == read(places.results("toy", "demo") / "evaluation.json")["evaluations"]
+    assert data["seedpipe_version"] == seedpipe.__version__
+    text = places.report.with_suffix(".md").read_text(encoding="utf-8")
+    for part in ("the test", "toy", "noise", "10 crops of 64,240 samples", "both costs 1, normalised"):
+        assert part in text
+
+
+def test_a_synthetic_list_makes_the_report_synthetic(tmp_path: Path, project: tuple[Params, Places]) -> None:
+    params, places = params_for(tmp_path / "data"), Places(tmp_path)
+    evaluation_cache(places.cache("toy", "demo"), synthetic=True)
+    enhancer().save(places.model("toy"), "# Card\n")
+    write_trials(tmp_path / "data" / "eval" / "trials_demo.txt")
+    assert pipeline.score(params, "toy", "demo", places)["synthetic"] is True
+    pipeline.write_json(places.training("toy"), read(project[1].training("toy")))
+    assert pipeline.report(params, places, "the test")["synthetic"] is True
+    assert "synthetic" in places.report.with_suffix(".md").read_text(encoding="utf-8")
+    assert "synthetic" not in project[1].report.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_a_list_that_is_not_there_is_named(project: tuple[Params, Places]) -> None:
+    params, places = project
+    with pytest.raises(TrialError, match=r"no evaluation list 'vox'.*demo"):
+        pipeline.score(params, "toy", "vox", places)
+
+
+def test_a_stage_without_the_one_before_says_so(tmp_path: Path) -> None:
+    params, places = params_for(tmp_path / "data"), Places(tmp_path)
+    with pytest.raises(CacheError, match="there is no cache; run seedpipe extract"):
+        pipeline.train(params, "toy", places)
+    with pytest.raises(ManifestError, match=r"training\.json: cannot be read .*run the stages before"):
+        pipeline.report(params, places, "the test")
+    write_trials(tmp_path / "data" / "eval" / "trials_demo.txt")
+    evaluation_cache(places.cache("toy", "demo"))
+    with pytest.raises(ModelError, match="run seedpipe train"):
+        pipeline.score(params, "toy", "demo", places)
+    assert not places.results("toy", "demo").exists()
+    assert not places.report.parent.exists()
+
+
+def test_a_report_without_scores_says_which_are_missing(tmp_path: Path) -> None:
+    places = Places(tmp_path)
+    pipeline.write_json(places.training("toy"), {})
+    with pytest.raises(ManifestError, match=r"toy/demo/evaluation\.json: cannot be read .*dvc repro"):
+        pipeline.report(params_for(tmp_path), places, "the test")
+    places.results("toy", "demo").mkdir()
+    (places.results("toy", "demo") / "evaluation.json").write_text("{half")
+    with pytest.raises(ManifestError, match="run the stages before"):
+        pipeline.report(params_for(tmp_path), places, "the test")
+    assert not places.report.parent.exists()
+
+
+def figures(eer: float, min_dcf: float) -> dict[str, Any]:
+    return {"eer": {"value": eer}, "min_dcf": {"value": min_dcf}}
+
+
+def test_the_summary_is_in_percent() -> None:
+    row = {"condition": "noise", "systems": {"network": figures(0.123456, 0.54321), "seed": figures(0.1, 0.5)}}
+    evaluation = {"method": "cosine", "conditions": [row]}
+    with_mean = evaluation | {"method": "euclidean", "mean_relative_reduction": {"value": 0.18999}}
+    noise = {"network": {"eer_percent": 12.346, "min_dcf": 0.5432}, "seed": {"eer_percent": 10.0, "min_dcf": 0.5}}
+    assert pipeline.summary([evaluation, with_mean]) == {
+        "cosine": {"noise": noise},
+        "euclidean": {"noise": noise, "mean_relative_eer_reduction_percent": 19.0},
+    }
+
+
+def test_json_is_written_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b.json"
+    pipeline.write_json(path, {"name": "Zoë", "value": 0.5})
+    assert path.read_text(encoding="utf-8") == '{\n "name": "Zoë",\n "value": 0.5\n}\n'
+
+
+def test_json_that_cannot_be_written_leaves_the_older_file(tmp_path: Path) -> None:
+    path = tmp_path / "b.json"
+    pipeline.write_json(path, {"value": 1})
+    before = contents(tmp_path)
+    with pytest.raises(TypeError):
+        pipeline.write_json(path, {"value": object()})
+    assert contents(tmp_path) == before
+
+
+def test_another_corpus_is_only_described(data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "build_demo_corpus", lambda *_, **__: pytest.fail("built over the user's audio"))
+    before = contents(data_folder)
+    out = tmp_path / "data" / "corpus.json"
+    description = pipeline.corpus(params_for(data_folder), out)
+    assert contents(data_folder) == before
+    assert description == read(out)
+    assert description["synthetic"] is False
+    assert description["root"] == data_folder.as_posix()
+    assert {name: folder["files"] for name, folder in description["folders"].items()} == dict.fromkeys(FOLDERS, 1)
+
+
+def test_the_description_follows_the_audio(data_folder: Path, tmp_path: Path) -> None:
+    params, out = params_for(data_folder), tmp_path / "corpus.json"
+    first = pipeline.corpus(params, out)
+    assert pipeline.corpus(params, out) == first
+    soundfile.write(data_folder / "train" / "two.wav", np.zeros(800), 16_000)
+    second = pipeline.corpus(params, out)
+    assert second["folders"]["train"] != first["folders"]["train"]
+    assert second["folders"]["noise"] == first["folders"]["noise"]
+    stamp = (data_folder / "noise" / "one.wav").stat().st_mtime_ns + 10**9
+    os.utime(data_folder / "noise" / "one.wav", ns=(stamp, stamp))
+    assert pipeline.corpus(params, out)["folders"]["noise"] != second["folders"]["noise"]
+
+
+def test_lacking_folders_are_named(data_folder: Path, tmp_path: Path) -> None:
+    (data_folder / "rir" / "one.wav").unlink()
+    (data_folder / "rir").rmdir()
+    with pytest.raises(ManifestError, match=r"lacks the folder rir; expected .*manifest\.root") as caught:
+        pipeline.corpus(params_for(data_folder), tmp_path / "corpus.json")
+    assert caught.value.file == data_folder
+    with pytest.raises(ManifestError, match="lacks the folder train, music, noise, rir, eval"):
+        pipeline.corpus(params_for(tmp_path / "nowhere"), tmp_path / "corpus.json")
+    assert not (tmp_path / "corpus.json").exists()
+
+
+def test_the_demo_corpus_is_built_where_the_root_is_its_folder(
+    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[Path, dict[str, Any]]] = []
+    monkeypatch.setattr(demo, "build_demo_corpus", lambda folder, **given: calls.append((folder, given)))
+    params = params_for(data_folder)
+    params = params.model_copy(update={"corpus": params.corpus.model_copy(update={"folder": data_folder})})
+    pipeline.corpus(params, tmp_path / "corpus.json")
+    assert [folder for folder, _ in calls] == [data_folder]
+    assert {name: calls[0][1][name] for name in ("seed", "train_voices", "eval_utterances")} == {
+        "seed": 0,
+        "train_voices": 60,
+        "eval_utterances": 6,
+    }
+
+
+def test_an_evaluation_list_cannot_be_called_train(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="cannot be called 'train'"):
+        pipeline.evaluation_manifests(params_for(tmp_path), "train", Places(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("stage", "text"),
+    [(["stages.report"], "run the stages before (dvc repro)"), (["stages.train", "dvector"], "run seedpipe extract")],
+)
+def test_a_stage_that_fails_says_so_in_one_line(tmp_path: Path, stage: list[str], text: str) -> None:
+    (tmp_path / "params.yaml").write_text("train:\n  epochs: 1\n", encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, "-m", *stage],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith("seedpipe: error: ")
+    assert run.stderr.count("\n") == 1
+    assert text in run.stderr
+    assert sorted(contents(tmp_path)) == ["params.yaml"]

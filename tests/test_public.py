@@ -1,0 +1,122 @@
+"""What everybody sees: a light import, names that exist, docstrings, and examples that run."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import importlib.metadata
+import inspect
+import pkgutil
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from synthetic import REPOSITORY, enhancer
+
+import seedpipe
+from seedpipe import errors
+from seedpipe.errors import MissingExtraError, SeedpipeError
+
+HEAVY = ("torch", "torchaudio", "diffusers", "h5py", "numpy", "pandas", "pydantic", "matplotlib")
+
+
+def public_modules() -> list[str]:
+    found = [module.name for module in pkgutil.walk_packages(seedpipe.__path__, "seedpipe.")]
+    return ["seedpipe", *(name for name in found if not any(part.startswith("_") for part in name.split(".")))]
+
+
+MODULES = public_modules()
+
+
+def load(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (ImportError, MissingExtraError) as error:
+        pytest.skip(f"{name} needs an optional package: {error}")
+
+
+@pytest.mark.parametrize("name", ["seedpipe", "seedpipe.cli", "seedpipe.console", "seedpipe.report"])
+def test_importing_is_light(name: str) -> None:
+    code = f"import {name}, sys; print(*[m for m in {HEAVY!r} if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert seedpipe.__version__ == importlib.metadata.version("seedpipe")
+
+
+def test_there_are_modules() -> None:
+    assert {"seedpipe.train", "seedpipe.report.schema", "seedpipe.networks"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_lists_names_that_exist(name: str) -> None:
+    module = load(name)
+    assert isinstance(module.__all__, list | tuple)
+    assert len(set(module.__all__)) == len(module.__all__)
+    lacking = [public for public in module.__all__ if not hasattr(module, public)]
+    assert not lacking
+    assert (module.__doc__ or "").strip()
+
+
+def members(name: str) -> Iterator[tuple[str, object]]:
+    module = load(name)
+    for public in module.__all__:
+        thing = getattr(module, public)
+        if inspect.isfunction(thing) or inspect.isclass(thing):
+            yield f"{name}.{public}", thing
+        if inspect.isclass(thing) and thing.__module__.startswith("seedpipe"):
+            for method, value in vars(thing).items():
+                function = getattr(value, "__func__", value)
+                field = method in getattr(thing, "__dataclass_fields__", {})  # a function as its default
+                if (
+                    not method.startswith("_")
+                    and not field
+                    and (inspect.isfunction(function) or isinstance(value, property))
+                ):
+                    yield f"{name}.{public}.{method}", function
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_public_things_have_a_docstring(name: str) -> None:
+    bare = [path for path, thing in members(name) if not (thing.__doc__ or "").strip()]
+    assert not bare
+
+
+def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
+    for name in errors.__all__:
+        kind = getattr(errors, name)
+        assert issubclass(kind, SeedpipeError)
+        assert name in errors.__doc__
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the examples name."""
+    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+    enhancer(256, name="dvector").save(tmp_path / "models" / "dvector", "# Card\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def examples() -> list[str]:
+    return [name for name in MODULES if ">>>" in Path(load(name).__file__).read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("name", examples())
+def test_examples_in_docstrings_run(name: str, project: Path) -> None:
+    assert project.is_dir()
+    runner, messages = doctest.DocTestRunner(verbose=False), []
+    tests = [test for test in doctest.DocTestFinder(exclude_empty=True).find(load(name)) if test.examples]
+    try:
+        for test in tests:
+            runner.run(test, out=messages.append, clear_globs=True)
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+    assert runner.tries > 0
+    assert runner.failures == 0, "".join(messages)

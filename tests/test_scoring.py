@@ -1,0 +1,321 @@
+"""seedpipe.scoring: scores against golden numbers and plain loops, and the figures made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic import QUICK, enhancer, evaluation_cache, golden, network_info, training_cache, write_trials
+
+from seedpipe import metrics, scoring
+from seedpipe.cache import Cache
+from seedpipe.enhance import Enhancer
+from seedpipe.errors import CacheDamagedError, CacheMismatchError, MetricError, TrialError
+from seedpipe.params import ScoreParams
+from seedpipe.report import format_table, write_report
+from seedpipe.scoring import (
+    METHODS,
+    CropEmbeddings,
+    cosine_scores,
+    euclidean_scores,
+    evaluate,
+    load_crops,
+    score_conditions,
+)
+from seedpipe.train import train
+from seedpipe.trials import Trials, read_trials
+
+PARAMS = ScoreParams(bootstrap=100)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
+    return evaluation_cache(tmp_path_factory.mktemp("cache") / "demo")
+
+
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory: pytest.TempPathFactory) -> Trials:
+    return read_trials(write_trials(tmp_path_factory.mktemp("list") / "trials_demo.txt"))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Enhancer:
+    folder = tmp_path_factory.mktemp("model")
+    return train(training_cache(folder / "cache"), folder / "model", QUICK)[0]
+
+
+@pytest.fixture(scope="module")
+def evaluated(cache: Cache, trials: Trials, trained: Enhancer) -> tuple[list[dict[str, Any]], Any]:
+    return evaluate(cache, trained, trials, PARAMS, "demo")
+
+
+def draw(seed: int, trials: int = 5, crops: int = 3, dimension: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    enrol, test = np.random.default_rng(seed).standard_normal((2, trials, crops, dimension)).astype(np.float32)
+    return enrol, test
+
+
+def looped(method: str, enrol: np.ndarray, test: np.ndarray) -> list[float]:
+    result = []
+    for left, right in zip(enrol.astype(np.float64), test.astype(np.float64), strict=True):
+        left, right = ([crop / np.linalg.norm(crop) for crop in side] for side in (left, right))  # noqa: PLW2901
+        if method == "cosine":
+            a, b = sum(left), sum(right)
+            result.append(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+        else:
+            result.append(-np.mean([np.linalg.norm(a - b) for a in left for b in right]))
+    return result
+
+
+def test_euclidean_scores_are_the_golden_ones() -> None:
+    numbers = golden("scoring.npz")
+    embeddings, pairs = numbers["segment_embeddings"], numbers["pairs"]
+    scores = euclidean_scores(embeddings[pairs[:, 0]], embeddings[pairs[:, 1]])
+    difference = np.abs(scores - numbers["pair_scores"])
+    # An utterance against itself: the distance 0 is the root of what float32 leaves of 2 - 2 * 1.
+    itself = pairs[:, 0] == pairs[:, 1]
+    assert difference[~itself].max() < 1e-6
+    assert difference[itself].max() < 1e-4
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(seed=st.integers(0, 2**32 - 1), crops=st.integers(1, 4))
+@settings(max_examples=25, deadline=None)
+def test_scores_are_those_of_a_plain_loop(method: str, seed: int, crops: int) -> None:
+    enrol, test = draw(seed, crops=crops)
+    scores = METHODS[method](enrol, test)
+    assert scores.dtype == np.float64
+    assert scores == pytest.approx(looped(method, enrol, test), abs=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(seed=st.integers(0, 2**32 - 1), factor=st.floats(1e-3, 1e3))
+@settings(max_examples=25, deadline=None)
+def test_the_length_of_embeddings_and_the_two_sides_do_not_matter(method: str, seed: int, factor: float) -> None:
+    enrol, test = draw(seed)
+    scores = METHODS[method](enrol, test)
+    assert METHODS[method](np.float32(factor) * enrol, test) == pytest.approx(scores, abs=1e-5)
+    assert METHODS[method](test, enrol) == pytest.approx(scores, abs=1e-5)
+
+
+@pytest.mark.parametrize(("method", "best"), [("cosine", 1.0), ("euclidean", 0.0)])
+def test_an_utterance_is_closest_to_itself(method: str, best: float) -> None:
+    enrol, test = draw(0, crops=1)
+    assert METHODS[method](enrol, enrol) == pytest.approx(np.full(5, best), abs=1e-3)
+    assert (METHODS[method](enrol, test) < METHODS[method](enrol, enrol)).all()
+
+
+def crops_and_trials(path: Path, seed: int = 0, count: int = 50) -> tuple[CropEmbeddings, Trials]:
+    rng = np.random.default_rng(seed)
+    names = tuple(f"u{i}.wav" for i in range(12))
+    embeddings = rng.standard_normal((12, 3, 2, 8)).astype(np.float32)
+    enrol, test = rng.integers(0, 12, (2, count))
+    # The list mentions the utterances in another order than the cache holds them.
+    order = tuple(names[i] for i in rng.permutation(12))
+    trials = Trials(path, order, enrol, test, rng.integers(0, 2, count).astype(np.int8), np.arange(1, count + 1))
+    return CropEmbeddings(names, ("clean", "noise"), embeddings), trials
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_enrolment_is_clean_and_the_test_side_under_the_condition(method: str) -> None:
+    crops, trials = crops_and_trials(Path("t"))
+    scores = score_conditions(crops, trials, method)
+    by_name = dict(zip(crops.utterances, crops.embeddings, strict=True))
+    for v, condition in enumerate(crops.conditions):
+        enrol = np.stack([by_name[trials.utterances[i]][:, 0] for i in trials.enrol])
+        test = np.stack([by_name[trials.utterances[i]][:, v] for i in trials.test])
+        assert scores[condition] == pytest.approx(looped(method, enrol, test), abs=2e-4)  # some against themselves
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("block", [1, 7, 49, 50, 51])
+def test_the_size_of_a_block_does_not_matter(method: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    crops, trials = crops_and_trials(Path("t"))
+    expected = score_conditions(crops, trials, method)
+    monkeypatch.setattr(scoring, "BLOCK", block)
+    found = score_conditions(crops, trials, method)
+    assert list(found) == ["clean", "noise"]
+    for condition, scores in expected.items():
+        assert found[condition] == pytest.approx(scores, abs=1e-6)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_permuted_trials_have_permuted_scores(seed: int) -> None:
+    crops, trials = crops_and_trials(Path("t"), seed)
+    order = np.random.default_rng(seed).permutation(len(trials))
+    permuted = Trials(
+        trials.path,
+        trials.utterances,
+        trials.enrol[order],
+        trials.test[order],
+        trials.labels[order],
+        trials.rows[order],
+    )
+    scores, moved = score_conditions(crops, trials, "cosine"), score_conditions(crops, permuted, "cosine")
+    assert moved["noise"] == pytest.approx(scores["noise"][order], abs=1e-6)
+
+
+def test_utterances_that_the_cache_lacks_are_counted_and_the_first_is_located(cache: Cache, tmp_path: Path) -> None:
+    path = tmp_path / "trials_x.txt"
+    names = [f"speaker{s:02d}/utterance0.wav" for s in range(3)]
+    path.write_text(f"0 {names[0]} {names[1]}\n1 {names[0]} gone1.wav\n0 gone2.wav {names[2]}\n", encoding="utf-8")
+    with pytest.raises(TrialError, match=r"2 of 5 utterances are not in the cache: gone1\.wav, gone2\.wav") as caught:
+        evaluate(cache, enhancer(), read_trials(path), PARAMS, "x")
+    assert (caught.value.file, caught.value.row) == (path, 2)
+    assert names[0] in str(caught.value)
+
+
+def test_many_missing_utterances_are_not_all_listed(cache: Cache, tmp_path: Path) -> None:
+    path = tmp_path / "trials_x.txt"
+    path.write_text("\n".join(f"{i % 2} a{i}.wav b{i}.wav" for i in range(100)), encoding="utf-8")
+    with pytest.raises(TrialError, match=r"200 of 200 utterances .*, \.\.\.;") as caught:
+        score_conditions(load_crops(cache), read_trials(path), "cosine")
+    assert len(str(caught.value)) < 500
+
+
+def test_crops_are_read_by_utterance(cache: Cache) -> None:
+    crops = load_crops(cache)
+    assert crops.embeddings.shape == (40, 2, 3, 16)
+    assert crops.conditions == ("clean", "noise", "reverb")
+    rows = cache.frame()
+    number = crops.utterances.index("speaker03/utterance2.wav")
+    mask = (rows["utterance"] == "speaker03/utterance2.wav").to_numpy()
+    assert (crops.embeddings[number] == cache.to_numpy()[mask]).all()
+
+
+def test_a_training_cache_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CacheMismatchError, match="kind is 'training'; expected 'evaluation'"):
+        load_crops(training_cache(tmp_path / "c", speakers=2))
+
+
+def test_rows_that_are_not_whole_utterances_are_refused(cache: Cache) -> None:
+    info = cache.info.model_copy(update={"features": {"crops": 3}})
+    with pytest.raises(CacheDamagedError, match="crops of each utterance in order"):
+        load_crops(Cache(cache.path, info))
+
+
+def test_a_model_for_another_network_is_refused(cache: Cache, trials: Trials, tmp_path: Path) -> None:
+    with pytest.raises(CacheMismatchError, match="network name is 'toy', but the model is for 'ecapa'"):
+        evaluate(cache, enhancer(name="ecapa"), trials, PARAMS, "demo")
+    other = evaluation_cache(tmp_path / "c", network=network_info(fingerprint="e" * 64))
+    with pytest.raises(CacheMismatchError, match="network fingerprint"):
+        evaluate(other, enhancer(), trials, PARAMS, "demo")
+
+
+def test_an_evaluation_is_what_the_report_wants(
+    evaluated: tuple[list[dict[str, Any]], Any], trials: Trials, tmp_path: Path
+) -> None:
+    evaluations, _ = evaluated
+    data = {
+        "title": "t",
+        "synthetic": True,
+        "seedpipe_version": "0",
+        "made_by": "test",
+        "evaluations": evaluations,
+    }
+    write_report(data, tmp_path / "report.html", tmp_path / "report.md")
+    assert "reverb" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "toy on demo" in format_table(data)
+    assert [evaluation["method"] for evaluation in evaluations] == list(PARAMS.methods)
+    first = evaluations[0]
+    assert (first["trials"], first["targets"]) == (len(trials), int(trials.labels.sum()))
+    assert (first["speakers"], first["utterances"]) == (10, 40)
+
+
+def test_the_table_holds_every_score(
+    evaluated: tuple[list[dict[str, Any]], Any], cache: Cache, trials: Trials, trained: Enhancer
+) -> None:
+    table = evaluated[1]
+    assert len(table) == len(trials)
+    expected = [f"{m}:{c}:{s}" for m in PARAMS.methods for s in ("network", "seed") for c in cache.info.variants]
+    assert list(table) == ["label", "enrol", "test", *expected]
+    lines = trials.path.read_text(encoding="utf-8").splitlines()
+    assert (table["label"].astype(str) + " " + table["enrol"] + " " + table["test"]).tolist() == lines
+    crops = load_crops(cache)
+    assert (table["cosine:noise:network"] == score_conditions(crops, trials, "cosine")["noise"]).all()
+    enhanced = CropEmbeddings(crops.utterances, crops.conditions, trained(crops.embeddings))
+    assert (table["euclidean:reverb:seed"] == score_conditions(enhanced, trials, "euclidean")["reverb"]).all()
+
+
+def test_figures_are_the_metrics_of_the_scores(evaluated: tuple[list[dict[str, Any]], Any], trials: Trials) -> None:
+    evaluations, table = evaluated
+    for evaluation in evaluations:
+        for row in evaluation["conditions"]:
+            for system, figures in row["systems"].items():
+                scores = table[f"{evaluation['method']}:{row['condition']}:{system}"]
+                assert figures["eer"]["value"] == pytest.approx(metrics.eer(scores, trials.labels))
+                assert figures["min_dcf"]["value"] == pytest.approx(metrics.min_dcf(scores, trials.labels, 0.05))
+                assert figures["eer"]["low"] <= figures["eer"]["high"]
+
+
+def test_a_difference_is_seed_minus_network(evaluated: tuple[list[dict[str, Any]], Any]) -> None:
+    for row in evaluated[0][0]["conditions"]:
+        before, after = (row["systems"][system] for system in ("network", "seed"))
+        for metric in ("eer", "min_dcf"):
+            expected = after[metric]["value"] - before[metric]["value"]
+            assert row["difference"][metric]["difference"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_trained_enhancer_reduces_errors_under_noise(evaluated: tuple[list[dict[str, Any]], Any]) -> None:
+    rows = {row["condition"]: row for row in evaluated[0][0]["conditions"]}
+    assert rows["noise"]["difference"]["eer"]["difference"] < 0
+    assert rows["reverb"]["difference"]["eer"]["difference"] < 0
+    assert evaluated[0][0]["mean_relative_reduction"]["value"] > 0.1
+
+
+def test_a_senseless_enhancer_is_reported_as_worse(cache: Cache, trials: Trials) -> None:
+    evaluations, _ = evaluate(cache, enhancer(ensemble=1.0), trials, PARAMS, "demo")
+    assert evaluations[0]["conditions"][0]["difference"]["eer"]["difference"] > 0
+    assert evaluations[0]["mean_relative_reduction"]["value"] < 0
+
+
+def test_an_enhancer_that_does_nothing_changes_nothing(cache: Cache, trials: Trials) -> None:
+    evaluations, _ = evaluate(cache, enhancer(ensemble=0.0), trials, PARAMS, "demo")
+    for row in evaluations[0]["conditions"]:
+        assert row["difference"]["eer"]["difference"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_network_without_errors_has_no_relative_reduction(trials: Trials, tmp_path: Path) -> None:
+    easy = evaluation_cache(tmp_path / "c", noise=0.0)
+    names = np.array([name.split("/")[0] for name in load_crops(easy).utterances])
+    speaker = np.unique(names, return_inverse=True)[1]
+    embeddings = 10 * np.eye(16, dtype=np.float32)[speaker][:, None, None] + 0.01 * load_crops(easy).embeddings
+    perfect = CropEmbeddings(load_crops(easy).utterances, easy.info.variants, embeddings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "load_crops", lambda _: perfect)
+        evaluations, _ = evaluate(easy, enhancer(ensemble=0.0), trials, PARAMS, "demo")
+    assert evaluations[0]["conditions"][1]["systems"]["network"]["eer"]["value"] == 0
+    assert "mean_relative_reduction" not in evaluations[0]
+    data = {"title": "t", "synthetic": True, "seedpipe_version": "0", "made_by": "t", "evaluations": evaluations}
+    write_report(data, tmp_path / "report.html")
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_scores_that_are_distances_are_refused(cache: Cache, trials: Trials, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(scoring.METHODS, "cosine", lambda enrol, test: -cosine_scores(enrol, test))
+    with pytest.raises(MetricError, match="did you supply distances"):
+        evaluate(cache, enhancer(), trials, PARAMS, "demo")
+
+
+@pytest.mark.parametrize("definition", ["linear", "max", "mean", "hull"])
+def test_the_definition_of_the_eer_is_used_and_named(cache: Cache, trials: Trials, definition: str) -> None:
+    params = ScoreParams(methods=("cosine",), bootstrap=100, eer_definition=definition)
+    evaluations, table = evaluate(cache, enhancer(), trials, params, "demo")
+    figures = evaluations[0]["conditions"][1]["systems"]["network"]
+    assert figures["eer_definition"] == definition
+    expected = metrics.eer(table["cosine:noise:network"], trials.labels, definition)
+    assert figures["eer"]["value"] == pytest.approx(expected)
+
+
+def test_sampled_inference_noise_follows_the_seed(cache: Cache, trials: Trials) -> None:
+    model, name = enhancer(inference_noise="sampled"), "cosine:clean:seed"
+    tables = [
+        evaluate(cache, model, trials, ScoreParams(methods=("cosine",), bootstrap=100, seed=seed), "demo")[1]
+        for seed in (3, 3, 4)
+    ]
+    assert (tables[0][name] == tables[1][name]).all()
+    assert (tables[0][name] != tables[2][name]).any()
