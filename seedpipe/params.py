@@ -165,8 +165,6 @@ class TrainParams(_Section):
     """``norm`` is eq. 9, ``l1`` what the authors' code does, ``mse`` the squared error."""
     normalize: Literal["none", "length", "length+center"] = "length+center"
     """What is done to an embedding before diffusion, the same in training and in use."""
-    target_averaging: float = Field(default=0.5, ge=0, le=1)
-    """How far the target x_0 is drawn to the mean of all clean draws of its utterance; 0 is the paper's target."""
     inference_step: int = Field(default=50, ge=0, le=999)
     """Timestep t at which an embedding enters the network in use."""
     inference_noise: Literal["zero", "sampled"] = "zero"

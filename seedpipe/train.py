@@ -106,8 +106,8 @@ def train(
     embeddings, codes = cache.to_torch(), _codes(cache)
     held_out = _held_out(codes, params.validation_share)
     normalization = Normalization.fit(params.normalize, embeddings[~held_out, 0])
-    data = _Pairs(normalization(embeddings), normalization(_targets(embeddings[:, 0], codes, params)))
-    run = _Run(data.select(~held_out, device), data.select(held_out, device), params)
+    rows = normalization(embeddings)
+    run = _Run(rows[~held_out].to(device), rows[held_out].to(device), params)
     curve = []
     with _flushed_denormals():
         for epoch in run.epochs():
@@ -129,32 +129,18 @@ def train(
     return enhancer, result
 
 
-@dataclass(frozen=True)
-class _Pairs:
-    """Normalised embeddings y_0 (R, V, D), the clean one among them, and the target x_0 (R, D) of each row."""
-
-    y_0: Tensor
-    x_0: Tensor
-
-    def select(self, mask: Tensor, device: str) -> _Pairs:
-        return _Pairs(self.y_0[mask].to(device), self.x_0[mask].to(device))
-
-    def __len__(self) -> int:
-        return len(self.x_0)
-
-
 class _Run:
     """The state of one training: weights, their moving average, optimiser and generator."""
 
-    def __init__(self, data: _Pairs, held_out: _Pairs, params: TrainParams) -> None:
-        self.data, self.held_out, self.params = data, held_out, params
-        self.device = data.x_0.device
-        self.batch_rows = min(params.batch_rows, len(data))
+    def __init__(self, rows: Tensor, held_out: Tensor, params: TrainParams) -> None:
+        self.rows, self.held_out, self.params = rows, held_out, params
+        self.device = rows.device
+        self.batch_rows = min(params.batch_rows, len(rows))
         self.generator = torch.Generator(self.device).manual_seed(params.seed)
-        self.network = _seeded_network(data.x_0.shape[1], params.seed).to(self.device)
+        self.network = _seeded_network(rows.shape[2], params.seed).to(self.device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.schedule = Schedule()
-        self.steps_per_epoch = len(data) // self.batch_rows
+        self.steps_per_epoch = len(rows) // self.batch_rows
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
         )
@@ -165,7 +151,7 @@ class _Run:
     def epochs(self) -> Iterator[Epoch]:
         """Train, one epoch at a time."""
         for number in range(1, self.params.epochs + 1):
-            order = torch.randperm(len(self.data), generator=self.generator, device=self.device)
+            order = torch.randperm(len(self.rows), generator=self.generator, device=self.device)
             batches = order[: self.steps_per_epoch * self.batch_rows].view(-1, self.batch_rows)
             # Losses stay on the device until the epoch ends: no synchronisation per step.
             loss = torch.stack([self._step(batch) for batch in batches]).mean().item()
@@ -179,7 +165,7 @@ class _Run:
             yield Epoch(number, loss, validation)
 
     def _step(self, batch: Tensor) -> Tensor:
-        loss = self._loss(self.network, _Pairs(self.data.y_0[batch], self.data.x_0[batch]), self.generator)
+        loss = self._loss(self.network, self.rows[batch], self.generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
@@ -192,9 +178,9 @@ class _Run:
         torch._foreach_lerp_(average, [weight.detach() for weight in self.network.parameters()], 1 - decay)
         return loss.detach()
 
-    def _loss(self, network: nn.Module, batch: _Pairs, generator: torch.Generator) -> Tensor:
-        y_0 = batch.y_0.flatten(0, 1)
-        x_0 = batch.x_0[:, None].expand_as(batch.y_0).flatten(0, 1)
+    def _loss(self, network: nn.Module, batch_BVD: Tensor, generator: torch.Generator) -> Tensor:
+        y_0 = batch_BVD.flatten(0, 1)
+        x_0 = batch_BVD[:, :1].expand_as(batch_BVD).flatten(0, 1)
         t = torch.randint(0, TIMESTEPS, (len(y_0),), generator=generator, device=y_0.device)
         eps = torch.randn(y_0.shape, generator=generator, device=y_0.device)
         return _distance(network(self.schedule.add_noise(y_0, eps, t), t), x_0, self.params.loss)
@@ -231,20 +217,6 @@ def _seeded_network(dimension: int, seed: int) -> SeedMLP:
 def _codes(cache: Cache) -> Tensor:
     """Number of the utterance of each row, shape (R,), counted from 0 in the order of the cache."""
     return torch.from_numpy(cache.frame()["utterance"].factorize()[0])
-
-
-def _targets(clean: Tensor, codes: Tensor, params: TrainParams) -> Tensor:
-    """Targets (R, D): each clean embedding, drawn to the mean of all clean draws of its utterance.
-
-    A single crop says what was spoken as much as who spoke; a mean over draws, which a cache gives for nothing, says
-    less of the former.
-    """
-    unit = functional.normalize(clean, dim=1) if params.normalize != "none" else clean
-    sums = torch.zeros(int(codes.max()) + 1, unit.shape[1]).index_add_(0, codes, unit)
-    means = (sums / torch.bincount(codes)[:, None])[codes]
-    if params.normalize != "none":
-        means = functional.normalize(means, dim=1)
-    return torch.lerp(unit, means, params.target_averaging)
 
 
 def _held_out(codes: Tensor, share: float) -> Tensor:

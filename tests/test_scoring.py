@@ -319,3 +319,14 @@ def test_sampled_inference_noise_follows_the_seed(cache: Cache, trials: Trials) 
     ]
     assert (tables[0][name] == tables[1][name]).all()
     assert (tables[0][name] != tables[2][name]).any()
+
+
+def test_few_speakers_give_values_without_intervals(cache: Cache, trained: Enhancer, tmp_path: Path) -> None:
+    few = read_trials(write_trials(tmp_path / "trials_few.txt", speakers=2))
+    evaluations, _ = evaluate(cache, trained, few, PARAMS, "few")
+    for condition in evaluations[0]["conditions"]:
+        assert set(condition["systems"]["seed"]["eer"]) == {"value"}
+        assert set(condition["difference"]["eer"]) == {"difference"}
+    assert "mean_relative_reduction" not in evaluations[0]
+    data = {"title": "t", "synthetic": True, "seedpipe_version": "0", "made_by": "test", "evaluations": evaluations}
+    assert "not tested" in format_table(data)

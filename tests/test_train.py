@@ -141,9 +141,8 @@ def test_denormal_numbers_are_back_after_training(cache: Cache, tmp_path: Path) 
 
 @pytest.mark.parametrize("loss", ["norm", "l1", "mse"])
 @pytest.mark.parametrize("normalize", ["none", "length", "length+center"])
-@pytest.mark.parametrize("target_averaging", [0.0, 1.0])
-def test_every_setting_trains(cache: Cache, tmp_path: Path, loss: str, normalize: str, target_averaging: float) -> None:
-    update = {"loss": loss, "normalize": normalize, "target_averaging": target_averaging, "ensemble": 1.0}
+def test_every_setting_trains(cache: Cache, tmp_path: Path, loss: str, normalize: str) -> None:
+    update = {"loss": loss, "normalize": normalize, "ensemble": 1.0}
     model, result = train(cache, tmp_path / "a", SHORT.model_copy(update=update))
     assert result.curve[-1].loss < result.curve[0].loss
     rows = torch.from_numpy(draw_embeddings(2, 1, 1, seed=3))
@@ -183,31 +182,10 @@ def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
 @pytest.mark.parametrize(("decay", "equal"), [(0.0, True), (0.999, False)])
 def test_without_moving_average_the_last_weights_are_kept(cache: Cache, decay: float, equal: bool) -> None:
     embeddings = cache.to_torch()
-    data = module._Pairs(embeddings, embeddings[:, 0])
-    run = module._Run(
-        data,
-        data.select(torch.zeros(len(data), dtype=torch.bool), "cpu"),
-        SHORT.model_copy(update={"ema_decay": decay}),
-    )
+    run = module._Run(embeddings, embeddings[:0], SHORT.model_copy(update={"ema_decay": decay}))
     assert [epoch.validation for epoch in run.epochs()] == [None, None]
     pairs = zip(run.average.parameters(), run.network.parameters(), strict=True)
     assert all(torch.allclose(a, b, atol=1e-7) for a, b in pairs) == equal
-
-
-@pytest.mark.parametrize("normalize", ["none", "length"])
-@pytest.mark.parametrize("averaging", [0.0, 0.25, 1.0])
-def test_targets_go_from_the_clean_crop_to_the_mean_of_its_utterance(
-    cache: Cache, normalize: str, averaging: float
-) -> None:
-    params = TrainParams(normalize=normalize, target_averaging=averaging)
-    clean = cache.to_numpy()[:, 0].astype(np.float64)
-    if normalize != "none":
-        clean /= np.linalg.norm(clean, axis=1, keepdims=True)
-    means = np.repeat(clean.reshape(-1, 3, clean.shape[1]).mean(axis=1), 3, axis=0)
-    if normalize != "none":
-        means /= np.linalg.norm(means, axis=1, keepdims=True)
-    found = module._targets(cache.to_torch()[:, 0], module._codes(cache), params).numpy()
-    assert np.abs(found - ((1 - averaging) * clean + averaging * means)).max() < 1e-5
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.2, 0.5, 0.98])
