@@ -166,6 +166,8 @@ def extract(
     work = out.with_name(f".{out.name}.{config[:16]}")
     work.mkdir(parents=True, exist_ok=True)
     jobs = _plan(setting, speech, work)
+    if params.on_bad_audio == "fail":
+        _report_failures(_visibly_bad(speech), out, work, params)  # before any network runs
     shards, failures = _run(setting, jobs, _workers(machine, setting, len(jobs)), progress)
     _report_failures(failures, out, work, params)
     if not shards:
@@ -441,6 +443,19 @@ def _columns(labels: Sequence[tuple[_Row, _Cut]], draws: Sequence[int]) -> dict[
         "snr_db": np.array([[recipe.snr_db for recipe in row] for row in recipes], dtype=np.float32),
         "rir": np.array([[recipe.rir for recipe in row] for row in recipes]),
     }
+
+
+def _visibly_bad(speech: Manifest) -> list[tuple[str, SeedpipeError]]:
+    """Files that are missing or of another size than the manifest says; their contents are looked at when decoded."""
+    bad: list[tuple[str, SeedpipeError]] = []
+    columns = (speech.frame[name] for name in ("utterance", "path", "bytes"))
+    for utterance, path, size in zip(*columns, strict=True):
+        found = Path(path).stat().st_size if Path(path).is_file() else None
+        if found != size:
+            what = "there is no such file" if found is None else f"has {found} bytes instead of {size}"
+            remedy = "check the path, or write the manifest again (dvc repro --force corpus, or seedpipe manifest)"
+            bad.append((str(utterance), AudioError(what, remedy=remedy, file=path)))
+    return bad
 
 
 def _report_failures(

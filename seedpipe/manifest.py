@@ -231,7 +231,7 @@ def read_manifest(path: Path | str) -> Manifest:
             f"cannot be read ({reason})", expected="a manifest", remedy="run seedpipe manifest", file=path
         ) from error
     _check(frame, path)
-    frame["path"] = [str(path.parent / name) for name in frame["path"]]
+    frame["path"] = [os.path.normpath(path.parent / name) for name in frame["path"]]
     return Manifest(path, frame)
 
 

@@ -127,7 +127,7 @@ def report(params: Params, places: Places, made_by: str) -> dict[str, Any]:
         "made_by": made_by,
         "evaluations": evaluations,
         "training": training,
-        "facts": _facts(params),
+        "facts": _facts(params) | _provenance(params, places),
     }
     write_report(data, places.report, places.report.with_suffix(".md"))
     return data
@@ -169,6 +169,22 @@ def _read_json(path: Path) -> Any:
         ) from error
 
 
+def _provenance(params: Params, places: Places) -> dict[str, str]:
+    """Which weights made the embeddings, and from how much speech each enhancer learned."""
+    from seedpipe.cache import open_cache
+
+    facts = {}
+    for network in params.extract.networks:
+        info = open_cache(places.cache(network, layout.TRAIN)).info
+        speech = "synthetic speech" if info.synthetic else "speech"
+        facts[f"network {info.network.name}"] = (
+            f"fingerprint {info.network.fingerprint[:16]}, {info.network.dimension}-d"
+        )
+        size = f"{info.utterances:,} unlabelled utterances, {info.seconds / 60:.0f} min of {speech}"
+        facts[f"training of {info.network.name}"] = f"{size}, seed {params.train.seed}"
+    return facts
+
+
 def _facts(params: Params) -> dict[str, str]:
     evaluation, augment = params.extract.evaluation, params.extract.augment
     return {
@@ -177,7 +193,7 @@ def _facts(params: Params) -> dict[str, str]:
         "noise": "speech-to-noise ratio {:g} to {:g} dB, speech-to-music ratio {:g} to {:g} dB, drawn uniformly".format(
             *augment.noise_snr_db, *augment.music_snr_db
         ),
-        "training": f"{params.extract.draws} draws of each utterance, variants {', '.join(params.extract.variants)}",
+        "variants": f"{params.extract.draws} draws of each training utterance, in {', '.join(params.extract.variants)}",
         "EER": f"definition '{params.score.eer_definition}'",
         "minDCF": f"P_target {params.score.p_target:g}, both costs 1, normalised",
         "intervals": f"95 %, {params.score.bootstrap:,} bootstrap resamplings of the speakers",
