@@ -161,7 +161,7 @@ class TrainParams(_Section):
     """Weight decay of AdamW."""
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     """Decay of the exponential moving average of the weights; 0 keeps the last weights."""
-    loss: Literal["norm", "l1", "mse"] = "mse"
+    loss: Literal["norm", "l1", "mse"] = "norm"
     """``norm`` is eq. 9, ``l1`` what the authors' code does, ``mse`` the squared error."""
     normalize: Literal["none", "length", "length+center"] = "length+center"
     """What is done to an embedding before diffusion, the same in training and in use."""
@@ -224,7 +224,7 @@ def load_params(path: Path | str = "params.yaml") -> Params:
     Examples
     --------
     >>> load_params("params.yaml").train.loss
-    'mse'
+    'norm'
     """
     path = Path(path)
     try:

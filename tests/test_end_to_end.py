@@ -168,3 +168,20 @@ def test_commands_of_the_readme_run(tmp_path: Path) -> None:
     for command in commands:
         run(tmp_path, *command.split())
     assert np.load(tmp_path / "enhanced.npy").shape == (3, 256)
+
+
+def test_the_quality_benchmark_runs_on_a_data_folder(project: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(HERE / "benchmarks" / "quality.py"), "--data", str(project / "data" / "demo")]
+    options = ["--params", str(project / "params.yaml"), "--work", str(tmp_path / "work"), "--seed", "3"]
+    done = run(tmp_path, *command, *options, "--json", str(tmp_path / "figures.json"))
+    assert "mean relative EER reduction under mismatch" in done.stdout
+    figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    assert figures["seed"] == figures["training"]["dvector"]["seed"] == 3
+    assert figures["synthetic"] is True
+    (evaluation,) = figures["evaluations"]
+    for condition in evaluation["conditions"]:
+        for system in ("network", "seed"):
+            eer = condition["systems"][system]["eer"]
+            assert eer["low"] <= eer["value"] <= eer["high"]
+            # The table and the file hold the same figures.
+            assert f"{100 * eer['value']:.2f} [" in done.stdout
