@@ -108,6 +108,7 @@ def test_the_report_holds_the_figures(project: tuple[Params, Places]) -> None:
 
 def test_a_synthetic_list_makes_the_report_synthetic(tmp_path: Path, project: tuple[Params, Places]) -> None:
     params, places = params_for(tmp_path / "data"), Places(tmp_path)
+    training_cache(places.cache("toy", "train"))
     evaluation_cache(places.cache("toy", "demo"), synthetic=True)
     enhancer().save(places.model("toy"), "# Card\n")
     write_trials(tmp_path / "data" / "eval" / "trials_demo.txt")

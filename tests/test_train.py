@@ -58,7 +58,7 @@ def eer_on_new_speakers(model: Enhancer | None) -> float:
 def test_training_lowers_the_loss(trained: tuple[Enhancer, TrainingResult, Path]) -> None:
     curve = trained[1].curve
     assert [point.epoch for point in curve] == list(range(1, QUICK.epochs + 1))
-    assert curve[-1].loss < 0.7 * curve[0].loss
+    assert curve[-1].loss < 0.8 * curve[0].loss
     assert curve[-1].validation is not None
     assert curve[-1].validation < 0.8 * curve[0].validation
 
