@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +16,10 @@ from typing import IO, ParamSpec, TypeVar
 from seedpipe.errors import SeedpipeError
 
 __all__ = ["INTERRUPTED", "Progress", "guarded", "say", "show"]
+
+# OpenMP threads that wait for each other in a loop slow training several times down as soon as another program wants a
+# core. Commands ask them to sleep instead, before torch is loaded; whoever has set the variable knows better.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 P = ParamSpec("P")
 R = TypeVar("R")
