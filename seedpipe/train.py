@@ -9,7 +9,6 @@ Source: SEED, section 3.3, eq. (9): the clean embedding x_0 is predicted from x_
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
 import math
@@ -109,11 +108,10 @@ def train(
     rows = normalization(embeddings)
     run = _Run(rows[~held_out].to(device), rows[held_out].to(device), params)
     curve = []
-    with _flushed_denormals():
-        for epoch in run.epochs():
-            curve.append(epoch)
-            if progress:
-                progress(epoch, params.epochs)
+    for epoch in run.epochs():
+        curve.append(epoch)
+        if progress:
+            progress(epoch, params.epochs)
     config = ModelConfig(
         network=cache.info.network,
         normalization=normalization,
@@ -251,16 +249,6 @@ def _held_out_eer(enhancer: Enhancer, embeddings_RVD: Tensor, codes: Tensor) -> 
 def _pair_eer(unit_RVD: Tensor, same: Tensor) -> float:
     scores = torch.stack([unit_RVD[:, v] @ unit_RVD[:, 0].T for v in range(1, unit_RVD.shape[1])])
     return metrics.eer(scores.flatten().numpy(), same.expand_as(scores).flatten().numpy().astype(np.int8))
-
-
-@contextlib.contextmanager
-def _flushed_denormals() -> Iterator[None]:
-    """Zero-started layers give squared gradients so small that CPUs compute with them a hundred times slower."""
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
 
 
 def _card(enhancer: Enhancer, cache: Cache, result: TrainingResult) -> str:

@@ -111,6 +111,17 @@ def test_what_a_changed_parameter_runs(project: Path, old: str, new: str, expect
         (project / "params.yaml").write_text(params, encoding="utf-8")
 
 
+def test_a_changed_trial_list_makes_its_manifest_again(project: Path) -> None:
+    trials = project / "data" / "demo" / "eval" / "trials_demo.txt"
+    text = trials.read_text(encoding="utf-8")
+    trials.write_text("".join(text.splitlines(keepends=True)[:-1]), encoding="utf-8")
+    try:
+        changed = set(json.loads(run(project, "dvc", "status", "--json").stdout))
+    finally:
+        trials.write_text(text, encoding="utf-8")
+    assert changed == {"manifest-eval@demo", "score@dvector-demo"}
+
+
 def test_a_misspelt_parameter_stops_the_pipeline_with_its_row(project: Path) -> None:
     params = small_params()
     (project / "params.yaml").write_text(params.replace("epochs: 3", "epochs: 3\n  epoch: 5"), encoding="utf-8")
