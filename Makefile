@@ -21,11 +21,12 @@ check: $(STAMP)
 
 install: $(STAMP)
 
-# Resemblyzer goes in alone: of its own requirements one needs a C compiler, and only its weights are used.
+# Two go in alone: Resemblyzer wants a package that needs a C compiler, and only its weights are used; denoiser wants a
+# release of hydra that DVC refuses, and only its model is used, in tests.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo,pipeline,test]"
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt Resemblyzer
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dask,demo,onnx,parquet,pipeline,ray,rnnoise,speechbrain,test]"
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt Resemblyzer denoiser
 	touch $(STAMP)
 
 # Without Git around it (an unpacked archive) DVC has to be told so.

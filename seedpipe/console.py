@@ -15,7 +15,7 @@ from typing import IO, ParamSpec, TypeVar
 
 from seedpipe.errors import SeedpipeError
 
-__all__ = ["INTERRUPTED", "Progress", "guarded", "say", "show"]
+__all__ = ["INTERRUPTED", "Progress", "duration", "guarded", "say", "show"]
 
 # OpenMP threads that wait for each other in a loop slow training several times down as soon as another program wants a
 # core. Commands ask them to sleep instead, before torch is loaded; whoever has set the variable knows better.
@@ -90,9 +90,9 @@ class Progress:
             return
         self.written = now
         rate = done / max(now - self.started, 1e-9)
-        left = f"done in {_duration(now - self.started)}"
+        left = f"done in {duration(now - self.started)}"
         if done < total:
-            left = f"{_duration((total - done) / rate)} left" if done else "time left unknown"
+            left = f"{duration((total - done) / rate)} left" if done else "time left unknown"
         text = f"{self.label}: {done:,}/{total:,} {self.unit}, {_rate(rate)}/s, {left}{note}"
         end = "\n" if done >= total or not terminal else ""
         self.stream.write(f"\r\x1b[2K{text}{end}" if terminal else f"{text}{end}")
@@ -103,7 +103,14 @@ def _rate(rate: float) -> str:
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    Examples
+    --------
+    >>> duration(75.2)
+    '1 min 15 s'
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

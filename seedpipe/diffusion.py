@@ -4,25 +4,30 @@
 x_0                   clean embedding, shape (..., D)
 y_0                   noisy embedding of the same utterance; in use, every embedding is treated as y_0
 t                     timestep, 0 <= t < T = 1000
-abar_t                cumulative product of the noise schedule, ``alphas_cumprod[t]``
+beta_t                variance of the noise that step t adds
+abar_t                product of 1 - beta up to t, ``alphas_cumprod[t]``
 eps                   standard normal noise
 x_t, y_t              sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, eqs. (3) and (4)
-f(x_t, t)             the SEED network; it predicts x_0 (sample prediction, eq. 9)
+f(x_t, t)             the SEED network; it predicts x_0 (sample prediction, eq. 9), or eps or v, which stand for one
+v                     sqrt(abar_t) eps - sqrt(1 - abar_t) x_0
 ====================  ==============================================================================================
 
-Source: SEED, Interspeech 2025, section 3; the MLP is that of RCG (Li et al., 2023) without its context layer.
+Source: SEED, Interspeech 2025, section 3; the MLP is that of RCG (Li et al., 2023) without its context layer; v is that
+of Salimans and Ho (2022).
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+    from seedpipe.params import TrainParams
 
 __all__ = ["TIMESTEPS", "Schedule", "SeedMLP", "sinusoidal_embedding"]
 
@@ -31,15 +36,47 @@ BLOCKS = 3
 
 
 class Schedule:
-    """The noise schedule of the paper: ``scaled_linear`` from beta 0.0001 to 0.02 over T = 1000 steps.
+    """The noise schedule, what the network predicts under it, and the sampler.
+
+    Parameters
+    ----------
+    betas : {'linear', 'scaled_linear', 'squaredcos_cap_v2'}
+        How beta_t grows with t, in the names of diffusers; the paper's is ``scaled_linear``, linear in sqrt(beta_t).
+    beta_start, beta_end : float
+        First and last beta_t; ``squaredcos_cap_v2`` has its own.
+    prediction : {'sample', 'epsilon', 'v'}
+        What the output of the network stands for.
 
     Attributes
     ----------
     alphas_cumprod : Tensor of float32, shape (T,)
     """
 
-    def __init__(self) -> None:
-        self.alphas_cumprod: Tensor = _scheduler().alphas_cumprod
+    def __init__(
+        self,
+        betas: str = "scaled_linear",
+        beta_start: float = 0.0001,
+        beta_end: float = 0.02,
+        prediction: Literal["sample", "epsilon", "v"] = "sample",
+    ) -> None:
+        # Importing diffusers takes seconds.
+        from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
+        scheduler = DDIMScheduler(
+            num_train_timesteps=TIMESTEPS, beta_schedule=betas, beta_start=beta_start, beta_end=beta_end
+        )
+        self.alphas_cumprod: Tensor = scheduler.alphas_cumprod
+        self.prediction = prediction
+
+    @classmethod
+    def of(cls, params: TrainParams) -> Schedule:
+        """The schedule that a model was or will be trained with."""
+        return cls(params.beta_schedule, params.beta_start, params.beta_end, params.prediction)
+
+    def to(self, device: str | torch.device) -> Schedule:
+        """Move the schedule to where embeddings are."""
+        self.alphas_cumprod = self.alphas_cumprod.to(device)
+        return self
 
     def add_noise(self, x_0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """Take embeddings forward to timestep t, eqs. (3) and (4).
@@ -47,17 +84,41 @@ class Schedule:
         Parameters
         ----------
         x_0, eps : Tensor, shape (B, D)
-        t : Tensor of int64, shape (B,)
+        t : Tensor of int64, shape (B,) or (1,)
 
         Returns
         -------
         Tensor, shape (B, D)
         """
-        abar = self.alphas_cumprod.to(x_0.device)[t][:, None]
+        abar = self._abar(t)
         return abar.sqrt() * x_0 + (1 - abar).sqrt() * eps
 
-    def single_step(self, network: nn.Module, y_0: Tensor, eps: Tensor, t: int) -> Tensor:
-        """Enhance in one step, f(y_t, t) (section 3.4).
+    def predict(self, network: nn.Module, x_t: Tensor, t: Tensor) -> Tensor:
+        """What the network says of x_0: its output, or by eqs. (5) and (6) what an output of eps or v means.
+
+        Parameters
+        ----------
+        network : Module
+            f, see :class:`SeedMLP`.
+        x_t : Tensor, shape (B, D)
+        t : Tensor of int64, shape (B,) or (1,)
+
+        Returns
+        -------
+        Tensor of float32, shape (B, D)
+        """
+        output: Tensor = network(x_t, t).float()
+        abar = self._abar(t)
+        if self.prediction == "epsilon":
+            return (x_t - (1 - abar).sqrt() * output) / abar.sqrt()
+        if self.prediction == "v":
+            return abar.sqrt() * x_t - (1 - abar).sqrt() * output
+        return output
+
+    def sample(
+        self, network: nn.Module, y_0: Tensor, eps: Tensor, *, t: int, steps: int = 1, clip: float = math.inf
+    ) -> Tensor:
+        """Enhance in one step, f(y_t, t) (section 3.4), or in several of DDIM (eta = 0) evenly spaced from t to 0.
 
         Parameters
         ----------
@@ -66,40 +127,32 @@ class Schedule:
         y_0, eps : Tensor, shape (B, D)
             Embeddings, and the noise that takes them to y_t; zeros are allowed.
         t : int
-
-        Returns
-        -------
-        Tensor, shape (B, D)
-        """
-        steps = torch.full((len(y_0),), t, device=y_0.device)
-        enhanced: Tensor = network(self.add_noise(y_0, eps, steps), steps)
-        return enhanced
-
-    def ddim(self, network: nn.Module, y_0: Tensor, eps: Tensor, *, steps: int, clip: float) -> Tensor:
-        """Enhance in several deterministic DDIM steps (eta = 0), evenly spaced from almost T down to 0.
-
-        Parameters
-        ----------
-        network : Module
-            f, see :class:`SeedMLP`.
-        y_0, eps : Tensor, shape (B, D)
+            Where embeddings enter.
         steps : int
-            Number of network evaluations; the first is at t = T - T / steps.
+            Number of network evaluations.
         clip : float
             Each prediction of x_0 is clipped to [-clip, clip].
 
         Returns
         -------
         Tensor, shape (B, D)
+
+        Notes
+        -----
+        The multi-step sampling of the authors' code in K steps is that from t = T - T // K.
         """
-        scheduler = _scheduler(clip)
-        scheduler.set_timesteps(steps)
-        first = int(scheduler.timesteps[0])
-        sample = self.add_noise(y_0, eps, torch.full((len(y_0),), first, device=y_0.device))
-        for t in scheduler.timesteps:
-            prediction = network(sample, t.to(sample.device).expand(len(sample)))
-            sample = scheduler.step(prediction, t, sample, eta=0.0, return_dict=False)[0]
-        return sample
+        # One timestep for all rows: the network embeds it once.
+        times = torch.split(torch.from_numpy(np.linspace(t, 0, steps).round().astype(np.int64)).to(y_0.device), 1)
+        sample = self.add_noise(y_0, eps, times[0])
+        for now, following in itertools.pairwise(times):
+            x_0 = self.predict(network, sample, now)
+            abar = self._abar(now)
+            direction = (sample - abar.sqrt() * x_0) / (1 - abar).sqrt()
+            sample = self.add_noise(x_0.clamp(-clip, clip), direction, following)
+        return self.predict(network, sample, times[-1]).clamp(-clip, clip)
+
+    def _abar(self, t: Tensor) -> Tensor:
+        return self.alphas_cumprod[t][:, None]
 
 
 class SeedMLP(nn.Module):
@@ -130,7 +183,7 @@ class SeedMLP(nn.Module):
         Parameters
         ----------
         x_t : Tensor, shape (B, D)
-        t : Tensor of int64, shape (B,)
+        t : Tensor of int64, shape (B,) or (1,)
 
         Returns
         -------
@@ -155,7 +208,7 @@ class _Block(nn.Module):
         self.out_layers = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), nn.Identity(), _zero(nn.Linear(width, width)))
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """(B, c) and (B, D) -> (B, c)."""
+        """(B, c) and (B, D) or (1, D) -> (B, c)."""
         hidden: Tensor = x + self.out_layers(self.in_layers(x) + self.emb_layers(time))
         return hidden
 
@@ -183,24 +236,3 @@ def _zero(linear: nn.Linear) -> nn.Linear:
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
     return linear
-
-
-def _scheduler(clip: float | None = None) -> DDIMScheduler:
-    # Importing diffusers takes seconds, and its defaults clip samples to [-1, 1]: late, and with every argument named.
-    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-
-    scheduler: DDIMScheduler = DDIMScheduler(
-        num_train_timesteps=TIMESTEPS,
-        beta_start=0.0001,
-        beta_end=0.02,
-        beta_schedule="scaled_linear",
-        clip_sample=clip is not None,
-        clip_sample_range=clip or 1.0,
-        set_alpha_to_one=True,
-        steps_offset=0,
-        prediction_type="sample",
-        thresholding=False,
-        timestep_spacing="leading",
-        rescale_betas_zero_snr=False,
-    )
-    return scheduler

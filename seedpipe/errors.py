@@ -8,13 +8,18 @@
     ├── AudioError           one audio file that cannot be used
     ├── TrialError           a trial list
     ├── NetworkError         a speaker network or its weights
+    │   └── FrontendError          a speech enhancer in front of one
     ├── CacheError           an embedding cache
     │   ├── CacheDamagedError      its bytes are not those that were written
     │   └── CacheMismatchError     it was made from something else than asked for
+    ├── ExchangeError        a file of embeddings of another tool
     ├── ModelError           a trained enhancer
     ├── MetricError          scores from which a metric would be meaningless
     │   └── TooFewSpeakersError    too few speakers to resample for an interval
-    └── MissingExtraError    an optional package is not installed
+    ├── BusyError            another process is writing the same folder
+    ├── MissingExtraError    an optional package is not installed
+    └── ClusterError         a cluster of workers cannot be used
+        └── WorkerLostError        a worker process died
 """
 
 from __future__ import annotations
@@ -23,9 +28,13 @@ from pathlib import Path
 
 __all__ = [
     "AudioError",
+    "BusyError",
     "CacheDamagedError",
     "CacheError",
     "CacheMismatchError",
+    "ClusterError",
+    "ExchangeError",
+    "FrontendError",
     "ManifestError",
     "MetricError",
     "MissingExtraError",
@@ -35,6 +44,7 @@ __all__ = [
     "SeedpipeError",
     "TooFewSpeakersError",
     "TrialError",
+    "WorkerLostError",
 ]
 
 
@@ -68,7 +78,9 @@ class SeedpipeError(Exception):
         super().__init__(self._text())
 
     def _text(self) -> str:
-        place = "" if self.file is None else str(self.file) + ("" if self.row is None else f", row {self.row}") + ": "
+        row = "" if self.row is None else f", row {self.row}"
+        # A file name may hold a line break.
+        place = "" if self.file is None else "\\n".join(str(self.file).splitlines()) + row + ": "
         parts = [self.found, f"expected {self.expected}" if self.expected else "", self.remedy]
         return place + "; ".join(" ".join(part.split()) for part in parts if part)
 
@@ -103,6 +115,10 @@ class NetworkError(SeedpipeError):
     """A speaker network or its weights cannot be used."""
 
 
+class FrontendError(NetworkError):
+    """A speech enhancer in front of a speaker network cannot be used."""
+
+
 class CacheError(SeedpipeError):
     """An embedding cache cannot be used."""
 
@@ -113,6 +129,10 @@ class CacheDamagedError(CacheError):
 
 class CacheMismatchError(CacheError):
     """A cache was made from something else than what is asked for."""
+
+
+class ExchangeError(SeedpipeError):
+    """A file of embeddings cannot be imported, or an export cannot be written."""
 
 
 class ModelError(SeedpipeError):
@@ -127,5 +147,17 @@ class TooFewSpeakersError(MetricError):
     """A list has too few speakers to resample them for an interval."""
 
 
+class BusyError(SeedpipeError):
+    """Another process is writing the same folder."""
+
+
 class MissingExtraError(SeedpipeError):
     """An optional package is needed and not installed."""
+
+
+class ClusterError(SeedpipeError):
+    """Workers cannot be reached or cannot be used."""
+
+
+class WorkerLostError(ClusterError):
+    """A worker process died (killed by the system, often for lack of memory)."""

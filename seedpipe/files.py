@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
+import fcntl
 import fnmatch
 import os
+import secrets
 import shutil
+import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from seedpipe.errors import SeedpipeError
+from seedpipe.errors import BusyError, SeedpipeError
 
-__all__ = ["fsync", "publish_folder", "refuse_foreign", "whole_file"]
+__all__ = ["fsync", "locked", "publish_folder", "refuse_foreign", "whole_file"]
 
 
 @contextlib.contextmanager
@@ -24,27 +29,98 @@ def whole_file(path: Path) -> Iterator[Path]:
     ...     _ = partial.write_text("{}")
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # The name is no process number: on a cluster, two machines that share the folder may have the same.
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
     try:
         yield partial
         fsync(partial)
         partial.replace(path)
         fsync(path.parent)
+    except OSError as error:
+        if error.errno and not error.filename:
+            error.filename = str(path)  # a full disk does not say which file it was
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
 
 def publish_folder(work: Path, out: Path) -> None:
-    """Put a finished folder in the place of an older one; the older one goes last."""
-    fsync(work)
+    """Put a finished folder in the place of an older one, in one instant where the file system can do that."""
     old = out.with_name(f".{out.name}.old")
-    if old.exists():
-        shutil.rmtree(old)
-    if out.exists():
-        out.rename(old)
-    work.rename(out)
+    fsync(work)
+    if not out.exists():
+        work.rename(out)
+    else:
+        try:
+            _exchange(work, out)
+        except OSError:  # a file system without exchange, as NFS is: for an instant there is neither
+            shutil.rmtree(old, ignore_errors=True)
+            out.rename(old)
+            work.rename(out)
+    for folder in (work, old):  # `old` also where an earlier call was killed at that instant
+        shutil.rmtree(folder, ignore_errors=True)
     fsync(out.parent)
-    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """Keep other processes from writing a folder; the lock goes with the process, however that ends.
+
+    Parameters
+    ----------
+    folder : Path
+        It need not exist: the lock is a hidden file beside it.
+    shared : bool
+        Let others that also ask for a shared lock write at the same time.
+
+    Raises
+    ------
+    BusyError
+        Another process has the lock; the text says which one.
+    """
+    path = folder.with_name(f".{folder.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = _lock(path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, folder)
+    try:
+        with contextlib.suppress(OSError):  # a full disk: whoever writes more than a name will say so
+            os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode().ljust(120), 0)
+        yield
+    finally:
+        # The last one takes the file away; others may still share it.
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+        os.close(handle)
+
+
+def _lock(path: Path, kind: int, folder: Path) -> int:
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+            if os.fstat(handle).st_ino == path.stat().st_ino:
+                return handle
+        except BlockingIOError as error:
+            owner = os.pread(handle, 120, 0).decode(errors="replace").strip() or "another process"
+            os.close(handle)
+            raise BusyError(
+                f"{owner} is writing it", remedy="wait until that has ended, or stop it", file=folder
+            ) from error
+        except FileNotFoundError:
+            pass  # the last owner took it away after we had opened it
+        except OSError:  # a file system without locks: files are still written whole
+            return handle
+        os.close(handle)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Exchange the names of two folders at one instant (Linux, renameat2)."""
+    current, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if libc.renameat2(current, os.fsencode(one), current, os.fsencode(other), exchange):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(one), None, str(other))
 
 
 def refuse_foreign(folder: Path, own: Sequence[str], what: str, error: type[SeedpipeError]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from seedpipe import manifest
 from seedpipe.errors import ManifestError, SeedpipeError, TrialError
 from seedpipe.extract import BANKS, SPEECH
@@ -27,6 +29,7 @@ __all__ = [
 Progress = Callable[[int, int], None]
 TRAIN = "train"
 TRIALS = "trials.txt"
+MOST_SECONDS = 3_600  # of a training utterance
 FOLDERS = {"music": "music", "noise": "noise", "reverb": "rir"}
 
 
@@ -39,6 +42,11 @@ class Places:
     def manifests(self, corpus: str) -> Path:
         """Manifests of the training corpus, ``train``, or of an evaluation list."""
         return self.base / "data_manifests" / corpus
+
+    def network(self, name: str) -> str:
+        """What to load a network by: its folder in the project, or its name where it has none."""
+        folder = self.base / "networks" / name
+        return str(folder) if folder.is_dir() else name
 
     def cache(self, network: str, corpus: str) -> Path:
         """Cache of a network and a corpus."""
@@ -114,14 +122,25 @@ def write_training_manifests(
 ) -> list[SeedpipeError]:
     """Write the manifests of training speech, music, noise and rooms.
 
+    Long files are cut into segments if ``params`` says so; noise, music and rooms never are.
+
     Returns
     -------
     list of SeedpipeError
         Files left out because they are unreadable; empty unless ``skip_bad``.
+
+    Raises
+    ------
+    ManifestError
+        A row is longer than an hour: one utterance is held in memory as a whole.
+    AudioError
+        Files are unreadable and ``skip_bad`` is off, or noise, music or rooms are.
     """
     root = params.root
     names = [f"{TRAIN}/{name}" for name in manifest.find_audio(root / TRAIN)]
     frame, bad = manifest.list_files(root, names, jobs=jobs, skip_bad=skip_bad, progress=progress)
+    frame = manifest.cut(frame, params.segment_seconds)
+    _check_length(frame)
     _write_banks(params, out, 0, jobs)
     manifest.write_manifest(frame, out / SPEECH)
     return bad
@@ -146,6 +165,19 @@ def _description(folder: Path) -> dict[str, object]:
             status = (folder / name).stat()
             lines.append(f"{name}\t{status.st_size}\t{status.st_mtime_ns}")
     return {"files": len(names), "digest": hashlib.sha256("\n".join(lines).encode()).hexdigest()}
+
+
+def _check_length(frame: pd.DataFrame) -> None:
+    too_long = frame[frame["seconds"] > MOST_SECONDS]
+    if len(too_long):
+        row = too_long.iloc[0]
+        others = f" (and {len(too_long) - 1} further ones)" if len(too_long) > 1 else ""
+        raise ManifestError(
+            f"would be one utterance of {row['seconds']:,.0f} s{others}",
+            expected=f"at most {MOST_SECONDS:,} s",
+            remedy="set manifest.segment_seconds in params.yaml, to 20 for example",
+            file=row["path"],
+        )
 
 
 def _trial_root(root: Path, name: str, trials: Trials) -> Path:

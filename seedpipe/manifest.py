@@ -1,17 +1,20 @@
-"""What audio exists: a table with one row per file, written before anything is computed.
+"""What audio exists: a table with one row per utterance, written before anything is computed.
 
 Columns: ``utterance`` (the name that caches and trial lists use), ``path`` (absolute, or relative to the folder of the
-manifest), ``bytes``, ``seconds``, ``sample_rate``, ``digest`` (BLAKE2b-128 of the file) and ``speaker`` (may be empty).
+manifest), ``bytes`` (of the file), ``seconds`` (of the row), ``sample_rate`` (of the file), ``start_frame`` and
+``frames`` (the part of the file, in its own frames), ``digest`` (BLAKE2b-128 of the file), ``speaker`` (may be empty).
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import joblib
 import numpy as np
@@ -25,6 +28,7 @@ from seedpipe.trials import Trials
 __all__ = [
     "COLUMNS",
     "Manifest",
+    "cut",
     "find_audio",
     "is_synthetic",
     "list_files",
@@ -34,13 +38,16 @@ __all__ = [
     "write_manifest",
 ]
 
-COLUMNS = ("utterance", "path", "bytes", "seconds", "sample_rate", "digest", "speaker")
+COLUMNS = ("utterance", "path", "bytes", "seconds", "sample_rate", "start_frame", "frames", "digest", "speaker")
+TEXT = ("utterance", "path", "digest", "speaker")
+WHOLE = {"start_frame": 0, "frames": 1}  # columns of whole numbers, and the least of each
+SHORTEST_SEGMENT = 0.01  # seconds; the names of segments count milliseconds
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A checked table of audio files; ``frame`` has the columns of this module, with paths that open from anywhere."""
+    """A checked table of utterances; ``frame`` has the columns of this module, with paths that open from anywhere."""
 
     path: Path
     frame: pd.DataFrame
@@ -58,11 +65,18 @@ class Manifest:
         """Whether the audio is that of the synthetic demonstration corpus: its root says so."""
         return any(is_synthetic(parent) for parent in Path(self.frame["path"].iloc[0]).parents)
 
+    def sample_rates(self) -> dict[int, int]:
+        """Rows of each sample rate, lowest rate first."""
+        rates, counts = np.unique(self.frame["sample_rate"].to_numpy(), return_counts=True)
+        return dict(zip(rates.tolist(), counts.tolist(), strict=True))
+
     def digest(self) -> str:
-        """Digest of names and contents, not of places: a moved corpus is the same corpus."""
-        rows = self.frame[["utterance", "digest", "speaker"]].itertuples(index=False)
-        text = "\n".join("\t".join(map(str, row)) for row in rows)
-        return hashlib.sha256(text.encode()).hexdigest()
+        """Digest of names, contents and borders, not of places: a moved corpus is the same corpus."""
+        columns = [self.frame[name].tolist() for name in ("utterance", "digest", "start_frame", "frames", "speaker")]
+        digest = hashlib.sha256()
+        for row in zip(*columns, strict=True):
+            digest.update(("\t".join(map(str, row)) + "\n").encode())
+        return digest.hexdigest()
 
 
 def is_synthetic(root: Path) -> bool:
@@ -79,16 +93,20 @@ def find_audio(folder: Path) -> list[str]:
     Raises
     ------
     ManifestError
-        The folder is missing, holds no audio or a file whose name is not UTF-8.
+        The folder is missing, cannot be listed, holds no audio or a file whose name is not UTF-8.
     """
-    if not folder.is_dir():
+    try:
+        known = folder.is_dir()
+    except OSError as error:
+        _unlisted(error)
+    if not known:
         raise ManifestError(
             "there is no such folder", expected="a folder of audio files", remedy="check the path", file=folder
         )
     found: list[str] = []
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, onerror=_unlisted, followlinks=True):
         folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and not _leads_back(Path(parent, name))
+            name for name in folders if not name.startswith(".") and not _leads_back(Path(parent, name), folder)
         )
         here = Path(parent).relative_to(folder)
         names = (name for name in files if not name.startswith(".") and Path(name).suffix.lower() in audio.EXTENSIONS)
@@ -160,8 +178,7 @@ def list_files(
     bad: list[SeedpipeError] = []
     for done, (name, info) in enumerate(run(joblib.delayed(_probe)(folder, name) for name in names), start=1):
         if isinstance(info, audio.AudioInfo):
-            seconds = round(info.frames / info.sample_rate, 6)
-            good.append((name, str(folder / name), info.bytes, seconds, info.sample_rate, info.digest, ""))
+            good.append(_row(name, folder / name, info))
         else:
             bad.append(info)
         if progress:
@@ -173,6 +190,58 @@ def list_files(
             "no readable audio", expected="at least one file", remedy="see the files listed", file=folder
         )
     return pd.DataFrame(good, columns=list(COLUMNS)), bad
+
+
+def cut(frame: pd.DataFrame, segment_seconds: float) -> pd.DataFrame:
+    """Cut long files into consecutive segments.
+
+    A file becomes as many segments as its length is multiples of ``segment_seconds``, rounded: the last one is from a
+    half to one and a half of it long. A file that would become one segment stays as it is.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The columns of this module, one row per file.
+    segment_seconds : float
+        0 cuts nothing.
+
+    Returns
+    -------
+    DataFrame
+        One row per segment, in the order of the files. A segment is called NAME#FIRST-LAST after its borders in
+        milliseconds, with as many digits as the end of the file needs.
+
+    Raises
+    ------
+    ManifestError
+        Segments would be too short to be told apart by name.
+    """
+    if segment_seconds == 0:
+        return frame
+    if segment_seconds < SHORTEST_SEGMENT:
+        raise ManifestError(
+            f"segments of {segment_seconds:g} s are too short",
+            expected=f"0, or at least {SHORTEST_SEGMENT:g} s",
+            remedy="set manifest.segment_seconds",
+        )
+    rate, length = frame["sample_rate"].to_numpy(), frame["frames"].to_numpy()
+    step = np.maximum(1, np.rint(segment_seconds * rate).astype(np.int64))
+    count = np.maximum(1, (length + step // 2) // step)
+    source = np.repeat(np.arange(len(frame)), count)
+    number = np.arange(len(source)) - np.repeat(np.cumsum(count) - count, count)
+    first = number * step[source]
+    last = np.where(number == count[source] - 1, length[source], first + step[source])
+    segments = frame.iloc[source].reset_index(drop=True)
+    segments["start_frame"], segments["frames"] = first, last - first
+    segments["seconds"] = np.round((last - first) / rate[source], 6)
+    parts = np.flatnonzero(count[source] > 1)
+    names = segments["utterance"].tolist()
+    for row in parts.tolist():
+        ends = [int(frames) * 1000 // int(rate[source[row]]) for frames in (first[row], last[row], length[source[row]])]
+        digits = len(str(ends[2]))
+        names[row] += f"#{ends[0]:0{digits}d}-{ends[1]:0{digits}d}"
+    segments["utterance"] = names
+    return segments
 
 
 def list_trials(trials: Trials, root: Path, *, jobs: int = 1, progress: Progress | None = None) -> pd.DataFrame:
@@ -201,16 +270,17 @@ def list_trials(trials: Trials, root: Path, *, jobs: int = 1, progress: Progress
             row=trials.first_row(missing[0]),
         )
     frame, _ = list_files(root, sorted(trials.utterances), jobs=jobs, progress=progress)
-    numbers = dict(zip(trials.utterances, trials.speakers().tolist(), strict=True))
-    frame["speaker"] = [f"speaker{numbers[name]:05d}" for name in frame["utterance"]]
+    if not trials.blind:  # without labels nothing tells who speaks
+        numbers = dict(zip(trials.utterances, trials.speakers().tolist(), strict=True))
+        frame["speaker"] = [f"speaker{numbers[name]:05d}" for name in frame["utterance"]]
     return frame
 
 
 def write_manifest(frame: pd.DataFrame, path: Path) -> None:
     """Write the table whole or not at all; relative paths are written relative to the folder of the manifest."""
     frame = frame.assign(path=[_portable(Path(name), path.parent) for name in frame["path"]])
-    with whole_file(path) as partial:
-        frame.to_csv(partial, index=False, lineterminator="\n")
+    with whole_file(path) as partial:  # text in quotes: a carriage return in a name would end the row without
+        frame.to_csv(partial, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
 
 
 def read_manifest(path: Path | str) -> Manifest:
@@ -222,9 +292,8 @@ def read_manifest(path: Path | str) -> Manifest:
         The file is missing, is no table, lacks a column, has no rows, or a row repeats an utterance or lacks a value.
     """
     path = Path(path)
-    text = {"utterance": str, "path": str, "digest": str, "speaker": str}
     try:
-        frame = pd.read_csv(path, dtype=text, keep_default_na=False)
+        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False)
     except (OSError, ValueError) as error:
         reason = "it is empty" if isinstance(error, pd.errors.EmptyDataError) else str(error)
         raise ManifestError(
@@ -243,30 +312,55 @@ def _check(frame: pd.DataFrame, path: Path) -> None:
         raise ManifestError(f"lacks the column {', '.join(lacking)}", expected=",".join(COLUMNS), file=path, row=1)
     if frame.empty:
         raise ManifestError("has no rows", expected="at least one audio file", remedy="check the folder", file=path)
-    for column in ("bytes", "seconds", "sample_rate"):
-        numbers = pd.to_numeric(frame[column], errors="coerce")
-        wrong = frame.index[~((numbers > 0) & np.isfinite(numbers))]
-        if len(wrong):
-            value = frame[column][wrong[0]]
-            raise ManifestError(
-                f"{column} is {value!r}", expected="a positive number", file=path, row=int(wrong[0]) + 2
-            )
-        frame[column] = numbers
+    for column in ("bytes", "seconds", "sample_rate", *WHOLE):
+        _check_numbers(frame, column, path)
     repeated = frame.index[frame["utterance"].duplicated()]
     if len(repeated):
         name = frame["utterance"][repeated[0]]
-        raise ManifestError(f"repeats the utterance {name}", remedy="keep one", file=path, row=int(repeated[0]) + 2)
+        raise ManifestError(
+            f"repeats the utterance {name}", remedy="keep one", file=path, row=_line(frame, repeated[0])
+        )
     unnamed = frame.index[(frame["utterance"] == "") | (frame["path"] == "")]
     if len(unnamed):
         raise ManifestError(
-            "lacks an utterance or a path", remedy="complete the row", file=path, row=int(unnamed[0]) + 2
+            "lacks an utterance or a path", remedy="complete the row", file=path, row=_line(frame, unnamed[0])
         )
 
 
-def _leads_back(folder: Path) -> bool:
+def _check_numbers(frame: pd.DataFrame, column: str, path: Path) -> None:
+    """Refuse what is no number of its kind, and make a column of numbers of the rest."""
+    numbers = pd.to_numeric(frame[column], errors="coerce")
+    right = np.isfinite(numbers) & ((numbers >= WHOLE[column]) & (numbers % 1 == 0) if column in WHOLE else numbers > 0)
+    wrong = frame.index[~right]
+    if len(wrong):
+        raise ManifestError(
+            f"{column} is {frame[column].tolist()[wrong[0]]!r}",
+            expected=f"a whole number, at least {WHOLE[column]}" if column in WHOLE else "a positive number",
+            file=path,
+            row=_line(frame, wrong[0]),
+        )
+    frame[column] = numbers.astype(np.int64) if column in WHOLE else numbers
+
+
+def _line(frame: pd.DataFrame, row: int) -> int:
+    """Line of the file where a row starts: names may hold line breaks."""
+    return 2 + row + sum(int(frame[column].iloc[:row].str.count("\n").sum()) for column in TEXT)
+
+
+def _unlisted(error: OSError) -> NoReturn:
+    reason = (error.strerror or str(error)).lower()
+    raise ManifestError(
+        f"cannot be listed ({reason})", expected="a readable folder", remedy="check its rights", file=error.filename
+    ) from error
+
+
+def _leads_back(folder: Path, root: Path) -> bool:
     """Whether a folder is a link to one that it lies in: following it would list everything forty times."""
-    above = folder.parent.resolve()
-    return folder.is_symlink() and folder.resolve() in (above, *above.parents)
+    if not folder.is_symlink():
+        return False
+    way = folder.relative_to(root).parents  # through other links it may come back to what is no parent of its own
+    above = {place for step in way for here in [(root / step).resolve()] for place in (here, *here.parents)}
+    return folder.resolve() in above
 
 
 def _check_name(name: str, folder: Path) -> None:
@@ -282,7 +376,12 @@ def _probe(folder: Path, name: str) -> tuple[str, audio.AudioInfo | AudioError]:
     try:
         return name, audio.probe(folder / name)
     except AudioError as error:
-        return name, error
+        return name, error.with_traceback(None)  # a million of them would keep what they were found with
+
+
+def _row(name: str, path: Path, info: audio.AudioInfo) -> tuple[object, ...]:
+    seconds = round(info.frames / info.sample_rate, 6)
+    return name, str(path), info.bytes, seconds, info.sample_rate, 0, info.frames, info.digest, ""
 
 
 def _bad_files(bad: Sequence[SeedpipeError]) -> SeedpipeError:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from seedpipe.errors import ParamsError
@@ -55,6 +56,12 @@ def _ordered(span: tuple[float, float]) -> tuple[float, float]:
     return span
 
 
+def _none_or_some(seconds: float) -> float:
+    if 0 < seconds < 0.1:
+        raise ValueError(f"segments of {seconds:g} s are too short; 0 is for whole files")
+    return seconds
+
+
 Variant = Annotated[str, AfterValidator(_variant)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Names = Annotated[tuple[Name, ...], AfterValidator(_distinct)]
@@ -95,6 +102,9 @@ class ManifestParams(_Section):
     """Folder with ``train/``, ``noise/``, ``music/``, ``rir/`` and ``eval/`` as docs/data.md describes them."""
     evaluations: Names = Field(default=("demo",), min_length=1)
     """Evaluation lists: NAME stands for ``eval/trials_NAME.txt`` under the root."""
+    segment_seconds: Annotated[float, AfterValidator(_none_or_some)] = Field(default=0.0, ge=0)
+    """Training files are cut into segments of about this length, each an utterance of its own (docs/data.md); 0 for
+    whole files. For corpora of whole chapters, as Libri-Light is."""
     eval_share: float = Field(default=1 / 3, gt=0, lt=1)
     """Share of the noise, music and room files kept for evaluation where the root has no ``eval_noise/`` and so on."""
 
@@ -117,17 +127,45 @@ class EvaluationParams(_Section):
     """Evenly spaced crops of each utterance."""
     crop_samples: int = Field(default=64_240, ge=400)
     """Length of a crop; shorter audio is wrapped around. 64,240 samples are 400 frames."""
+    short_audio: Literal["repeat", "official"] = "repeat"
+    """Crops of audio shorter than a crop: ``repeat`` starts each at 0, ``official`` starts the last one at 1."""
+    whole: Networks = ()
+    """Networks that get each utterance as a whole instead of its crops, as WavLM-ECAPA in the paper."""
     conditions: Variants = ("noise", "music", "reverb", "noise+reverb")
     """Conditions besides ``clean``."""
     seed: Seed = 1
     """Seed of the noise, music and rooms that the evaluation utterances get."""
 
 
-class ExtractParams(_Section):
-    """Stage ``extract``: from audio to cached embeddings."""
+def _filled(given: object, preset: Mapping[str, object]) -> object:
+    """A section with the values of a preset where none are given, in its parts too."""
+    if isinstance(given, list):
+        return tuple(given)  # as the strict types want it: what passes here is no JSON any more
+    if not isinstance(given, dict):
+        return given
+    merged = {**preset, **given}
+    parts = {name: value if isinstance(value, dict) else {} for name, value in preset.items()}
+    return {name: _filled(value, parts.get(name, {})) for name, value in merged.items()}
 
+
+class ExtractParams(_Section):
+    """Stage ``extract``: from audio to cached embeddings.
+
+    A key that is not given has the value that the preset gives it (:attr:`PRESETS`), or else its default.
+    """
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "official": {
+            "resample": False,
+            "variants": ("music", "noise", "reverb"),
+            "augment": {"snr_power_floor": 1e-4},
+            "evaluation": {"short_audio": "official"},
+        },
+    }
+    preset: Literal["seedpipe", "official"] = "seedpipe"
+    """Where keys that are not given come from: our defaults or the authors' code (docs/deviations.md)."""
     networks: Networks = Field(default=("dvector",), min_length=1)
-    """Frozen speaker networks: a registered name or ``package.module:factory``."""
+    """Frozen speaker networks: names of folders in ``networks/`` (docs/networks.md)."""
     crop_samples: int = Field(default=32_240, ge=400)
     """Length of a training crop; 32,240 samples are 200 frames."""
     draws: int = Field(default=10, ge=1)
@@ -140,15 +178,55 @@ class ExtractParams(_Section):
     """Seed of the training crops and their augmentation."""
     shard_rows: int = Field(default=512, ge=1)
     """Rows of one HDF5 shard, the unit of parallel work and of resuming."""
+    storage: Literal["float32", "float16"] = "float32"
+    """How embeddings are stored; float16 halves the cache (docs/performance.md has its effect)."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Arithmetic of the network; below float32 the first block must agree with float32 to a cosine of 0.9999."""
+    resample: bool = True
+    """Off, audio of any rate is taken as if it had the network's, as the authors' code does."""
+    frontend: str = ""
+    """Speech enhancement in front of the network: ``rnnoise``, ``denoiser``, a registered name or
+    ``package.module:factory``; empty for none (docs/frontends.md)."""
     on_bad_audio: Literal["fail", "skip"] = "fail"
     """What an unusable file does: stop the stage with its name, or be left out and listed."""
     evaluation: EvaluationParams = EvaluationParams()
     """The evaluation caches."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _take_preset(cls, given: object) -> object:
+        preset = given.get("preset") if isinstance(given, dict) else None
+        return _filled(given, cls.PRESETS.get(str(preset), {}))
+
+
+_PAPER: dict[str, object] = {
+    "epochs": 60,
+    "batch_rows": 300,
+    "learning_rate_schedule": "constant",
+    "gradient_norm": 0.0,
+    "ema_decay": 0.0,
+    "normalize": "none",
+    "inference_noise": "sampled",
+    "ensemble": 1.0,
+    "adaptive_ensemble": False,
+    "precision": "float32",
+}
+
 
 class TrainParams(_Section):
-    """Stage ``train``: SEED on cached embeddings."""
+    """Stage ``train``: SEED on cached embeddings.
 
+    A key that is not given has the value that the preset gives it (:attr:`PRESETS`), or else its default.
+    """
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "paper": _PAPER,
+        "official": _PAPER | {"loss": "l1", "inference_normalize": "length"},
+    }
+
+    preset: Literal["seedpipe", "paper", "official"] = "seedpipe"
+    """Where keys that are not given come from: our defaults, the paper's text or the authors' code
+    (docs/deviations.md)."""
     seed: Seed = 0
     """Seed of the weights, the batches and the diffusion noise."""
     epochs: int = Field(default=30, ge=1)
@@ -156,19 +234,38 @@ class TrainParams(_Section):
     batch_rows: int = Field(default=256, ge=1)
     """Rows of a batch; each row brings its clean embedding and all its noisy variants."""
     learning_rate: float = Field(default=5e-4, gt=0)
-    """Peak learning rate of AdamW, reached after a short warm-up and annealed to zero."""
+    """Peak learning rate of AdamW."""
+    learning_rate_schedule: Literal["cosine", "constant"] = "cosine"
+    """``cosine``: a short warm-up, then annealed to zero."""
     weight_decay: float = Field(default=5e-5, ge=0)
     """Weight decay of AdamW."""
+    gradient_norm: float = Field(default=1.0, ge=0)
+    """Gradients longer than this are shortened to it; 0 leaves them as they are."""
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     """Decay of the exponential moving average of the weights; 0 keeps the last weights."""
-    loss: Literal["norm", "l1", "mse"] = "norm"
-    """``norm`` is eq. 9, ``l1`` what the authors' code does, ``mse`` the squared error."""
+    loss: Literal["norm", "l1", "mse", "huber"] = "norm"
+    """Distance to x_0: ``norm`` is eq. 9, ``l1`` what the authors' code does, ``mse`` the squared error, ``huber`` is
+    squared up to an error of 1 and linear beyond."""
+    prediction: Literal["sample", "epsilon", "v"] = "sample"
+    """What the network predicts: x_0 itself (eq. 9), the noise eps (eqs. 5 and 6) or v; the loss is always on x_0."""
+    beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "scaled_linear"
+    """How the variance beta_t of the diffusion noise grows with t, in the names of diffusers."""
+    beta_start: float = Field(default=0.0001, gt=0, lt=1)
+    """beta_t at the first timestep (not for ``squaredcos_cap_v2``)."""
+    beta_end: float = Field(default=0.02, gt=0, lt=1)
+    """beta_t at the last timestep (not for ``squaredcos_cap_v2``)."""
     normalize: Literal["none", "length", "length+center"] = "length+center"
-    """What is done to an embedding before diffusion, the same in training and in use."""
+    """What is done to an embedding before diffusion; ``length`` is L2 times sqrt(D)."""
+    inference_normalize: Literal["as_trained", "length"] = "as_trained"
+    """What is done to an embedding before it enters the network in use."""
     inference_step: int = Field(default=50, ge=0, le=999)
     """Timestep t at which an embedding enters the network in use."""
+    inference_steps: int = Field(default=1, ge=1, le=1000)
+    """Steps from there to 0: 1 is f(y_t, t), more are DDIM."""
     inference_noise: Literal["zero", "sampled"] = "zero"
     """Whether an embedding is noised before it enters the network in use."""
+    inference_draws: int = Field(default=1, ge=1)
+    """With ``sampled``: noises per embedding, whose predictions are averaged."""
     ensemble: float = Field(default=0.5, ge=0, le=1)
     """Share of the enhanced embedding in the output; the rest is the original (feature ensemble)."""
     adaptive_ensemble: bool = True
@@ -176,6 +273,17 @@ class TrainParams(_Section):
     average; those that it moves less, which are the clean ones, get less of it."""
     validation_share: float = Field(default=0.05, ge=0, lt=1)
     """Share of the utterances held out for the validation curve."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of matrix products in training: ``auto`` is bfloat16 where the processor computes in it, else float32.
+    Weights, their average, the optimiser and the loss are float32 in any case."""
+    memory_gb: float = Field(default=8.0, gt=0)
+    """Memory for embeddings in training, in 1e9 bytes; a cache that needs more is streamed, in random order."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_preset(cls, given: object) -> object:
+        preset = given.get("preset") if isinstance(given, dict) else None
+        return _filled(given, cls.PRESETS.get(str(preset), {}))
 
 
 class ScoreParams(_Section):
@@ -198,6 +306,12 @@ class MachineParams(_Section):
 
     jobs: int = Field(default=0, ge=0)
     """Worker processes; 0 stands for the number of cores."""
+    backend: Literal["loky", "ray", "dask"] = "loky"
+    """The joblib backend that runs stage one: on this machine, or on a Ray or Dask cluster (docs/cluster.md)."""
+    address: str = ""
+    """Address of an existing Ray or Dask cluster; empty for one of our own on this machine."""
+    batch: int = Field(default=256, ge=1)
+    """Waveforms that a worker mixes ahead of the network. Forward passes have one fixed shape whatever this is."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks run."""
 

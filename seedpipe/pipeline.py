@@ -62,10 +62,11 @@ def extract(
 ) -> dict[str, Any]:
     """Cache a corpus: ``train``, or the name of an evaluation list."""
     from seedpipe.extract import extract as run
+    from seedpipe.extract import remarks
 
     cache = run(
         places.manifests(name),
-        network,
+        places.network(network),
         places.cache(network, name),
         params.extract,
         kind="training" if name == layout.TRAIN else "evaluation",
@@ -73,7 +74,13 @@ def extract(
         progress=progress,
     )
     info = cache.info
-    return {"cache": str(cache.path), "rows": info.rows, "variants": list(info.variants), "skipped": info.skipped}
+    return {
+        "cache": str(cache.path),
+        "rows": info.rows,
+        "variants": list(info.variants),
+        "skipped": info.skipped,
+        "remarks": remarks(info),
+    }
 
 
 def train(params: Params, network: str, places: Places, progress: Callable[..., None] | None = None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import sys
 
 from seedpipe import pipeline
-from seedpipe.console import Progress, guarded
+from seedpipe.console import Progress, guarded, say
 from seedpipe.layout import Places
 from seedpipe.params import load_params
 
@@ -11,7 +11,9 @@ from seedpipe.params import load_params
 @guarded
 def main(network: str, corpus: str) -> None:
     """Run the stage for one network and one corpus."""
-    pipeline.extract(load_params(), network, corpus, Places(), Progress(f"extract {network} {corpus}", "utterances"))
+    progress = Progress(f"extract {network} {corpus}", "utterances")
+    for remark in pipeline.extract(load_params(), network, corpus, Places(), progress)["remarks"]:
+        say(remark)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import settings
 
 from seedpipe import layout
 from seedpipe.params import EvaluationParams, ExtractParams, MachineParams, ManifestParams
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+settings.load_profile("patient")
 
 RATE = 16_000
 STUB = "stub_network:make"  # tests/ is on sys.path, here and in the workers that joblib starts

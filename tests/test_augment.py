@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+import shutil
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import RATE, tone, write_audio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seedpipe import augment, manifest
 from seedpipe.audio import Waveform
-from seedpipe.augment import CLEAN, Bank, Recipe, apply_recipe, draw_recipe, keyed_generator, mix_at_snr, reverberate
-from seedpipe.errors import AudioError, ManifestError
+from seedpipe.augment import CLEAN, Bank, Recipe, draw_recipe, keyed_generator
+from seedpipe.errors import ManifestError
 from seedpipe.params import AugmentParams
 
 Wave = Callable[[str, int], np.ndarray]
@@ -42,6 +44,18 @@ def banks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bank]:
         "music": make_bank(folder / "music", {f"m{name}": wave for name, wave in noises.items()}),
         "reverb": make_bank(folder / "rir", rooms),
     }
+
+
+def mix_at_snr(speech: np.ndarray, noise: np.ndarray, snr_db: float, power_floor: float = 0.0) -> np.ndarray:
+    return augment.mix_at_snr(torch.from_numpy(speech), torch.from_numpy(noise), snr_db, power_floor).numpy()
+
+
+def reverberate(speech: np.ndarray, rir: np.ndarray) -> np.ndarray:
+    return augment.reverberate(torch.from_numpy(speech)[None], [rir])[0].numpy()
+
+
+def apply_recipe(variant: str, recipe: Recipe, speech: np.ndarray, banks: Mapping[str, Bank]) -> np.ndarray:
+    return augment.apply_recipes(variant, [recipe], torch.from_numpy(speech)[None], banks)[0].numpy()
 
 
 def power_db(signal: np.ndarray) -> float:
@@ -79,13 +93,6 @@ def test_the_power_floor_of_the_authors_spoils_the_snr_of_quiet_speech() -> None
     assert power_db(quiet) - power_db(added) < -10
 
 
-@pytest.mark.parametrize(("silent", "found"), [("speech", "the speech is silent"), ("noise", "the noise is silent")])
-def test_silence_has_no_snr(silent: str, found: str) -> None:
-    signals = {"speech": SPEECH, "noise": tone(90, 0.5)} | {silent: np.zeros_like(SPEECH)}
-    with pytest.raises(AudioError, match=f"{found}; expected sound"):
-        mix_at_snr(signals["speech"], signals["noise"], 5)
-
-
 def test_a_unit_impulse_changes_nothing() -> None:
     impulse = np.zeros(200, np.float32)
     impulse[0] = 0.25  # the energy of a room is normalised away
@@ -99,6 +106,17 @@ def test_reverberation_keeps_the_length_and_equals_a_convolution(samples: int) -
     mixed = reverberate(SPEECH, room)
     assert mixed.shape == SPEECH.shape
     np.testing.assert_allclose(mixed, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["music", "noise", "reverb", "noise+reverb"])
+@pytest.mark.parametrize("samples", [CROP, 4_001])
+def test_a_row_is_mixed_alike_alone_and_among_others(banks: dict[str, Bank], variant: str, samples: int) -> None:
+    speech = torch.from_numpy(np.stack([tone(100 + 20 * number, 0.5, seed=number)[:samples] for number in range(7)]))
+    recipes = [draw_recipe(variant, banks, PARAMS, samples, keyed_generator(number)) for number in range(7)]
+    together = augment.apply_recipes(variant, recipes, speech, banks)
+    for number in range(7):
+        alone = augment.apply_recipes(variant, [recipes[number]], speech[number : number + 1], banks)
+        assert torch.equal(alone[0], together[number])
 
 
 # ---------------------------------------------------------------------------------------------------------- recipes
@@ -143,15 +161,14 @@ def test_an_unaugmented_variant_is_the_crop_itself(banks: dict[str, Bank]) -> No
     recipe = draw_recipe("clean", banks, PARAMS, CROP, keyed_generator(0))
     assert recipe == CLEAN
     assert (recipe.noise, recipe.noise_offset, recipe.snr_db, recipe.rir) == ("", -1, math.inf, "")
-    assert apply_recipe("clean", recipe, SPEECH, banks) is SPEECH
+    np.testing.assert_array_equal(apply_recipe("clean", recipe, SPEECH, banks), SPEECH)
 
 
 def test_reverb_draws_no_noise(banks: dict[str, Bank]) -> None:
     recipe = draw_recipe("reverb", banks, PARAMS, CROP, keyed_generator(0))
     assert (recipe.noise, recipe.noise_offset, recipe.snr_db) == ("", -1, math.inf)
-    np.testing.assert_array_equal(
-        apply_recipe("reverb", recipe, SPEECH, banks), reverberate(SPEECH, banks["reverb"][recipe.rir])
-    )
+    in_room = reverberate(SPEECH, banks["reverb"][recipe.rir])
+    np.testing.assert_allclose(apply_recipe("reverb", recipe, SPEECH, banks), in_room, atol=1e-6)
 
 
 def test_the_room_comes_first_and_the_snr_holds_in_it(banks: dict[str, Bank]) -> None:
@@ -179,7 +196,7 @@ def test_short_noise_is_wrapped_around(tmp_path: Path) -> None:
 def test_offsets_never_fall_on_digital_silence(start: int, length: int, seed: int) -> None:
     noise = np.zeros(40_000, np.float32)
     noise[start : start + length] = 0.1
-    offset = augment._sounding_offset(noise, 4_000, keyed_generator(seed))
+    offset = augment._sounding_offset(noise, float(np.mean(noise**2)), 4_000, keyed_generator(seed))
     assert 0 <= offset <= noise.size - 4_000
     assert noise[offset : offset + 4_000].any()
 
@@ -211,3 +228,45 @@ def test_a_bank_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"a\.wav: cannot be read \(no such file or directory\)") as caught:
         bank["a.wav"]
     assert caught.value.file == tmp_path / "a.wav"
+
+
+def test_a_decoded_bank_is_the_same_and_needs_the_files_no_more(tmp_path: Path) -> None:
+    files = {f"{number}.wav": tone(50 + number, 0.01 * (number + 1), seed=number) for number in range(4)}
+    make_bank(tmp_path / "files", files)
+    table = manifest.read_manifest(tmp_path / "files/bank.csv")
+    Bank(table, RATE, tmp_path).decode(jobs=2)
+    shutil.rmtree(tmp_path / "files")
+    bank = Bank(table, RATE, tmp_path)
+    assert list(bank) == list(files)
+    for name, samples in files.items():
+        np.testing.assert_array_equal(bank[name], samples)
+        assert bank.power(name) == pytest.approx(float(np.mean(samples.astype(np.float64) ** 2)))
+    assert bank.longest(10**6) == max(samples.size for samples in files.values())
+    assert bank.longest(200) == 200
+    bank.decode()  # finds its work done
+    with pytest.raises(ManifestError, match=r"0\.wav: cannot be read"):
+        Bank(table, 2 * RATE, tmp_path).decode()  # another rate is another bank
+
+
+def test_silence_is_found_when_a_bank_is_decoded(tmp_path: Path) -> None:
+    make_bank(tmp_path, {"a.wav": SPEECH, "silent.wav": np.zeros(400, np.float32)})
+    bank = Bank(manifest.read_manifest(tmp_path / "bank.csv"), RATE, tmp_path)
+    with pytest.raises(ManifestError, match=r"silent\.wav: is silent"):
+        bank.decode()
+    assert not list(tmp_path.glob("*.f32"))
+    assert not list(tmp_path.glob(".*.partial"))
+
+
+@given(samples=st.integers(1, 200_000))
+@settings(max_examples=200, deadline=None)
+def test_fourier_transforms_have_the_next_fast_length(samples: int) -> None:
+    def smooth(number: int) -> bool:
+        for prime in (2, 3, 5):
+            while number % prime == 0:
+                number //= prime
+        return number == 1
+
+    length = augment._fast_length(samples)
+    assert length >= samples
+    assert smooth(length)
+    assert not any(smooth(number) for number in range(samples, length))

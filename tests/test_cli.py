@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import STUB
 from synthetic import D, contents, damage, draw_embeddings, enhancer, evaluation_cache, training_cache, write_trials
 from typer.testing import CliRunner, Result
 
@@ -100,6 +101,7 @@ def test_the_version_is_printed() -> None:
         ["enhance", "m", "in.npy", "out.npy", "--seed", str(2**63)],
         ["score", "cache", "model"],
         ["extract", "a", "b", "--jobs", "-1"],
+        ["extract", "a", "b", "--backend", "slurm"],
         ["--no-such-option"],
     ],
 )
@@ -108,6 +110,51 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     assert result.exit_code == 2
     assert result.stdout == ""
     assert "seedpipe" in result.stderr or "Usage" in result.stderr
+
+
+TINY_EXTRACT = """
+manifest:
+  evaluations: [tiny]
+extract:
+  crop_samples: 4000
+  draws: 2
+  shard_rows: 4
+machine:
+  jobs: 1
+  device: cpu
+"""
+
+
+def test_extract_plans_makes_parts_and_completes(manifests: Path, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(TINY_EXTRACT, encoding="utf-8")
+    command = (
+        "extract",
+        manifests / "train",
+        tmp_path / "cache",
+        "--network",
+        STUB,
+        "--params",
+        tmp_path / "params.yaml",
+    )
+    planned = invoke(*command, "--dry-run")
+    assert planned.exit_code == 0, planned.stderr
+    assert planned.stdout.splitlines()[0] == "5 utterances, 0.00 h of audio"
+    assert "3 shards, 0 of them finished" in planned.stdout
+    assert done(invoke(*command, "--dry-run", "--json"))["rows"] == 10
+    assert not (tmp_path / "cache").exists()
+    assert done(invoke(*command, "--shard", "2/2", "--json")) == {"part": "2/2", "shards": 1}
+    assert "2 of them finished" not in invoke(*command, "--dry-run").stdout
+    completed = invoke(*command)
+    assert "10 rows x 5 variants (clean, music, noise, reverb, noise+reverb)" in completed.stdout
+    assert "resampled to 16,000 Hz: 1 from 48,000 Hz" in completed.stdout
+    assert done(invoke(*command, "--json"))["resampled"] == {"48000": 1}
+
+
+@pytest.mark.parametrize("part", ["0/3", "4/3", "3", "a/b", "1/0", "-1/3"])
+def test_a_part_that_is_none_is_wrong_usage(manifests: Path, tmp_path: Path, part: str) -> None:
+    result = invoke("extract", manifests / "train", tmp_path / "cache", "--network", STUB, "--shard", part)
+    assert result.exit_code == 2
+    assert "is not I/N with 1 <= I <= N" in " ".join(result.stderr.replace("│", " ").split())
 
 
 def test_train_says_what_it_did(work: Path) -> None:
@@ -199,7 +246,7 @@ def with_damaged_training_cache(work: Path) -> None:
         (None, ["train", "demo", "new"], ["kind is 'evaluation'", "'training'"]),
         (None, ["train", "train", "demo"], ["is no model folder"]),
         (None, ["train", "train", "new", "--params", "nowhere.yaml"], ["nowhere.yaml", "cannot be read"]),
-        (None, ["train", "train", "in.npy/new", "--epochs", "1"], ["in.npy", "Not a directory"]),
+        (None, ["train", "train", "in.npy/new", "--epochs", "1"], ["in.npy", "cannot be written"]),
         (with_damaged_training_cache, ["train", "train", "model"], ["shard-00000.h5", "digest"]),
         (None, ["score", "train", "model", "trials_demo.txt"], ["kind is 'training'"]),
         (None, ["score", "demo", "nowhere", "trials_demo.txt"], ["is no model", "run seedpipe train"]),
@@ -287,13 +334,13 @@ def test_bad_parameters_are_named_by_every_command_that_reads_them(work: Path) -
 
 
 def test_an_interrupted_training_is_exit_code_130(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from seedpipe import train
+    from seedpipe.train import steps
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     before = contents(work)
-    monkeypatch.setattr(train, "_distance", interrupt)
+    monkeypatch.setattr(steps, "distance", interrupt)
     result = invoke("train", work / "train", work / "model")
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr.startswith("seedpipe: interrupted")

@@ -13,6 +13,7 @@ from synthetic import golden, golden_network
 from torch.nn import functional
 
 from seedpipe.diffusion import TIMESTEPS, Schedule, SeedMLP, sinusoidal_embedding
+from seedpipe.params import TrainParams
 
 DIMENSIONS = (192, 256, 512)
 SCHEDULE = Schedule()
@@ -50,8 +51,8 @@ def test_sampling_gives_the_golden_embeddings(dimension: int) -> None:
     network, eps = golden_network(dimension), tensor(numbers["noise"])
     y_0 = functional.normalize(tensor(numbers["noisy"]), dim=1) * dimension**0.5
     with torch.inference_mode():
-        single = SCHEDULE.single_step(network, y_0, eps, 50)
-        several = SCHEDULE.ddim(network, y_0, eps, steps=10, clip=3 * dimension**0.5)
+        single = SCHEDULE.sample(network, y_0, eps, t=50)
+        several = SCHEDULE.sample(network, y_0, eps, t=900, steps=10, clip=3 * dimension**0.5)
     assert close(single, numbers["single_step_t50"])
     assert close(several, numbers["ddim_10_steps"])
 
@@ -86,8 +87,8 @@ def test_the_untrained_network_gives_zeros_whatever_the_sampler() -> None:
     x = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         assert not network(x, torch.tensor([0, 50, 999])).any()
-        assert not SCHEDULE.single_step(network, x, x, 50).any()
-        assert not SCHEDULE.ddim(network, x, x, steps=5, clip=3.0).any()
+        assert not SCHEDULE.sample(network, x, x, t=50).any()
+        assert not SCHEDULE.sample(network, x, x, t=800, steps=5, clip=3.0).any()
 
 
 def test_an_untrained_network_can_be_trained() -> None:
@@ -148,11 +149,12 @@ def test_unit_power_stays_unit_power() -> None:
 def test_ddim_clips_its_predictions() -> None:
     class Far(torch.nn.Module):
         def forward(self, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-            assert t.shape == (len(x_t),)
+            assert t.shape == (1,)
             return torch.full_like(x_t, 100.0)
 
     x = torch.zeros(2, 4)
-    assert close(SCHEDULE.ddim(Far(), x, x, steps=4, clip=3.0), 3.0)
+    assert close(SCHEDULE.sample(Far(), x, x, t=50, clip=3.0), 3.0)
+    assert close(SCHEDULE.sample(Far(), x, x, t=750, steps=4, clip=3.0), 3.0)
 
 
 def test_ddim_steps_end_where_a_perfect_network_points() -> None:
@@ -160,12 +162,57 @@ def test_ddim_steps_end_where_a_perfect_network_points() -> None:
 
     class Perfect(torch.nn.Module):
         def forward(self, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-            assert x_t.shape == (len(t), 4)
+            assert (x_t.shape, t.shape) == ((2, 4), (1,))
             return target
 
     x = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
-    several = SCHEDULE.ddim(Perfect(), x, x, steps=7, clip=9.0)
+    several = SCHEDULE.sample(Perfect(), x, x, t=999, steps=7)
     assert close(several, target.numpy())
+
+
+@pytest.mark.parametrize("steps", [4, 10, 25])
+def test_several_steps_are_the_ddim_of_diffusers(steps: int) -> None:
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
+    network = golden_network(16)
+    x, eps = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0))
+    reference = DDIMScheduler(
+        beta_start=0.0001, beta_end=0.02, beta_schedule="scaled_linear", clip_sample_range=0.9, prediction_type="sample"
+    )
+    reference.set_timesteps(steps)
+    first = reference.timesteps[0]
+    with torch.inference_mode():
+        sample = reference.add_noise(x, eps, first[None])
+        for t in reference.timesteps:
+            sample = reference.step(network(sample, t.expand(5)), t, sample).prev_sample
+        found = SCHEDULE.sample(network, x, eps, t=int(first), steps=steps, clip=0.9)
+    assert close(found, sample.numpy())
+
+
+@pytest.mark.parametrize("betas", ["linear", "scaled_linear", "squaredcos_cap_v2"])
+@pytest.mark.parametrize("prediction", ["sample", "epsilon", "v"])
+def test_whatever_the_network_predicts_stands_for_x_0(betas: str, prediction: str) -> None:
+    # A network that knows x_0 and eps, and answers in the units that it is asked in.
+    schedule = Schedule(betas, prediction=prediction)
+    x_0, eps = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    t = torch.tensor([0, 1, 50, 400, 700, 900])
+    abar = schedule.alphas_cumprod[t][:, None].double()
+    answers = {"sample": x_0, "epsilon": eps, "v": abar.sqrt() * eps - (1 - abar).sqrt() * x_0}
+
+    class Knowing(torch.nn.Module):
+        def forward(self, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            assert len(x_t) == len(t)
+            return answers[prediction]
+
+    x_t = schedule.add_noise(x_0, eps, t)
+    assert (schedule.predict(Knowing(), x_t, t) - x_0).abs().max() < 1e-4
+
+
+def test_a_schedule_follows_its_parameters() -> None:
+    params = TrainParams(beta_schedule="linear", beta_start=0.001, beta_end=0.01, prediction="v")
+    schedule = Schedule.of(params)
+    assert schedule.prediction == "v"
+    assert close(schedule.alphas_cumprod.double(), np.cumprod(1 - np.linspace(0.001, 0.01, TIMESTEPS)), 1e-5)
 
 
 def test_timesteps_are_embedded_as_cosines_then_sines() -> None:

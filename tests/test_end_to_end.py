@@ -51,6 +51,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("a project") / "seedpipe"
     folder.mkdir()
     shutil.copytree(HERE / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(HERE / "networks", folder / "networks", ignore=shutil.ignore_patterns("*.safetensors"))
     shutil.copy(HERE / "dvc.yaml", folder)
     (folder / "params.yaml").write_text(small_params(), encoding="utf-8")
     (folder / ".dvc").mkdir()
@@ -138,7 +139,7 @@ def test_a_misspelt_parameter_stops_the_pipeline_with_its_row(project: Path) -> 
 def test_own_folders_go_through_the_same_stages(project: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
     ignore = shutil.ignore_patterns("cache", "tmp", "__pycache__")
-    for name in ("stages", ".dvc"):
+    for name in ("stages", "networks", ".dvc"):
         shutil.copytree(project / name, own / name, ignore=ignore)
     shutil.copy(project / "dvc.yaml", own)
     root = tmp_path / "corpora"
@@ -159,7 +160,11 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def test_python_examples_of_the_documentation_run(project: Path) -> None:
-    code = [block for page in ("README.md", "docs/cache-format.md") for block in blocks(page, "python")]
+    code = [
+        block
+        for page in ("README.md", "docs/cache-format.md", "docs/cache-tools.md", "docs/training.md")
+        for block in blocks(page, "python")
+    ]
     assert len(code) >= 2
     for block in code:
         run(project, sys.executable, "-W", "error", "-c", block)

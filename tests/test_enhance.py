@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -169,6 +172,80 @@ def test_embeddings_that_do_not_fit_are_refused(rows: np.ndarray, parts: list[st
 def test_a_missing_generator_is_refused() -> None:
     with pytest.raises(ModelError, match="pass generator="):
         enhancer(inference_noise="sampled")(ROWS)
+
+
+def test_settings_of_use_can_be_given_with_the_call() -> None:
+    model = enhancer()
+    for call, param in (
+        ({"t": 10}, {"inference_step": 10}),
+        ({"t": 300, "steps": 4}, {"inference_step": 300, "inference_steps": 4}),
+        ({"ensemble": 0.9}, {"ensemble": 0.9}),
+    ):
+        assert (model(ROWS, **call) == enhancer(**param)(ROWS)).all()
+        assert np.abs(model(ROWS, **call) - model(ROWS)).max() > 1e-3
+    assert (model(ROWS, t=50, steps=1, ensemble=0.5, noise="zero") == model(ROWS)).all()
+
+
+def test_noise_can_be_asked_for_with_the_call_or_declined() -> None:
+    model, sampling = enhancer(), enhancer(inference_noise="sampled")
+    assert (model(ROWS, generator(3), noise="sampled") == sampling(ROWS, generator(3))).all()
+    assert (sampling(ROWS, noise="zero") == model(ROWS)).all()
+    with pytest.raises(ModelError, match="pass generator="):
+        model(ROWS, noise=3)
+
+
+def test_the_mean_of_many_noises_is_calmer_than_one() -> None:
+    model, rows = enhancer(ensemble=1.0, inference_step=400), ROWS.reshape(-1, D)
+
+    def spread(noise: Any) -> float:
+        return float(np.std([model(rows, generator(seed), noise=noise) for seed in range(4)], axis=0).mean())
+
+    assert (model(rows, generator(3), noise=1) == model(rows, generator(3), noise="sampled")).all()
+    assert 0 < spread(16) < 0.5 * spread("sampled")
+
+
+def test_the_mean_is_that_of_the_predictions() -> None:
+    model, rows = enhancer(ensemble=1.0), torch.from_numpy(ROWS.reshape(-1, D))
+    use = model.config.train.model_copy(update={"inference_noise": "sampled", "inference_draws": 2})
+    source = generator(3)
+    eps = [torch.randn(rows.shape, generator=source) for _ in range(2)]
+    assert torch.equal(model.forward(rows, eps, use), model(rows, generator(3), noise=2))
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        ({"t": 1000}, "inference_step is 1000; expected less than or equal to 999"),
+        ({"t": -1}, "inference_step is -1"),
+        ({"steps": 0}, "inference_steps is 0"),
+        ({"ensemble": 1.5}, "ensemble is 1.5"),
+        ({"noise": "loud"}, "inference_noise is 'loud'"),
+        ({"noise": 0}, "inference_draws is 0"),
+    ],
+)
+def test_impossible_settings_are_refused(given: dict[str, Any], part: str) -> None:
+    with pytest.raises(ModelError, match=part):
+        enhancer()(ROWS, generator(), **given)
+
+
+def test_a_million_embeddings_take_the_memory_of_a_block() -> None:
+    # 4 kB each: what the process needs beside input and output must not grow with their number.
+    code = (
+        "import resource, sys, numpy as np; from synthetic import enhancer; model = enhancer(24)\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "model(np.ones((50_000, 24), np.float32)); before = peak()\n"
+        "model(np.ones((1_000_000, 24), np.float16)); print(peak() - before)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment)
+    needed = 1_000_000 * 24 * (2 + 4) / 2**20
+    assert float(done.stdout) < needed + 60
+
+
+def test_a_memory_map_is_taken_block_by_block(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", ROWS.astype(np.float64))
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    assert (enhancer()(mapped) == enhancer()(ROWS)).all()
 
 
 @pytest.fixture

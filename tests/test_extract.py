@@ -18,11 +18,11 @@ import stub_network
 import torch
 from conftest import ONE_JOB, RATE, STUB, TINY_PARAMS, folder_bytes, tone, write_audio, write_manifests
 
-from seedpipe import audio, augment, cache
-from seedpipe.augment import Bank, Recipe
+from seedpipe import audio, cache
 from seedpipe.cache import Cache
 from seedpipe.errors import AudioError, CacheError, CacheMismatchError, ManifestError, NetworkError
-from seedpipe.extract import BLOCK, extract
+from seedpipe.extract import extract, render
+from seedpipe.extract.embed import BLOCK
 from seedpipe.manifest import read_manifest
 from seedpipe.params import EvaluationParams, ExtractParams, MachineParams
 
@@ -64,7 +64,7 @@ def batches() -> Iterator[list[tuple[int, ...]]]:
 
 
 def work_folders(out: Path) -> list[Path]:
-    return [path for path in out.parent.iterdir() if path.name.startswith(f".{out.name}.")]
+    return [path for path in out.parent.iterdir() if path.name.startswith(f".{out.name}.") and path.is_dir()]
 
 
 # -------------------------------------------------------------------------------------------------------- contents
@@ -139,24 +139,27 @@ def test_any_row_can_be_made_again_from_its_recipe(
 ) -> None:
     made = training if kind == "training" else evaluation
     folder = manifests / ("train" if kind == "training" else "tiny")
-    samples = made.info.features["crop_samples"]
-    frame, embeddings = made.frame(), made.to_numpy()
-    speech = read_manifest(folder / "speech.csv").frame.set_index("utterance")
-    banks = {part: Bank(read_manifest(folder / name), RATE) for part, name in BANKS.items()}
-    for index, row in frame.iterrows():
-        source = audio.read_audio(Path(str(speech["path"][row["utterance"]])), RATE)
-        if kind == "training":
-            source = audio.crop(source, row["crop_start"], samples)
+    embeddings = made.to_numpy()
+    for row in range(len(made)):
         for number, variant in enumerate(made.info.variants):
-            recipe = augment.CLEAN
-            if number:
-                parts = (row[f"{name}:{variant}"] for name in ("noise", "noise_offset", "snr_db", "rir"))
-                recipe = Recipe(*parts)
-            mixed = augment.apply_recipe(variant, recipe, source, banks)
-            if kind == "evaluation":
-                mixed = audio.crop(mixed, row["crop_start"], samples)
-            expected = stub_network.make()(torch.from_numpy(np.array(mixed))[None]).numpy()[0]
-            np.testing.assert_allclose(embeddings[index, number], expected, rtol=1e-5, atol=1e-7)
+            heard, rate = render(made, row, variant, folder)
+            expected = stub_network.make()(torch.from_numpy(heard)[None]).numpy()[0]
+            assert (heard.size, rate) == (made.info.features["crop_samples"], RATE)
+            np.testing.assert_allclose(embeddings[row, number], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_what_cannot_be_rendered_is_refused(training: Cache, manifests: Path, own_data: Path, tmp_path: Path) -> None:
+    folder = manifests / "train"
+    with pytest.raises(CacheError, match="there is no row 10; expected 0 to 9"):
+        render(training, 10, "clean", folder)
+    with pytest.raises(CacheError, match="there is no variant 'rain'; expected clean, music, noise, reverb"):
+        render(training, 0, "rain", folder)
+    with pytest.raises(CacheMismatchError, match="is not the manifest that the cache was made from"):
+        render(training, 0, "clean", manifests / "tiny")
+    write_audio(own_data / "noise/street/0.wav", np.full(400, 0.1, np.float32))
+    write_manifests(own_data, tmp_path / "manifests")
+    with pytest.raises(CacheMismatchError, match=r"noise\.csv: is not the manifest"):
+        render(training, 0, "noise+reverb", tmp_path / "manifests/train")
 
 
 def test_the_seed_of_training_is_not_that_of_evaluation(manifests: Path, training: Cache, tmp_path: Path) -> None:
@@ -225,7 +228,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from conftest import ONE_JOB, STUB, TINY_PARAMS
-from seedpipe.extract import extract
+from seedpipe.extract import extract, render
 def die(done, total):
     if done == 4:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -416,7 +419,8 @@ def test_bad_audio_fails_and_all_of_it_is_named(own_data: Path, tmp_path: Path) 
     assert failures(Path(f"{out}.failures.jsonl"))[1]["reason"] == "1 samples are not finite"
     assert not out.exists()
     (work,) = work_folders(out)
-    assert sorted(path.name for path in work.iterdir()) == ["shard-00001.h5", "shard-00001.json"]
+    names = sorted(path.name for path in work.glob("shard-*"))
+    assert names == ["shard-00001.h5", "shard-00001.json"]
 
 
 def test_replacing_the_bad_file_reuses_the_other_shards(

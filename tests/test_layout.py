@@ -7,8 +7,10 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from conftest import tone, write_audio
 
 from seedpipe import layout
@@ -90,6 +92,57 @@ def test_bad_training_audio_fails_or_is_skipped(own_data: Path, tmp_path: Path) 
     bad = layout.write_training_manifests(params, tmp_path, skip_bad=True)
     assert [error.file for error in bad] == [own_data / "train/bad.wav"]
     assert len(names(tmp_path / "speech.csv")) == 5
+
+
+def test_only_training_speech_is_cut(own_data: Path, tmp_path: Path) -> None:
+    params = ManifestParams(root=own_data, segment_seconds=0.3)
+    layout.write_training_manifests(params, tmp_path / "train")
+    layout.write_evaluation_manifests(params, "tiny", tmp_path / "tiny")
+    assert names(tmp_path / "train/speech.csv") == [
+        "train/anna/one take.flac#000-300",
+        "train/anna/one take.flac#300-600",
+        "train/anna/one take.flac#600-900",
+        "train/anna/zwölf-十二.wav#000-300",
+        "train/anna/zwölf-十二.wav#300-700",
+        "train/ben/48k.wav#000-300",
+        "train/ben/48k.wav#300-600",
+        "train/ben/48k.wav#600-800",
+        "train/ben/short.wav",
+        "train/ben/vorbis.ogg#000-300",
+        "train/ben/vorbis.ogg#300-600",
+    ]
+    others = [path for path in tmp_path.glob("t*/*.csv") if path != tmp_path / "train/speech.csv"]
+    assert len(others) == 7
+    for path in others:
+        frame = read_manifest(path).frame
+        assert (frame["start_frame"] == 0).all()
+        assert not frame["utterance"].str.contains("#").any()
+
+
+def test_a_training_utterance_of_more_than_an_hour_is_refused_unless_cut(own_data: Path, tmp_path: Path) -> None:
+    with soundfile.SoundFile(own_data / "train/day.flac", "w", 1_000, 1) as file:
+        file.write(np.zeros(3_600_000, np.int16))
+    layout.write_training_manifests(ManifestParams(root=own_data), tmp_path / "hour")
+    assert "train/day.flac" in names(tmp_path / "hour/speech.csv")
+    with soundfile.SoundFile(own_data / "train/day.flac", "w", 1_000, 1) as file:
+        file.write(np.zeros(7_200_000, np.int16))
+    with pytest.raises(
+        ManifestError, match=r"train/day\.flac: would be one utterance of 7,200 s; .*set manifest\.segment_seconds"
+    ):
+        layout.write_training_manifests(ManifestParams(root=own_data), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    layout.write_training_manifests(ManifestParams(root=own_data, segment_seconds=20), tmp_path / "cut")
+    found = [name for name in names(tmp_path / "cut/speech.csv") if "day" in name]
+    assert len(found) == 360
+    assert (found[0], found[-1]) == ("train/day.flac#0000000-0020000", "train/day.flac#7180000-7200000")
+
+
+def test_training_audio_that_was_cut_off_fails_or_is_skipped(own_data: Path, tmp_path: Path) -> None:
+    path = own_data / "train/ben/48k.wav"
+    path.write_bytes(path.read_bytes()[:-1_000])
+    with pytest.raises(AudioError, match=r"ben/48k\.wav: ends after 38233 of 38400 frames"):
+        layout.write_training_manifests(ManifestParams(root=own_data), tmp_path)
+    assert len(layout.write_training_manifests(ManifestParams(root=own_data), tmp_path, skip_bad=True)) == 1
 
 
 def test_bad_noise_is_never_skipped(own_data: Path, tmp_path: Path) -> None:

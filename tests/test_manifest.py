@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from seedpipe import audio, manifest
 from seedpipe.errors import AudioError, ManifestError, TrialError
-from seedpipe.manifest import COLUMNS, find_audio, list_files, list_trials, read_manifest, split, write_manifest
+from seedpipe.manifest import COLUMNS, cut, find_audio, list_files, list_trials, read_manifest, split, write_manifest
 from seedpipe.trials import read_trials
 
 NAMES = ("a/one take.wav", 'a/zwölf, "十二".wav', "b/NA.flac")
@@ -48,6 +48,7 @@ def test_what_is_written_is_read(corpus: Path, tmp_path: Path) -> None:
     assert found.seconds == pytest.approx(0.75)
     row = found.frame.iloc[0]
     assert (row["sample_rate"], row["bytes"]) == (8_000, Path(row["path"]).stat().st_size)
+    assert (row["start_frame"], row["frames"]) == (0, 2_000)
     assert audio.read_audio(Path(row["path"]), 8_000, row["digest"]).size == 2_000
 
 
@@ -87,6 +88,50 @@ def test_the_digest_knows_contents_and_not_places(corpus: Path, tmp_path: Path) 
     assert digest(copy) == before
     (copy / NAMES[0]).rename(copy / "a/renamed.wav")
     assert digest(copy) != before
+
+
+ODD_NAMES = (
+    "-rf.wav",
+    " spaces at both ends .wav",
+    "two\nlines.wav",
+    "a\rb.wav",
+    "a\r\nb.wav",
+    "tab\tand,comma.wav",
+    "#1 'quoted' \"twice\".wav",
+    "Zoe\u0308.wav",
+    "Zo\u00eb.wav",
+    "nan.wav",
+    "\u2028.wav",
+    "sub\n/x.wav",
+)
+
+
+def test_odd_names_survive_the_table(tmp_path: Path) -> None:
+    folder = tmp_path / "odd\nfolder"
+    for number, name in enumerate(ODD_NAMES):
+        write_audio(folder / name, tone(100 + number, 0.05))
+    frame, _ = list_files(folder, find_audio(folder))
+    write_manifest(frame, folder / "speech.csv")
+    found = read_manifest(folder / "speech.csv")
+    assert found.frame["utterance"].tolist() == sorted(ODD_NAMES)
+    for path, digest in zip(found.frame["path"], found.frame["digest"], strict=True):
+        assert audio.read_audio(Path(path), 16_000, digest).size == 800
+
+
+def test_the_line_of_a_bad_row_counts_line_breaks_in_names(corpus: Path, tmp_path: Path) -> None:
+    (corpus / NAMES[0]).rename(corpus / "a/0\n\n.wav")
+    path = tmp_path / "speech.csv"
+    write_manifest(table(corpus).assign(seconds=[1, 2, -3]), path)
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(path)
+    assert "-3" in path.read_text(encoding="utf-8").splitlines()[(caught.value.row or 0) - 1]
+    assert caught.value.row == 8, "each of the two breaks stands in the utterance and in the path"
+
+
+def test_sample_rates_are_counted(corpus: Path, tmp_path: Path) -> None:
+    write_audio(corpus / "c.wav", tone(99, 0.1, 48_000), 48_000)
+    write_manifest(table(corpus), tmp_path / "speech.csv")
+    assert read_manifest(tmp_path / "speech.csv").sample_rates() == {8_000: 3, 48_000: 1}
 
 
 def test_a_failed_write_leaves_the_old_manifest(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +174,43 @@ def test_links_are_followed(corpus: Path, tmp_path: Path) -> None:
 def test_links_that_lead_back_are_not_followed(corpus: Path, target: str) -> None:
     (corpus / "a/loop").symlink_to(target, target_is_directory=True)
     assert find_audio(corpus) == sorted(NAMES)
+
+
+def test_links_that_lead_to_each_other_end(corpus: Path) -> None:
+    (corpus / "a/to b").symlink_to("../b", target_is_directory=True)
+    (corpus / "b/to a").symlink_to("../a", target_is_directory=True)
+    takes = [name.removeprefix("a/") for name in NAMES[:2]]
+    expected = [*NAMES, "a/to b/NA.flac", *(f"b/to a/{name}" for name in takes)]
+    assert find_audio(corpus) == sorted(expected)
+
+
+def test_a_folder_with_the_name_of_a_file_is_a_folder(corpus: Path) -> None:
+    write_audio(corpus / "c.wav/1.wav", tone(99, 0.1))
+    assert find_audio(corpus) == sorted([*NAMES, "c.wav/1.wav"])
+
+
+def test_what_is_no_file_fails_or_is_skipped_by_name(corpus: Path) -> None:
+    os.mkfifo(corpus / "a/pipe.wav")
+    (corpus / "a/self.wav").symlink_to("self.wav")
+    (corpus / "a/zero.wav").symlink_to("/dev/zero")
+    _, bad = list_files(corpus, find_audio(corpus), skip_bad=True, jobs=2)
+    assert [Path(str(error.file)).name for error in bad] == ["pipe.wav", "self.wav", "zero.wav"]
+    assert all("cannot be read" in str(error) for error in bad)
+
+
+def test_a_folder_that_cannot_be_listed_is_refused_and_not_left_out(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def locked(folder: str) -> object:
+        if os.fspath(folder).endswith("/b"):
+            raise PermissionError(13, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", locked)  # root, who runs tests in containers, may list everything
+    with pytest.raises(ManifestError, match=r"corpus/b: cannot be listed \(permission denied\).*check its rights"):
+        find_audio(corpus)
 
 
 def test_names_that_are_not_text_are_refused(corpus: Path) -> None:
@@ -190,6 +272,14 @@ BAD = {
     "negative bytes": (_set("bytes", -4), 3, "bytes is "),
     "word": (_set("sample_rate", "16k"), 3, "sample_rate is '16k'; expected a positive number"),
     "empty number": (_set("seconds", ""), 3, "seconds is ''"),
+    "negative start": (_set("start_frame", -1), 3, "start_frame is "),
+    "half a frame": (_set("start_frame", 0.5), 3, "start_frame is 0.5; expected a whole number, at least 0"),
+    "no frames": (_set("frames", 0), 3, "frames is 0; expected a whole number, at least 1"),
+    "written before there were parts": (
+        lambda frame: frame.drop(columns=["start_frame", "frames"]),
+        1,
+        "lacks the column start_frame, frames",
+    ),
     "no utterance": (_set("utterance", ""), 3, "lacks an utterance or a path"),
     "no path": (_set("path", ""), 3, "lacks an utterance or a path"),
 }
@@ -227,6 +317,85 @@ def test_files_that_are_no_table_are_refused(tmp_path: Path, contents: bytes | N
 def test_a_folder_is_no_table(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="cannot be read"):
         read_manifest(tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------------------- cut
+
+
+def _frame(files: list[tuple[int, int]]) -> pd.DataFrame:
+    rows = [
+        (f"{number}.wav", f"/x/{number}.wav", 9, frames / rate, rate, 0, frames, "d", "s")
+        for number, (rate, frames) in enumerate(files)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def test_long_files_become_segments() -> None:
+    found = cut(_frame([(1_000, 24_999), (1_000, 25_000), (8_000, 119_999), (8_000, 120_000)]), 10)
+    assert list(zip(found["utterance"], found["start_frame"], found["frames"], found["seconds"], strict=True)) == [
+        ("0.wav#00000-10000", 0, 10_000, 10),
+        ("0.wav#10000-24999", 10_000, 14_999, 14.999),
+        ("1.wav#00000-10000", 0, 10_000, 10),
+        ("1.wav#10000-20000", 10_000, 10_000, 10),
+        ("1.wav#20000-25000", 20_000, 5_000, 5),
+        ("2.wav", 0, 119_999, 14.999875),
+        ("3.wav#00000-10000", 0, 80_000, 10),
+        ("3.wav#10000-15000", 80_000, 40_000, 5),
+    ]
+    assert set(found["path"]) == {f"/x/{number}.wav" for number in range(4)}
+
+
+@given(
+    files=st.lists(st.tuples(st.sampled_from([8_000, 22_050, 48_000]), st.integers(1, 10**7)), min_size=1, max_size=4),
+    seconds=st.floats(0.3, 500),
+)
+@settings(max_examples=80, deadline=None)
+def test_segments_tile_their_files_and_have_names_that_sort(files: list[tuple[int, int]], seconds: float) -> None:
+    found = cut(_frame(files), seconds)
+    assert found["utterance"].is_unique
+    for number, (rate, frames) in enumerate(files):
+        rows = found[found["path"] == f"/x/{number}.wav"]
+        starts, lengths = rows["start_frame"].tolist(), rows["frames"].tolist()
+        assert starts == [0, *np.cumsum(lengths)[:-1].tolist()]
+        assert sum(lengths) == frames
+        assert rows["utterance"].is_monotonic_increasing
+        step = round(seconds * rate)
+        assert len(rows) == 1 or all(step <= 2 * length for length in lengths)
+        assert all(length < 1.5 * step + 1 for length in lengths)
+        assert len(rows) > 1 or rows["utterance"].tolist() == [f"{number}.wav"]
+
+
+def test_nothing_is_cut_unless_asked() -> None:
+    frame = _frame([(8_000, 10**9)])
+    pd.testing.assert_frame_equal(cut(frame, 0), frame)
+
+
+def test_segments_too_short_for_their_names_are_refused() -> None:
+    with pytest.raises(ManifestError, match=r"segments of 0\.001 s are too short.*set manifest\.segment_seconds"):
+        cut(_frame([(8_000, 10**5)]), 0.001)
+
+
+def test_segments_are_read_as_they_are_listed(corpus: Path, tmp_path: Path) -> None:
+    before = table(corpus)
+    write_manifest(cut(before, 0.1), tmp_path / "speech.csv")
+    found = read_manifest(tmp_path / "speech.csv")
+    assert len(found) == 9, "a quarter of a second is two tenths and a rest of half a tenth"
+    assert found.seconds == pytest.approx(0.75)
+    for _, row in before.iterrows():
+        parts = found.frame[found.frame["path"] == row["path"]]
+        waves = [
+            audio.read_audio(Path(part.path), 8_000, part.digest, part.start_frame, part.frames)
+            for part in parts.itertuples()
+        ]
+        np.testing.assert_array_equal(np.concatenate(waves), audio.read_audio(Path(row["path"]), 8_000))
+
+
+def test_the_digest_knows_the_borders(corpus: Path, tmp_path: Path) -> None:
+    found = set()
+    for seconds in (0, 0.1, 0.05):
+        write_manifest(cut(table(corpus), seconds), tmp_path / "speech.csv")
+        found.add(read_manifest(tmp_path / "speech.csv").digest())
+    assert len(found) == 3
 
 
 # ------------------------------------------------------------------------------------------------------------ split

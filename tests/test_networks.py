@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import re
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -123,7 +127,8 @@ def test_a_network_is_found_by_its_path() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("resnet99", "unknown network 'resnet99'; expected dvector, or package.module:factory"),
+        ("resnet99", "unknown network 'resnet99'; expected dvector, package.module:factory, a folder with network.js"),
+        ("resnet34", "'resnet34' comes without weights; expected a published checkpoint; seedpipe network convert"),
         ("no.such.module:make", "the network 'no.such.module:make' cannot be imported: No module named 'no'"),
         ("stub_network:nothing", "cannot be imported: module 'stub_network' has no attribute 'nothing'"),
         (":make", "the network ':make' cannot be imported"),
@@ -141,6 +146,22 @@ def test_what_is_no_network_is_refused(name: str, text: str, tmp_path: Path, mon
     assert text in str(caught.value)
 
 
+def test_the_examples_of_the_documentation_run(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "networks.md").read_text(encoding="utf-8")
+    code = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    assert len(code) == 1
+    (tmp_path / "loudness.py").write_text(code[0], encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "loudness.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_installed_packages_register_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     def entry_points(group: str) -> list[importlib.metadata.EntryPoint]:
         assert group == "seedpipe.networks"
@@ -153,5 +174,5 @@ def test_installed_packages_register_networks(monkeypatch: pytest.MonkeyPatch) -
     assert network_names() == ["dvector", "zebra"]
     assert load_network("zebra").name == "stub"
     assert load_network("dvector").name == "dvector", "a package cannot replace a built-in network"
-    with pytest.raises(NetworkError, match="expected dvector, zebra, or"):
+    with pytest.raises(NetworkError, match="expected dvector, zebra, package"):
         load_network("lion")

@@ -96,7 +96,7 @@ def test_every_field_has_a_sentence(model: type[BaseModel]) -> None:
         ("train:\n  seed: 9223372036854775808\n", 2, ["train.seed", "less than"]),
         ("train:\n  ema_decay: .nan\n", 2, ["train.ema_decay", "NaN", "finite"]),
         ("train:\n  learning_rate: .inf\n", 2, ["train.learning_rate", "Infinity", "finite"]),
-        ("train:\n  loss: l2\n", 2, ["train.loss", "l2", "'norm', 'l1' or 'mse'"]),
+        ("train:\n  loss: l2\n", 2, ["train.loss", "l2", "'norm', 'l1', 'mse' or 'huber'"]),
         ("train:\n", 1, ["train", "null"]),
         ("train: 3\n", 1, ["train", "3"]),
         ("score:\n  bootstrap: 10\n", 2, ["score.bootstrap", "100"]),

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from synthetic import (
@@ -24,14 +25,14 @@ from synthetic import (
 from torch.nn import functional
 
 from seedpipe import metrics
-from seedpipe import train as module
 from seedpipe.cache import Cache
 from seedpipe.diffusion import SeedMLP
 from seedpipe.enhance import Enhancer
 from seedpipe.errors import CacheDamagedError, CacheError, CacheMismatchError, ModelError
 from seedpipe.params import TrainParams
-from seedpipe.train import Epoch, TrainingResult, train
+from seedpipe.train import Epoch, TrainingResult, data, steps, train
 
+CPU = torch.device("cpu")
 SHORT = TrainParams(epochs=2, batch_rows=32, validation_share=0.2)
 
 
@@ -85,8 +86,14 @@ def test_the_folder_holds_the_model_that_is_returned(
     assert loaded.config == model.config
     assert loaded.config.network == cache.info.network
     assert loaded.config.cache == cache.info.fingerprint
-    assert loaded.config.train == QUICK
-    assert sorted(contents(out.parent)) == ["toy/README.md", "toy/config.json", "toy/model.safetensors"]
+    assert loaded.config.train.precision in {"float32", "bfloat16"}
+    assert loaded.config.train.model_copy(update={"precision": "auto"}) == QUICK
+    assert sorted(contents(out.parent)) == [
+        "toy/README.md",
+        "toy/config.json",
+        "toy/curve.csv",
+        "toy/model.safetensors",
+    ]
 
 
 def test_the_card_says_what_it_is(trained: tuple[Enhancer, TrainingResult, Path]) -> None:
@@ -95,6 +102,12 @@ def test_the_card_says_what_it_is(trained: tuple[Enhancer, TrainingResult, Path]
     for part in ("`toy`", "ffffffffffffffff", "240 unlabelled utterances", f"{100 * before:.2f} % before", "Limits"):
         assert part in card
     assert f"{100 * after:.2f} % after" in card
+
+
+def test_the_curve_lies_beside_the_weights(trained: tuple[Enhancer, TrainingResult, Path]) -> None:
+    table = pd.read_csv(trained[2] / "curve.csv")
+    assert list(table.columns) == ["epoch", "loss", "validation"]
+    assert [Epoch(int(row.epoch), row.loss, row.validation) for row in table.itertuples()] == list(trained[1].curve)
 
 
 def test_the_result_is_plain_data(trained: tuple[Enhancer, TrainingResult, Path]) -> None:
@@ -134,7 +147,7 @@ def test_shared_random_states_are_untouched(cache: Cache, tmp_path: Path) -> Non
     assert (np.random.get_state()[1] == numpy_before).all()  # noqa: NPY002
 
 
-@pytest.mark.parametrize("loss", ["norm", "l1", "mse"])
+@pytest.mark.parametrize("loss", ["norm", "l1", "mse", "huber"])
 @pytest.mark.parametrize("normalize", ["none", "length", "length+center"])
 def test_every_setting_trains(cache: Cache, tmp_path: Path, loss: str, normalize: str) -> None:
     update = {"loss": loss, "normalize": normalize, "ensemble": 1.0}
@@ -158,13 +171,14 @@ def test_the_losses_are_what_they_are_called() -> None:
         "norm": np.sqrt((difference**2).sum(axis=1)).mean(),  # eq. (9)
         "l1": np.abs(difference).mean(),
         "mse": (difference**2).mean(),
+        "huber": np.where(np.abs(difference) < 1, difference**2 / 2, np.abs(difference) - 0.5).mean(),
     }
-    found = {name: module._distance(prediction, x_0, name).item() for name in expected}
+    found = {name: steps.distance(prediction, x_0, name).item() for name in expected}
     assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
-    rates = [module._rate(step, 1000) for step in range(1000)]
+    rates = [steps._cosine(step, 1000) for step in range(1000)]
     peak = int(np.argmax(rates))
     assert 90 <= peak <= 110
     assert rates[0] == pytest.approx(0.01)
@@ -176,8 +190,8 @@ def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
 
 @pytest.mark.parametrize(("decay", "equal"), [(0.0, True), (0.999, False)])
 def test_without_moving_average_the_last_weights_are_kept(cache: Cache, decay: float, equal: bool) -> None:
-    embeddings = cache.to_torch()
-    run = module._Run(embeddings, embeddings[:0], SHORT.model_copy(update={"ema_decay": decay}))
+    params = SHORT.model_copy(update={"ema_decay": decay, "validation_share": 0.0})
+    run = steps.Run(data.load_rows(cache, params, CPU), params, CPU)
     assert [epoch.validation for epoch in run.epochs()] == [None, None]
     pairs = zip(run.average.parameters(), run.network.parameters(), strict=True)
     assert all(torch.allclose(a, b, atol=1e-7) for a, b in pairs) == equal
@@ -185,7 +199,7 @@ def test_without_moving_average_the_last_weights_are_kept(cache: Cache, decay: f
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.2, 0.5, 0.98])
 def test_whole_utterances_are_held_out(cache: Cache, share: float) -> None:
-    mask = module._held_out(module._codes(cache), share).numpy()
+    mask = data.held_out(data.codes_of(cache), share).numpy()
     names = cache.frame()["utterance"].to_numpy()
     assert not set(names[mask]) & set(names[~mask])
     assert len(set(names[mask])) == round(share * 240)
@@ -206,7 +220,7 @@ def test_held_out_embeddings_do_not_reach_the_weights(tmp_path: Path) -> None:
     other = embeddings.copy()
     params = TrainParams(epochs=2, batch_rows=4, validation_share=0.3)
     first = write_cache(tmp_path / "first", embeddings, names, kind="training")
-    other[module._held_out(module._codes(first), 0.3).numpy()] *= -3.0
+    other[data.held_out(data.codes_of(first), 0.3).numpy()] *= -3.0
     second = write_cache(tmp_path / "second", other, names, kind="training")
     train(first, tmp_path / "a", params)
     train(second, tmp_path / "b", params)
@@ -272,9 +286,9 @@ def old_model(tmp_path: Path) -> dict[str, bytes]:
 def test_a_loss_that_is_not_finite_leaves_the_older_model(
     cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, honest = old_model(tmp_path), module._distance
-    monkeypatch.setattr(module, "_distance", lambda *given: honest(*given) * math.nan)
-    with pytest.raises(ModelError, match=r"the loss is nan in epoch 1.*lower train\.learning_rate"):
+    before, honest = old_model(tmp_path), steps.distance
+    monkeypatch.setattr(steps, "distance", lambda *given: honest(*given) * math.nan)
+    with pytest.raises(ModelError, match=r"the loss is nan in epoch 1 at step 1 of 18.*lower train\.learning_rate"):
         train(cache, tmp_path / "models" / "toy", SHORT)
     assert contents(tmp_path / "models") == before
 
@@ -299,15 +313,16 @@ def test_an_interrupted_training_leaves_the_older_model(
 
     with pytest.raises(error):
         train(cache, tmp_path / "models" / "toy", SHORT, progress=interrupt)
-    assert contents(tmp_path / "models") == before
-    assert (torch.tensor([1e-40]) * 1.0).item() > 0
+    left = contents(tmp_path / "models")
+    assert {name: left[name] for name in before} == before
+    assert [name.rpartition("/")[2] for name in sorted(set(left) - set(before))] == ["checkpoint.safetensors"]
 
 
 def test_a_finished_training_replaces_the_older_model(cache: Cache, tmp_path: Path) -> None:
     before = old_model(tmp_path)
     train(cache, tmp_path / "models" / "toy", SHORT)
     after = contents(tmp_path / "models")
-    assert set(after) == set(before)
+    assert set(after) == set(before) | {"toy/curve.csv"}
     assert all(after[name] != before[name] for name in before)
 
 

@@ -30,7 +30,7 @@ from seedpipe.demo.rooms import room
 from seedpipe.demo.trials import trials
 from seedpipe.demo.voices import Side, Voice, espeak_version, utterances, voices
 from seedpipe.errors import ManifestError, ParamsError
-from seedpipe.workers import unordered
+from seedpipe.workers import Engine, unordered
 
 __all__ = ["DemoSummary", "build_demo_corpus"]
 
@@ -197,7 +197,7 @@ def _make(
     """Run all tasks; return files and samples by folder."""
     files: Counter[str] = Counter()
     samples: Counter[str] = Counter()
-    results = unordered(_run, [(task, folder) for task in tasks], jobs)
+    results = unordered(_run, [(task, folder) for task in tasks], Engine(jobs))
     for done, (place, count, length) in enumerate(results, start=1):
         files[place] += count
         samples[place] += length

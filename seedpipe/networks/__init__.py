@@ -1,15 +1,17 @@
-"""Frozen speaker networks: one protocol, one file each, found by name.
+"""Frozen speaker networks: one protocol, one file each, found by name or by place.
 
 A network maps waveforms (B, T) to embeddings (B, D), and what it gives for a row does not depend on the other rows.
-Third parties register a factory in the entry-point group ``seedpipe.networks`` or name it ``package.module:factory``.
+``docs/networks.md`` shows the ways to bring one: a converted checkpoint, an ONNX file, a SpeechBrain folder, a factory,
+an installed package.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from seedpipe.errors import NetworkError, SeedpipeError
 
@@ -17,9 +19,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["SpeakerNetwork", "load_network", "network_names"]
+__all__ = ["SpeakerNetwork", "load_network", "network_from_factory", "network_names"]
 
 BUILT_IN = {"dvector": "seedpipe.networks.dvector:DVector"}
+CONFIG = "network.json"
 GROUP = "seedpipe.networks"
 
 
@@ -60,13 +63,45 @@ def network_names() -> list[str]:
     return [*BUILT_IN, *sorted(registered - set(BUILT_IN))]
 
 
-def load_network(name: str) -> SpeakerNetwork:
+def load_network(spec: str | Path) -> SpeakerNetwork:
     """Make a network, ready for inference on the CPU.
+
+    Parameters
+    ----------
+    spec : str or Path
+        One of :func:`network_names`, a folder with ``network.json``, an ``.onnx`` file, or ``package.module:factory``;
+        looked for in this order.
+
+    Raises
+    ------
+    NetworkError
+        The network is unknown, its weights have changed, or it cannot be imported, fails, or is no network.
+    MissingExtraError
+        The network needs a package that is not installed.
+    """
+    place = Path(spec)
+    if str(spec) in network_names():
+        return network_from_factory(str(spec))
+    if (place / CONFIG).is_file():
+        from seedpipe.networks.folder import load_folder
+
+        return load_folder(place)
+    if place.suffix == ".onnx":
+        from seedpipe.networks.onnx import OnnxNetwork
+
+        return OnnxNetwork(place)
+    return network_from_factory(str(spec))
+
+
+def network_from_factory(name: str, arguments: Mapping[str, Any] | None = None) -> SpeakerNetwork:
+    """Call the factory of a network.
 
     Parameters
     ----------
     name : str
         One of :func:`network_names`, or ``package.module:factory``.
+    arguments : mapping, optional
+        Keyword arguments of the factory.
 
     Raises
     ------
@@ -77,7 +112,7 @@ def load_network(name: str) -> SpeakerNetwork:
     """
     factory = _factory(name)
     try:
-        network = factory()
+        network = factory(**(arguments or {}))
     except SeedpipeError:
         raise
     except Exception as error:
@@ -93,15 +128,35 @@ def load_network(name: str) -> SpeakerNetwork:
     return network
 
 
-def _factory(name: str) -> Callable[[], object]:
+def _factory(name: str) -> Callable[..., object]:
     entries = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
     target = BUILT_IN.get(name) or entries.get(name) or name
     module, colon, attribute = target.partition(":")
     if not colon:
-        known = ", ".join(network_names())
-        raise NetworkError(f"unknown network {name!r}", expected=f"{known}, or package.module:factory")
+        raise _unknown(name)
     try:
-        factory: Callable[[], object] = getattr(importlib.import_module(module), attribute)
+        factory: Callable[..., object] = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # a module may fail in any way while it is imported
         raise NetworkError(f"the network {name!r} cannot be imported: {error}", remedy="check the path") from error
     return factory
+
+
+def _unknown(name: str) -> NetworkError:
+    from seedpipe.networks.kinds import KINDS
+
+    if name in KINDS:
+        return NetworkError(
+            f"the network {name!r} comes without weights",
+            expected="a published checkpoint",
+            remedy=f"seedpipe network convert CHECKPOINT networks/{name} --kind {name}",
+        )
+    if Path(name).is_dir():
+        return NetworkError(
+            f"the folder holds no {CONFIG}",
+            expected="a folder made by seedpipe network convert or add",
+            remedy="see docs/networks.md",
+            file=name,
+        )
+    known = ", ".join(network_names())
+    expected = f"{known}, package.module:factory, a folder with {CONFIG} or an .onnx file"
+    return NetworkError(f"unknown network {name!r}", expected=expected, remedy="see docs/networks.md")

@@ -61,7 +61,7 @@ class DVector(nn.Module):
         The Resemblyzer wheel, which carries the weights, is not installed.
     """
 
-    name = "dvector"
+    name = kind = "dvector"
     sample_rate = 16_000
     dimension = 256
     min_samples = 1

@@ -1,0 +1,28 @@
+"""The embedding cache: a folder of HDF5 shards and a ``manifest.json``.
+
+``docs/cache-format.md`` is normative. A shard appears whole or not at all (partial file, fsync, rename, fsync of the
+folder); a reader compares every byte that it uses with the digests in the manifest, and the manifest with its own.
+
+Shapes: R rows, V variants (the first is ``clean``), D embedding dimension.
+"""
+
+from seedpipe.cache._cache import Cache, open_cache
+from seedpipe.cache._hdf5 import Shard
+from seedpipe.cache._info import FILES, FORMAT, CacheInfo, NetworkInfo, ShardInfo
+from seedpipe.cache._write import finished_shard, publish, shard_name, unpublished, write_shard
+
+__all__ = [
+    "FILES",
+    "FORMAT",
+    "Cache",
+    "CacheInfo",
+    "NetworkInfo",
+    "Shard",
+    "ShardInfo",
+    "finished_shard",
+    "open_cache",
+    "publish",
+    "shard_name",
+    "unpublished",
+    "write_shard",
+]

@@ -1,0 +1,130 @@
+"""What a cache says of itself: the fields of ``manifest.json``, and the digest that guards them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from seedpipe.errors import CacheDamagedError, CacheError
+
+FORMAT = "seedpipe-cache-1"
+MANIFEST = "manifest.json"
+FAILURES = "failures.jsonl"
+FILES = (MANIFEST, FAILURES, "shard-*.h5", ".*")
+
+
+class _Info(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class NetworkInfo(_Info):
+    """The network that made the embeddings."""
+
+    name: str
+    fingerprint: str
+    dimension: int = Field(gt=0)
+    sample_rate: int = Field(gt=0)
+    self_test: tuple[float, ...] = ()
+    """What it made of a synthetic signal, so that other numbers from another library version are noticed."""
+
+
+class ShardInfo(_Info):
+    """One shard: its file, its rows, the size and SHA-256 of the file, and what it was made from."""
+
+    file: str = Field(pattern=r"^shard-\d{5,}\.h5$")
+    rows: int = Field(gt=0)
+    bytes: int = Field(gt=0)
+    sha256: str
+    key: str
+    """Digest of everything that the shard was made from; a later run keeps shards by it."""
+
+
+class CacheInfo(_Info):
+    """The contents of ``manifest.json``: provenance, then the list of shards."""
+
+    format: Literal["seedpipe-cache-1"]
+    kind: Literal["training", "evaluation"]
+    network: NetworkInfo
+    variants: tuple[str, ...] = Field(min_length=1)
+    rows: int = Field(gt=0)
+    utterances: int = Field(gt=0)
+    seconds: float
+    """Seconds of audio in the source files; 0 where embeddings were imported."""
+    synthetic: bool
+    """Whether the speech is that of the synthetic demonstration corpus."""
+    storage: Literal["float32", "float16"] = "float32"
+    """How shards hold embeddings; readers get float32 from both."""
+    skipped: int = 0
+    """Utterances left out because their audio could not be used; ``failures.jsonl`` lists them."""
+    resampled: dict[str, int] = Field(default_factory=dict)
+    """Sample rate of source files in Hz, as text, to the number of utterances that were resampled from it."""
+    features: dict[str, int | str]
+    """How crops are cut: ``crop_samples`` and ``draws`` (training) or ``crops`` (evaluation)."""
+    augmentation: dict[str, Any]
+    """Ranges of the recipes and digests of the manifests of noise, music and rooms."""
+    seed: int
+    audio: str
+    """Digest of the speech manifest."""
+    fingerprint: str
+    """Digest of all of the above that decides the numbers."""
+    versions: dict[str, str]
+    shards: tuple[ShardInfo, ...] = Field(min_length=1)
+    digest: str = ""
+    """SHA-256 of all other fields; :func:`seedpipe.cache.publish` fills it in."""
+
+
+def sealed(info: CacheInfo) -> CacheInfo:
+    """Fill in the digest."""
+    return info.model_copy(update={"digest": _digest(info.model_dump(mode="json"))})
+
+
+def manifest_bytes(info: CacheInfo) -> bytes:
+    """The contents of ``manifest.json``."""
+    return _bytes(info.model_dump(mode="json"))
+
+
+def read_info(folder: Path) -> CacheInfo:
+    """Read ``manifest.json`` and compare it with its digest.
+
+    Raises
+    ------
+    CacheError
+        There is none.
+    CacheDamagedError
+        It is of another format, or not what was written.
+    """
+    manifest = folder / MANIFEST
+    try:
+        data = manifest.read_bytes()
+        info = CacheInfo.model_validate_json(data)
+    except OSError as error:
+        raise CacheError("there is no cache", remedy="run seedpipe extract", file=folder) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise _damaged(manifest, f"{where}: {first['msg'].lower()}", FORMAT) from error
+    raw = json.loads(data)
+    # A bit may change the spelling of a number and not its value; hence the comparison with the bytes that we write.
+    if info.digest != _digest(raw) or data != _bytes(raw):
+        raise _damaged(manifest, "its contents do not have the digest that it states", "what seedpipe wrote")
+    if sum(shard.rows for shard in info.shards) != info.rows:
+        raise _damaged(manifest, f"the shards do not add up to {info.rows} rows")
+    return info
+
+
+def _bytes(raw: dict[str, Any]) -> bytes:
+    return (json.dumps(raw, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _digest(raw: dict[str, Any]) -> str:
+    others = {name: value for name, value in raw.items() if name != "digest"}
+    text = json.dumps(others, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _damaged(manifest: Path, found: str, expected: str = "") -> CacheDamagedError:
+    return CacheDamagedError(found, expected=expected, remedy="extract the cache again", file=manifest)

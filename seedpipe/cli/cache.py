@@ -1,0 +1,200 @@
+"""``seedpipe cache``: look into embedding caches, check, import, export and listen to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seedpipe.cli.common import Json
+from seedpipe.console import Progress, guarded, show
+
+if TYPE_CHECKING:
+    from seedpipe.cache import Cache
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="cache", help="Look into embedding caches, check, import, export and listen to them.", no_args_is_help=True
+)
+CacheFolder = Annotated[Path, typer.Argument(help="Folder of the cache.")]
+
+
+@app.command()
+@guarded
+def info(cache: CacheFolder, json: Json = False) -> None:
+    """Say what a cache holds and where it comes from.
+
+    Example: seedpipe cache info cache/dvector/train
+    """
+    from seedpipe.cache import open_cache
+
+    opened = open_cache(cache)
+    provenance = opened.info.model_dump(mode="json", exclude={"shards"})
+    result = {"cache": str(cache)} | provenance | {"shards": len(opened.info.shards), "bytes": _size(opened)}
+    show(result, _description(opened), as_json=json)
+
+
+@app.command()
+@guarded
+def verify(cache: CacheFolder, json: Json = False) -> None:
+    """Read every byte of a cache: digests, shapes, finite values.
+
+    Example: seedpipe cache verify cache/dvector/train
+    """
+    import time
+
+    from seedpipe.cache import open_cache
+
+    opened = open_cache(cache)
+    started = time.monotonic()
+    opened.verify(Progress("verify", "bytes"))
+    seconds = time.monotonic() - started
+    shards, rows, gigabytes = len(opened.info.shards), opened.info.rows, _size(opened) / 1e9
+    result = {"cache": str(cache), "shards": shards, "rows": rows, "gigabytes": gigabytes, "seconds": seconds}
+    text = f"{cache}: intact; {shards:,} shards, {rows:,} rows, {gigabytes:.3g} GB in {seconds:.2f} s"
+    show(result, text, as_json=json)
+
+
+@app.command()
+@guarded
+def export(
+    cache: CacheFolder,
+    out: Annotated[Path, typer.Argument(help="A .npz or .parquet file, or a Kaldi .ark, with its .scp beside.")],
+    variant: Annotated[str, typer.Option(help="Only this variant, such as clean.")] = "",
+    mean: Annotated[bool, typer.Option("--mean", help="Kaldi: the mean over the rows of each utterance.")] = False,
+    json: Json = False,
+) -> None:
+    """Write the embeddings of a cache for other tools.
+
+    Example: seedpipe cache export cache/dvector/train embeddings.npz --variant clean
+    """
+    from seedpipe.cache import open_cache
+    from seedpipe.exchange import export_cache
+
+    opened = open_cache(cache)
+    files = [str(path) for path in export_cache(opened, out, variant=variant, mean=mean)]
+    show({"files": files, "rows": len(opened)}, f"{', '.join(files)}: {len(opened):,} rows read", as_json=json)
+
+
+@app.command("import")
+@guarded
+def import_(
+    out: Annotated[Path, typer.Argument(help="Folder of the cache; an older one that was imported is replaced.")],
+    network: Annotated[str, typer.Option(help="Name of the network that made the embeddings.")],
+    embeddings: Annotated[
+        Path | None, typer.Option(help="Embeddings to be scored: .npz, .npy, .parquet, Kaldi .ark or .scp.")
+    ] = None,
+    condition: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FILE", help="The same utterances under a condition; repeatable.")
+    ] = None,
+    clean: Annotated[Path | None, typer.Option(help="Clean embeddings to train on.")] = None,
+    noisy: Annotated[
+        list[str] | None, typer.Option(metavar="VARIANT=FILE", help="Noisy ones of the same rows; repeatable.")
+    ] = None,
+    ids: Annotated[Path | None, typer.Option(help="Names of the rows of .npy files, one a line.")] = None,
+    network_digest: Annotated[str, typer.Option(help="Digest of the weights of the network, if known.")] = "",
+    sample_rate: Annotated[int, typer.Option(min=1, help="Samples per second that the network takes.")] = 16_000,
+    json: Json = False,
+) -> None:
+    """Make a cache from embeddings that another tool has extracted: pairs to train on, or some to score.
+
+    Example: seedpipe cache import cache/mine/train --network mine --clean clean.npz --noisy noise=noisy.npz
+    """
+    from seedpipe.exchange import import_cache
+
+    if (embeddings is None) == (clean is None) or (condition and clean) or (noisy and embeddings):
+        raise typer.BadParameter("give --embeddings (with --condition), or --clean with --noisy")
+    files = _named(noisy if clean else condition)
+    made = import_cache(
+        out,
+        {"clean": clean or embeddings or Path()} | files,
+        kind="training" if clean else "evaluation",
+        network=network,
+        network_digest=network_digest,
+        sample_rate=sample_rate,
+        ids=ids,
+    )
+    result = {"cache": str(out), "rows": len(made), "variants": made.info.variants, "kind": made.info.kind}
+    show(result, repr(made), as_json=json)
+
+
+@app.command()
+@guarded
+def render(
+    cache: CacheFolder,
+    out: Annotated[Path, typer.Argument(help="The audio, a .wav file of floats.")],
+    row: Annotated[int, typer.Option(min=0, help="Number of the row, counted from 0.")],
+    manifests: Annotated[Path, typer.Option(help="Folder of the manifests that the cache was made from.")],
+    variant: Annotated[str, typer.Option(help="Variant of the row.")] = "clean",
+    json: Json = False,
+) -> None:
+    """Make the audio of one row again, to hear what the network heard.
+
+    Example: seedpipe cache render cache/dvector/train row.wav --row 7 --variant noise --manifests data_manifests/train
+    """
+    import soundfile
+
+    from seedpipe import extract
+    from seedpipe.cache import open_cache
+    from seedpipe.files import whole_file
+
+    waveform, sample_rate = extract.render(open_cache(cache), row, variant, manifests)
+    with whole_file(out) as partial:
+        soundfile.write(partial, waveform, sample_rate, subtype="FLOAT", format="WAV")
+    seconds = waveform.size / sample_rate
+    result = {"out": str(out), "seconds": seconds, "sample_rate": sample_rate}
+    show(result, f"{out}: {seconds:.2f} s at {sample_rate:,} Hz", as_json=json)
+
+
+def _named(options: list[str] | None) -> dict[str, Path]:
+    """Files by name, from options NAME=FILE."""
+    files: dict[str, Path] = {}
+    for option in options or []:
+        name, equals, path = option.partition("=")
+        if not name or not equals or not path or name == "clean" or name in files:
+            raise typer.BadParameter(f"{option!r} is no NAME=FILE of its own name")
+        files[name] = Path(path)
+    return files
+
+
+def _size(cache: Cache) -> int:
+    return sum(shard.bytes for shard in cache.info.shards)
+
+
+def _description(cache: Cache) -> str:
+    """The provenance of a cache for people, a line for each thing."""
+    info = cache.info
+    network = info.network
+    hours = f"{info.seconds / 3600:.2f} h of {'synthetic ' if info.synthetic else ''}audio"
+    lines: dict[str, Any] = {
+        "cache": cache.path,
+        "kind": info.kind,
+        "network": f"{network.name}, {network.dimension}-d, {network.sample_rate:,} Hz ({network.fingerprint[:16]})",
+        "rows": f"{info.rows:,} of {info.utterances:,} utterances",
+        "variants": ", ".join(info.variants),
+        "speech": hours if info.seconds else "unknown: the embeddings were imported",
+        "resampled": "; ".join(_resampled(info.resampled, network.sample_rate)) or "none",
+        "skipped": f"{info.skipped:,} utterances",
+        "features": _pairs(info.features),
+        "augmentation": _pairs({name: value for name, value in info.augmentation.items() if name != "files"}) or "none",
+        "seed": info.seed,
+        "storage": info.storage,
+        "size": f"{_size(cache) / 1e9:.3g} GB in {len(info.shards):,} shards",
+        "fingerprint": info.fingerprint,
+        "made with": _pairs(info.versions, " "),
+    }
+    return "\n".join(f"{name:<13}{value}" for name, value in lines.items())
+
+
+def _resampled(counts: dict[str, int], wanted: int) -> list[str]:
+    return [
+        f"{count:,} utterances from {int(rate):,} Hz"
+        + (f" (upsampled: nothing above {int(rate) // 2:,} Hz in them)" if int(rate) < wanted else "")
+        for rate, count in sorted(counts.items(), key=lambda item: int(item[0]))
+    ]
+
+
+def _pairs(values: dict[str, Any], between: str = "=") -> str:
+    return ", ".join(f"{name}{between}{value}" for name, value in values.items())

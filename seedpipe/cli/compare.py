@@ -1,0 +1,89 @@
+"""``seedpipe compare`` and ``seedpipe calibrate``: what can be said about score files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seedpipe.cli.common import MAX_SEED, Json
+from seedpipe.console import guarded, say, show
+
+__all__ = ["calibrate", "compare"]
+
+
+@guarded
+def compare(
+    a: Annotated[
+        Path, typer.Argument(help="Scores of the one system: csv, tsv, Parquet, or lines 'enrol test score'.")
+    ],
+    b: Annotated[Path, typer.Argument(help="Scores of the other system on the same trials.")],
+    column_a: Annotated[str | None, typer.Option(help="Column of the scores in A, 'score' by default.")] = None,
+    column_b: Annotated[str | None, typer.Option(help="Column of the scores in B, 'score' by default.")] = None,
+    trials: Annotated[Path | None, typer.Option("--list", help="Trial list, where the files have no labels.")] = None,
+    replicates: Annotated[int, typer.Option(min=100, help="Resamplings of the speakers.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the resampling.")] = 0,
+    json: Json = False,
+) -> None:
+    """Compare two systems on the same trials: difference b minus a, 95 % interval and p-value over speakers.
+
+    Example: seedpipe compare scores_network.csv scores_seed.csv
+    """
+    from seedpipe.scoring import compare_scores, read_scores
+    from seedpipe.trials import read_trials
+
+    labelled = read_trials(trials) if trials else None
+    found = compare_scores(read_scores(a, column_a), read_scores(b, column_b), labelled, replicates, seed)
+    show({"a": str(a), "b": str(b)} | found, _compared(found), as_json=json)
+
+
+@guarded
+def calibrate(
+    scores: Annotated[Path, typer.Argument(help="Scores with labels, of a list that is not the one to report.")],
+    out: Annotated[Path, typer.Argument(help="The calibration, a JSON file.")],
+    column: Annotated[str | None, typer.Option(help="Column of the scores, 'score' by default.")] = None,
+    quality: Annotated[
+        list[str] | None, typer.Option(help="Column of a quality measure, as magnitude_low; may be repeated.")
+    ] = None,
+    p_target: Annotated[float, typer.Option(help="Prior at which the loss is weighed.")] = 0.5,
+    json: Json = False,
+) -> None:
+    """Fit the logistic calibration that turns scores into log likelihood ratios.
+
+    Example: seedpipe calibrate scores_dev.csv calibration.json
+    """
+    from seedpipe.calibration import fit_calibration
+    from seedpipe.metrics import cllr, min_cllr
+    from seedpipe.scoring import read_columns, read_scores
+
+    given = read_scores(scores, column)
+    labels = given.trials.expect_labels().labels
+    measures = read_columns(scores, quality or ())
+    found = fit_calibration(given.scores, labels, measures, p_target)
+    found.save(out)
+    costs = cllr(found(given.scores, measures), labels), min_cllr(given.scores, labels)
+    say("seedpipe: Cllr is that of the list of the fit; report it on another list")
+    text = f"{out}: scale {found.scale:.4g}, offset {found.offset:.4g}; Cllr {costs[0]:.4f}, least {costs[1]:.4f} bits"
+    result = {"calibration": str(out), "scale": found.scale, "offset": found.offset, "quality": dict(found.quality)}
+    show(result | {"cllr": costs[0], "min_cllr": costs[1]}, text, as_json=json)
+
+
+def _compared(found: dict[str, Any]) -> str:
+    lines = [f"{found['trials']:,} trials, {found['targets']:,} target, {found['speakers']:,} speakers"]
+    lines += [_row(name, row) for name, row in found["figures"].items()]
+    return "\n".join(lines)
+
+
+def _row(name: str, row: dict[str, Any]) -> str:
+    factor, unit = (100.0, " %") if name == "eer" else (1.0, "")
+    cells = [f"{system} {_with_interval(row[system], 'value', factor)}{unit}" for system in ("a", "b")]
+    cells.append(f"b - a {_with_interval(row['difference'], 'difference', factor)}{unit}")
+    if "p_value" in row["difference"]:
+        cells.append(f"p = {row['difference']['p_value']:.3f}")
+    return f"{name}: {'; '.join(cells)}: {row['verdict']}"
+
+
+def _with_interval(figure: dict[str, float], key: str, factor: float) -> str:
+    text = f"{factor * figure[key]:.4g}"
+    return f"{text} [{factor * figure['low']:.4g}, {factor * figure['high']:.4g}]" if "low" in figure else text

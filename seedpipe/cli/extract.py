@@ -1,0 +1,112 @@
+"""``seedpipe extract``: stage one."""
+
+from __future__ import annotations
+
+import dataclasses
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from seedpipe.cli.common import Json, ParamsFile, load_params_or_defaults
+from seedpipe.console import Progress, duration, guarded, show
+
+if TYPE_CHECKING:
+    from seedpipe.extract import Plan
+
+__all__ = ["extract"]
+
+
+class Backend(StrEnum):
+    """Values of ``machine.backend``."""
+
+    loky = "loky"
+    ray = "ray"
+    dask = "dask"
+
+
+class Device(StrEnum):
+    """Values of ``machine.device``."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@guarded
+def extract(
+    manifests: Annotated[Path, typer.Argument(help="Folder that 'seedpipe manifest' wrote.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the cache; it appears when it is complete.")],
+    network: Annotated[
+        str, typer.Option(help="Folder or ONNX file of a network, registered name or package.module:factory.")
+    ] = "dvector",
+    evaluation: Annotated[
+        bool, typer.Option("--evaluation", help="Evenly spaced crops under every condition, for scoring.")
+    ] = False,
+    jobs: Annotated[int | None, typer.Option(min=0, help="Worker processes; 0 for one per core.")] = None,
+    backend: Annotated[
+        Backend | None, typer.Option(help="Where workers run: this machine (loky), a Ray or a Dask cluster.")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Address of an existing Ray or Dask cluster.")] = None,
+    device: Annotated[Device | None, typer.Option(help="Where the network runs.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Waveforms mixed ahead of the network.")] = None,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Make the I-th of N parts only; a run without this option completes.")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how much there is to do, and do nothing.")] = False,
+    params: ParamsFile = None,
+    json: Json = False,
+) -> None:
+    """Cache the embeddings of a corpus. A second run goes on where the first one stopped.
+
+    Options that are left out have the values of the section 'machine' of the parameters.
+
+    Example: seedpipe extract data_manifests/train cache/dvector/train --network dvector
+    """
+    import functools
+
+    from seedpipe import extract as stage
+
+    loaded = load_params_or_defaults(params)
+    given = {"jobs": jobs, "backend": backend, "address": address, "device": device, "batch": batch}
+    machine = loaded.machine.model_copy(
+        update={name: getattr(value, "value", value) for name, value in given.items() if value is not None}
+    )
+    kind: Literal["training", "evaluation"] = "evaluation" if evaluation else "training"
+    arguments = (manifests, network, out, loaded.extract)
+    if dry_run:
+        plan = stage.plan(*arguments, kind=kind, machine=machine)
+        show(dataclasses.asdict(plan), _plan_text(plan), as_json=json)
+        return
+    run = functools.partial(stage.extract, kind=kind, machine=machine, progress=Progress("extract", "utterances"))
+    if shard:
+        part = _part(shard)
+        made = stage.extract_part(*arguments, part=part, **run.keywords)
+        result = {"part": shard, "shards": made}
+        show(result, f"part {shard}: {made} shards; the same command without --shard completes {out}", as_json=json)
+        return
+    cache = run(*arguments)
+    info = cache.info
+    result = {"cache": str(out), "rows": len(cache), "variants": info.variants, "skipped": info.skipped}
+    show(result | {"resampled": info.resampled}, "\n".join([repr(cache), *stage.remarks(info)]), as_json=json)
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise typer.BadParameter(f"{text!r} is not I/N with 1 <= I <= N, as 3/16", param_hint="--shard")
+    return int(number), int(count)
+
+
+def _plan_text(plan: Plan) -> str:
+    left = plan.shards - plan.finished_shards
+    return "\n".join(
+        [
+            f"{plan.utterances:,} utterances, {plan.hours:,.2f} h of audio",
+            f"{plan.rows:,} rows x {plan.variants} variants, {plan.bytes / 1e9:,.3f} GB of embeddings",
+            f"{plan.shards:,} shards, {plan.finished_shards:,} of them finished",
+            f"about {duration(plan.seconds)} for the {left:,} missing: {plan.waveforms_per_second:,.0f} waveforms/s in "
+            f"one forward pass on one thread ({plan.device}), {plan.workers} workers; decoding and mixing add to it",
+        ]
+    )

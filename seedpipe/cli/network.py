@@ -1,0 +1,183 @@
+"""``seedpipe network``: list, describe, check and convert speaker networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seedpipe.cli.common import Json
+from seedpipe.console import guarded, say, show
+
+if TYPE_CHECKING:
+    from seedpipe.networks import SpeakerNetwork
+
+__all__ = ["app"]
+
+app = typer.Typer(name="network", help="List, describe, check and convert speaker networks.", no_args_is_help=True)
+
+Spec = Annotated[
+    str, typer.Argument(metavar="NETWORK", help="A folder, a name, package.module:factory or an .onnx file.")
+]
+Folder = Annotated[Path, typer.Argument(help="Folder of the network, as networks/NAME; an older one is replaced.")]
+
+
+@app.command("list")
+@guarded
+def list_networks(
+    folder: Annotated[Path, typer.Argument(help="Where the folders of networks are.")] = Path("networks"),
+    json: Json = False,
+) -> None:
+    """List the networks of the project, those built in and those of installed packages.
+
+    Example: seedpipe network list
+    """
+    from seedpipe.networks import BUILT_IN, CONFIG, network_names
+    from seedpipe.networks.folder import read_config
+
+    rows = []
+    for path in sorted(folder.glob(f"*/{CONFIG}")):
+        config = read_config(path.parent)
+        rows.append({"network": path.parent.as_posix(), "kind": config.kind, "dimension": config.dimension})
+    for name in network_names():
+        rows.append({"network": name, "kind": "built in" if name in BUILT_IN else "installed", "dimension": None})
+    show(rows, "\n".join(_line(row) for row in rows), as_json=json)
+
+
+@app.command()
+@guarded
+def info(network: Spec, json: Json = False) -> None:
+    """Describe a network.
+
+    Example: seedpipe network info networks/resnet34
+    """
+    from seedpipe.networks import load_network
+
+    result = _describe(load_network(network))
+    show(result, _table(result), as_json=json)
+
+
+@app.command()
+@guarded
+def check(network: Spec, json: Json = False) -> None:
+    """Run a network on a synthetic signal and try what the pipeline relies on. Exit code 1 when something fails.
+
+    Example: seedpipe network check networks/resnet34
+    """
+    from seedpipe.networks import CONFIG, load_network
+    from seedpipe.networks.folder import read_config
+    from seedpipe.networks.selftest import check_network, self_test
+
+    loaded = load_network(network)
+    stored = read_config(Path(network)).self_test if (Path(network) / CONFIG).is_file() else ()
+    checks = check_network(loaded, stored)
+    passed = all(each.passed for each in checks)
+    values = self_test(loaded)
+    result = {"network": network, "passed": passed, "self_test": values, "checks": [vars(each) for each in checks]}
+    lines = [f"{'ok' if each.passed else 'FAILED':6}  {each.name}: {each.detail}" for each in checks]
+    lines.append(f"self-test: {' '.join(f'{value:g}' for value in values)}")
+    show(result, "\n".join(lines), as_json=json)
+    if not passed:
+        failed = ", ".join(each.name for each in checks if not each.passed)
+        say(f"seedpipe: error: {network} fails: {failed}")
+        raise typer.Exit(1)
+
+
+@app.command()
+@guarded
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="A file of torch.save, or .safetensors.")],
+    folder: Folder,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="resnet34, ecapa, wavlm_ecapa, resnet34_drl or ecapa_drl; guessed when left out."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Make a network from a published checkpoint. Nothing in it is unpickled.
+
+    Example: seedpipe network convert official_resnetse34V2.model networks/resnet34
+    """
+    from seedpipe.networks.folder import convert_checkpoint
+
+    _made(folder, convert_checkpoint(checkpoint, folder, kind), json=json)
+
+
+@app.command()
+@guarded
+def add(
+    folder: Folder,
+    factory: Annotated[str | None, typer.Option(help="package.module:factory.")] = None,
+    onnx: Annotated[Path | None, typer.Option(help="An ONNX file.")] = None,
+    speechbrain: Annotated[Path | None, typer.Option(help="A SpeechBrain folder.")] = None,
+    builtin: Annotated[str | None, typer.Option(help="A name that seedpipe network list shows as built in.")] = None,
+    argument: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE for the factory, or features=waveform|wespeaker|3dspeaker for ONNX; repeatable."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Make a network that brings its own weights.
+
+    Example: seedpipe network add networks/campplus --onnx campplus.onnx --argument features=3dspeaker
+    """
+    from seedpipe.networks.folder import add_network
+
+    sources = {"factory": factory, "onnx": onnx, "speechbrain": speechbrain, "builtin": builtin}
+    given = [(kind, str(source)) for kind, source in sources.items() if source is not None]
+    if len(given) != 1:
+        raise typer.BadParameter("give one of --factory, --onnx, --speechbrain and --builtin")
+    kind, source = given[0] if builtin is None else (builtin, "")
+    _made(folder, add_network(folder, kind, source, _arguments(argument or [])), json=json)
+
+
+def _arguments(texts: list[str]) -> dict[str, Any]:
+    """Read NAME=VALUE; a value that is a JSON number or truth value is one."""
+    import json
+
+    arguments: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--argument")
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            parsed = value
+        arguments[name] = parsed if isinstance(parsed, int | float | bool) else value
+    return arguments
+
+
+def _made(folder: Path, network: SpeakerNetwork, *, json: bool) -> None:
+    result = {"folder": str(folder)} | _describe(network)
+    text = f"{folder}: {result['kind']}, {result['dimension']}-d, fingerprint {result['fingerprint'][:16]}"
+    show(result, text, as_json=json)
+
+
+def _describe(network: SpeakerNetwork) -> dict[str, Any]:
+    from torch import nn
+
+    parameters = sum(each.numel() for each in network.parameters()) if isinstance(network, nn.Module) else None
+    return {
+        "name": network.name,
+        "kind": getattr(network, "kind", type(network).__name__),
+        "dimension": network.dimension,
+        "parameters": parameters,
+        "sample_rate": network.sample_rate,
+        "min_samples": network.min_samples,
+        "fingerprint": network.fingerprint(),
+    }
+
+
+def _table(result: dict[str, Any]) -> str:
+    return "\n".join(f"{key:12}  {_text(value)}" for key, value in result.items())
+
+
+def _line(row: dict[str, Any]) -> str:
+    dimension = f"{row['dimension']}-d" if row["dimension"] else ""
+    return f"{row['network']:32}  {row['kind']:12}  {dimension}".rstrip()
+
+
+def _text(value: object) -> str:
+    return "unknown" if value is None else f"{value:,}" if isinstance(value, int) else str(value)

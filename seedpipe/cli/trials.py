@@ -1,0 +1,134 @@
+"""``seedpipe trials``: check and make trial lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seedpipe.cli.common import MAX_SEED, Json
+from seedpipe.console import guarded, say, show
+
+if TYPE_CHECKING:
+    from seedpipe.trials import Check
+
+__all__ = ["app"]
+
+app = typer.Typer(name="trials", help="Check and make trial lists.", no_args_is_help=True)
+
+Out = Annotated[Path, typer.Argument(help="The new list, lines 'label enrol test'.")]
+
+
+@app.command()
+@guarded
+def check(
+    trials: Annotated[Path, typer.Argument(metavar="LIST", help="Trial list; text, csv or tsv, .gz or not.")],
+    cache: Annotated[Path | None, typer.Option(help="Evaluation cache that has to hold the utterances.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="Manifest that has to name the utterances.")] = None,
+    json: Json = False,
+) -> None:
+    """Say what a list holds and what is wrong with it, before anything is computed.
+
+    Exit code 1 when the list cannot be scored.
+
+    Example: seedpipe trials check data/demo/eval/trials_demo.txt --cache cache/dvector/demo
+    """
+    from seedpipe.trials import check_trials
+
+    if cache and manifest:
+        raise typer.BadParameter("give --cache or --manifest, not both")
+    known, where = _known(cache, manifest)
+    found = check_trials(trials, known, where)
+    show(found.as_dict(), _described(found), as_json=json)
+    if not found.usable:
+        raise typer.Exit(1)
+
+
+@app.command()
+@guarded
+def make(
+    table: Annotated[Path, typer.Argument(help="csv with the columns utterance and speaker, as a manifest has.")],
+    out: Out,
+    targets: Annotated[int, typer.Option(min=1, help="Target trials.")] = 1000,
+    nontargets: Annotated[int, typer.Option(min=1, help="Non-target trials.")] = 1000,
+    same: Annotated[
+        list[str] | None,
+        typer.Option(help="Column in which both sides of a non-target trial agree, as gender; may be repeated."),
+    ] = None,
+    per_speaker: Annotated[
+        int | None, typer.Option(min=1, help="At most so many trials of each kind with one speaker.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the draws.")] = 0,
+    json: Json = False,
+) -> None:
+    """Draw a list from a labelled table.
+
+    Example: seedpipe trials make speakers.csv trials_mine.txt --targets 5000 --nontargets 5000 --same gender
+    """
+    import pandas as pd
+
+    from seedpipe.errors import TrialError
+    from seedpipe.trials import make_trials, write_trials
+
+    try:
+        frame = pd.read_csv(table, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise TrialError(f"cannot be read ({error})", expected="a csv with a header", file=table) from error
+    lines = make_trials(frame, targets, nontargets, same=same or (), per_speaker=per_speaker, seed=seed)
+    write_trials(lines, out)
+    show(_result(out, lines), f"{out}: {targets:,} target and {nontargets:,} non-target trials", as_json=json)
+
+
+@app.command("make-vcmix")
+@guarded
+def make_vcmix(
+    vox1_o: Annotated[Path, typer.Argument(help="The cleaned Vox1-O list; its target trials are taken.")],
+    voxconverse: Annotated[Path, typer.Argument(help="The VoxConverse list; its non-target trials are taken.")],
+    out: Out,
+    vox1_folder: Annotated[str, typer.Option(help="Put before the names of Vox1-O.")] = "",
+    voxconverse_folder: Annotated[str, typer.Option(help="Put before the names of VoxConverse.")] = "",
+    json: Json = False,
+) -> None:
+    """Make VC-Mix: 18,802 target trials of Vox1-O and 140,734 non-target trials of VoxConverse, 159,536 in all.
+
+    Example: seedpipe trials make-vcmix veri_test2.txt voxconverse.txt eval/trials_vcmix.txt --vox1-folder vox1
+    """
+    from seedpipe import trials
+
+    lines, note = trials.make_vcmix(vox1_o, voxconverse, vox1_folder=vox1_folder, voxconverse_folder=voxconverse_folder)
+    trials.write_trials(lines, out)
+    if note:
+        say(f"seedpipe: warning: {note}")
+    show(_result(out, lines) | {"note": note}, f"{out}: {len(lines):,} trials", as_json=json)
+
+
+def _result(out: Path, lines: Sequence[tuple[int, str, str]]) -> dict[str, object]:
+    targets = sum(label for label, _, _ in lines)
+    return {"list": str(out), "trials": len(lines), "targets": targets, "nontargets": len(lines) - targets}
+
+
+def _known(cache: Path | None, manifest: Path | None) -> tuple[Sequence[str] | None, str]:
+    if cache:
+        from seedpipe.cache import open_cache
+
+        return open_cache(cache).frame()["utterance"].drop_duplicates().tolist(), f"the cache {cache}"
+    if manifest:
+        from seedpipe.manifest import read_manifest
+
+        return read_manifest(manifest).frame["utterance"].tolist(), f"the manifest {manifest}"
+    return None, ""
+
+
+def _described(found: Check) -> str:
+    kinds = "blind" if found.blind else f"{found.targets:,} target, {found.nontargets:,} non-target"
+    lines = [f"{found.path}: {found.trials:,} trials ({kinds}) over {found.utterances:,} utterances"]
+    lines.append(f"SHA-256 of the trials: {found.digest}")
+    if found.known:
+        lines.append(f"note: {found.known}")
+    if found.rule:
+        lines.append(f"names are found by: {found.rule}")
+    lines += [f"{finding.severity}: {finding.text}" for finding in found.findings]
+    lines.append("usable" if found.usable else "not usable")
+    return "\n".join(lines)

@@ -1,0 +1,91 @@
+"""The enhancer for other runtimes: ONNX, with the normalisation and the ensemble inside."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from seedpipe.enhance import Enhancer
+from seedpipe.errors import MissingExtraError
+from seedpipe.files import whole_file
+
+__all__ = ["export_onnx"]
+
+OPSET = 17
+TRACED_ROWS = 2  # the number is free in the exported graph
+
+
+def export_onnx(enhancer: Enhancer, path: Path | str, *, noise: bool = False) -> None:
+    """Write an enhancer as an ONNX graph, float32, any number of rows.
+
+    Parameters
+    ----------
+    enhancer : Enhancer
+    path : Path or str
+    noise : bool
+        Whether the noise eps is a second input, so that whoever runs the graph decides on its source. Without it the
+        noise is zero, and the same input gives the same output.
+
+    Raises
+    ------
+    MissingExtraError
+        The package onnx is not installed.
+
+    Notes
+    -----
+    Inputs are ``embeddings`` (B, D) and perhaps ``noise`` (B, D), the output is ``enhanced`` (B, D), of unit length.
+    The metadata name the speaker network, its fingerprint and how an embedding enters.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtraError("the package onnx is not installed", remedy='pip install "seedpipe[onnx]"') from error
+    names = ["embeddings", "noise"] if noise else ["embeddings"]
+    rows = torch.zeros(TRACED_ROWS, enhancer.dimension)
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracing exporter is deprecated; its successor needs another package
+        torch.onnx.export(
+            _Graph(enhancer),
+            (rows,) * len(names),
+            buffer,  # type: ignore[arg-type]  # the annotation knows of files only
+            dynamo=False,
+            input_names=names,
+            output_names=["enhanced"],
+            dynamic_axes={name: {0: "rows"} for name in (*names, "enhanced")},
+            opset_version=OPSET,
+        )
+    model = onnx.load_from_string(buffer.getvalue())
+    onnx.helper.set_model_props(model, _facts(enhancer, noise))
+    onnx.checker.check_model(model)
+    with whole_file(Path(path)) as partial:
+        partial.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _facts(enhancer: Enhancer, noise: bool) -> dict[str, str]:
+    network, use = enhancer.config.network, enhancer.config.train
+    return {
+        "network": network.name,
+        "fingerprint": network.fingerprint,
+        "t": str(use.inference_step),
+        "steps": str(use.inference_steps),
+        "noise": "input" if noise else "zero",
+        "seedpipe": enhancer.config.seedpipe,
+    }
+
+
+class _Graph(nn.Module):
+    """The computation that is traced."""
+
+    def __init__(self, enhancer: Enhancer) -> None:
+        super().__init__()
+        self.network, self.enhancer = enhancer.module, enhancer
+
+    def forward(self, embeddings: Tensor, noise: Tensor | None = None) -> Tensor:
+        """(B, D) -> (B, D)."""
+        eps = torch.zeros_like(embeddings) if noise is None else noise
+        return self.enhancer.forward(embeddings, [eps], self.enhancer.config.train)

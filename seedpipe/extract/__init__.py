@@ -1,0 +1,15 @@
+"""Stage one: run a frozen network over crops and their noisy variants, and cache the embeddings.
+
+Work is cut into shards that depend on nothing but the plan, so they may run in any order, on any worker, and be
+resumed: a second run keeps the shards of the first. Everything runs in blocks of one shape, on one thread per worker,
+so the same plan gives the same bytes whatever the number of workers.
+
+``setting`` says what is made, ``cuts`` cuts and mixes an utterance, ``embed`` runs the network, ``shards`` is the task
+of a worker, ``run`` plans and publishes, ``render`` makes a row audible again.
+"""
+
+from seedpipe.extract.render import render
+from seedpipe.extract.run import Plan, extract, extract_part, plan, remarks
+from seedpipe.extract.setting import BANKS, SPEECH
+
+__all__ = ["BANKS", "SPEECH", "Plan", "extract", "extract_part", "plan", "remarks", "render"]

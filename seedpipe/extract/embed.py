@@ -1,0 +1,169 @@
+"""Run the network in blocks of one shape, while a thread decodes and mixes what comes next.
+
+The shape is fixed because kernels sum in another order for another one: with it, an embedding depends neither on the
+rows beside it nor on how much is mixed ahead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedpipe.errors import NetworkError
+from seedpipe.networks import SpeakerNetwork
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = ["BLOCK", "PARITY", "Embedder", "one_thread", "prefetch"]
+
+BLOCK = 32  # waveforms of one forward pass
+PARITY = 0.9999  # least cosine between an embedding in reduced precision and in float32
+
+Item = TypeVar("Item")
+
+
+class Embedder:
+    """A network on its device, in its precision.
+
+    Parameters
+    ----------
+    network : SpeakerNetwork
+    device : device
+    precision : {'float32', 'bfloat16', 'float16'}
+        Of convolutions and matrix products; below float32 the rest stays as autocast has it.
+    block : int, optional
+        Waveforms of one forward pass; None for chunks as they come, the variants of one whole utterance.
+    """
+
+    def __init__(
+        self, network: SpeakerNetwork, device: torch.device, precision: str, block: int | None = BLOCK
+    ) -> None:
+        self.network, self.device, self.precision, self.block = network.to(device), device, precision, block
+
+    def __call__(self, chunks: Iterable[Tensor]) -> NDArray[np.float32]:
+        """Embed waveforms that come in chunks, shape (any, T); gives (sum of any, D) in their order."""
+        import torch
+
+        vectors = [self._forward(block, self.precision)[:used] for block, used in self._blocks(chunks)]
+        # Fetched once: until here, a GPU has not been waited for.
+        return torch.cat(vectors).cpu().numpy() if vectors else np.empty((0, self.network.dimension), np.float32)
+
+    def check_precision(self, waveforms: Tensor) -> None:
+        """Compare a block in reduced precision with the same block in float32.
+
+        Raises
+        ------
+        NetworkError
+            The cosine of an embedding to that in float32 is below :data:`PARITY`.
+        """
+        import torch
+
+        block, _ = next(self._blocks([waveforms]))
+        reduced, exact = (self._forward(block, precision).double() for precision in (self.precision, "float32"))
+        lowest = float(torch.nn.functional.cosine_similarity(reduced, exact).min())
+        if not lowest >= PARITY:
+            raise NetworkError(
+                f"in {self.precision} the network {self.network.name} gives embeddings with a cosine of {lowest:.5f} "
+                "to those in float32",
+                expected=f"{PARITY} or more",
+                remedy="set extract.precision: float32",
+            )
+
+    def _blocks(self, chunks: Iterable[Tensor]) -> Iterator[tuple[Tensor, int]]:
+        """Blocks of one shape, each with the number of its rows that are wanted."""
+        if self.block is None:
+            return ((chunk, len(chunk)) for chunk in chunks)
+        return _filled(chunks, self.block)
+
+    def _forward(self, block: Tensor, precision: str) -> Tensor:
+        import torch
+
+        cudnn = torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False)
+        reduced = precision != "float32"
+        dtype = getattr(torch, precision) if reduced else None
+        with torch.inference_mode(), cudnn, torch.autocast(self.device.type, dtype, enabled=reduced):
+            vectors = self.network(block)
+        expected = (len(block), self.network.dimension)
+        if tuple(vectors.shape) != expected:
+            raise NetworkError(
+                f"the network {self.network.name} gave embeddings of shape {tuple(vectors.shape)}",
+                expected=f"{expected}, as it has dimension {self.network.dimension}",
+                remedy="correct the network or its dimension",
+            )
+        return vectors.float()
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread: workers share the cores, and sums do not depend on their number."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def prefetch(items: Iterable[Item], depth: int) -> Generator[Item]:
+    """Let a thread make up to ``depth`` items ahead; its errors are raised here, and it ends when this ends."""
+    ready: queue.Queue[tuple[bool, Item | BaseException | None]] = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def put(good: bool, item: Item | BaseException | None) -> bool:
+        while not stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                ready.put((good, item), timeout=0.1)
+                return True
+        return False
+
+    def make() -> None:
+        try:
+            with one_thread():  # the number of threads is each thread's own
+                for item in items:
+                    if not put(True, item):
+                        return
+            put(False, None)
+        except BaseException as error:  # whatever it is, the consumer gets it
+            put(False, error)
+
+    thread = threading.Thread(target=make, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            good, item = ready.get()
+            if isinstance(item, BaseException):
+                raise item
+            if not good:
+                return
+            yield item  # type: ignore[misc]
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _filled(chunks: Iterable[Tensor], size: int) -> Iterator[tuple[Tensor, int]]:
+    """Blocks of ``size`` rows; the last one is filled up with copies of its last row."""
+    import torch
+
+    waiting: list[Tensor] = []
+    rows = 0
+    for chunk in chunks:
+        waiting.append(chunk)
+        rows += len(chunk)
+        while rows >= size:
+            joined = torch.cat(waiting)
+            yield joined[:size], size
+            waiting, rows = [joined[size:]], rows - size
+    if rows:
+        joined = torch.cat(waiting)
+        yield torch.cat([joined, joined[-1:].expand(size - rows, -1)]), rows

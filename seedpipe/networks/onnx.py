@@ -1,0 +1,211 @@
+"""Networks in ONNX files, run by onnxruntime on one thread of the CPU.
+
+Two forms of input are known: waveforms (B, T), and Kaldi filter banks (B, F, bins) with their mean over time removed,
+as WeSpeaker and 3D-Speaker export them. The two toolkits differ in window and scale of the waveform.
+
+Shapes: B waveforms, T samples, F frames, D embedding dimension.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torchaudio
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seedpipe.errors import MissingExtraError, NetworkError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+__all__ = ["FEATURES", "OnnxNetwork"]
+
+FEATURES = {
+    "waveform": {},
+    "wespeaker": {"window_type": "hamming", "scale": 2.0**15},
+    "3dspeaker": {"window_type": "povey", "scale": 1.0},
+}
+BINS = 80
+FRAME, HOP = 400, 160  # samples: 25 and 10 ms
+LENGTHS = (400, 800, 1_600, 3_200, 8_000, 16_000, 32_000, 64_000)  # tried in turn to find the shortest input
+SILENT = 4  # log level: fatal errors alone
+
+
+class OnnxNetwork:
+    """Waveforms (B, T) float32 in [-1, 1] at 16 kHz -> embeddings (B, D).
+
+    Parameters
+    ----------
+    path : Path
+        One file that holds its weights.
+    features : {'waveform', 'wespeaker', '3dspeaker'}, optional
+        What the network is given. By default the rank of its input decides: waveforms for two axes, the filter banks of
+        WeSpeaker for three.
+    name : str, optional
+        The stem of the file by default.
+
+    Raises
+    ------
+    NetworkError
+        The file is missing or damaged, or has inputs and outputs that are not understood.
+    MissingExtraError
+        onnxruntime is not installed.
+    """
+
+    sample_rate = 16_000
+
+    def __init__(self, path: Path, features: str = "", name: str = "") -> None:
+        self.name = name or path.stem
+        self._path = path
+        self._session, self._digest = _open(path)
+        self._input, shape = self._only_input()
+        self.features = features or ("waveform" if len(shape) == 2 else "wespeaker")
+        self._check_form(shape)
+        self._output = self._only_output()
+        self._batch, self._length = _fixed(shape[0]), _fixed(shape[1])
+        self._bins = (_fixed(shape[2]) or BINS) if len(shape) == 3 else 0
+        self.min_samples, self.dimension = self._probe()
+
+    def fingerprint(self) -> str:
+        """Digest of the file and of the features."""
+        return hashlib.sha256(f"onnx:{self._digest}:{self.features}".encode()).hexdigest()
+
+    def to(self, device: torch.device) -> OnnxNetwork:  # noqa: ARG002
+        """Stay on the CPU; embeddings come back to the device of the waveforms."""
+        return self
+
+    def __call__(self, waveforms: Tensor) -> Tensor:
+        """Embed a batch.
+
+        Parameters
+        ----------
+        waveforms : Tensor, shape (B, T)
+
+        Returns
+        -------
+        Tensor, shape (B, D)
+        """
+        inputs = self._inputs(waveforms.detach().float().cpu())
+        if self._length not in (None, inputs.shape[1]):
+            unit = "samples" if self.features == "waveform" else "frames of 10 ms"
+            raise NetworkError(
+                f"the network {self.name} was given {inputs.shape[1]} {unit}",
+                expected=f"exactly {self._length}, as it was exported",
+                remedy="set crop_samples in params.yaml, or export it with a dynamic time axis",
+            )
+        return torch.from_numpy(self._run(inputs)).to(waveforms.device)
+
+    def _inputs(self, waveforms: Tensor) -> NDArray[np.float32]:
+        if self.features == "waveform":
+            inputs: NDArray[np.float32] = waveforms.numpy()
+            return inputs
+        return torch.stack([self._filter_bank(waveform) for waveform in waveforms]).numpy()
+
+    def _filter_bank(self, waveform: Tensor) -> Tensor:
+        """Log mels (F, bins) of one waveform, without their mean over time."""
+        settings: dict[str, Any] = FEATURES[self.features]
+        mels: Tensor = torchaudio.compliance.kaldi.fbank(
+            waveform[None] * settings["scale"],
+            num_mel_bins=self._bins,
+            sample_frequency=self.sample_rate,
+            window_type=settings["window_type"],
+            dither=0.0,
+        )
+        return mels - mels.mean(dim=0)
+
+    def _run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the session, in blocks filled up with copies where its batch axis is fixed."""
+        size = self._batch or len(inputs)
+        blocks = []
+        for first in range(0, len(inputs), size):
+            block = inputs[first : first + size]
+            filled = np.concatenate((block, np.repeat(block[-1:], size - len(block), axis=0)))
+            (embeddings,) = self._session.run([self._output], {self._input: filled})
+            blocks.append(embeddings[: len(block)])
+        return np.concatenate(blocks)
+
+    def _only_input(self) -> tuple[str, list[int | str | None]]:
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or inputs[0].type != "tensor(float)":
+            forms = ", ".join(f"{each.name} {each.type}" for each in inputs)
+            raise self._refused(f"has the inputs {forms}", "one input of float32")
+        return inputs[0].name, inputs[0].shape
+
+    def _check_form(self, shape: list[int | str | None]) -> None:
+        if self.features not in FEATURES:
+            raise self._refused(f"cannot be given {self.features!r}", f"one of {', '.join(FEATURES)}")
+        wanted = 2 if self.features == "waveform" else 3
+        if len(shape) != wanted:
+            form = " x ".join(map(str, shape))
+            raise self._refused(f"has an input of {form} for {self.features}", "waveforms (B, T) or mels (B, F, bins)")
+
+    def _only_output(self) -> str:
+        outputs = [output.name for output in self._session.get_outputs() if len(output.shape or ()) == 2]
+        if len(outputs) != 1:
+            raise self._refused(f"has {len(outputs)} outputs with two axes", "one, the embeddings (B, D)")
+        name: str = outputs[0]
+        return name
+
+    def _probe(self) -> tuple[int, int]:
+        """Find the shortest waveform that gives finite values, among a few, and D."""
+        lengths: tuple[int, ...] = LENGTHS
+        if self._length is not None:
+            lengths = (self._length if self.features == "waveform" else FRAME + HOP * (self._length - 1),)
+        reason = "its values are not finite"
+        for samples in lengths:
+            # Another number of rows than one: a batch axis may have been fixed unawares.
+            waveforms = torch.sin(torch.arange(2 * samples) * 0.1).view(2, samples)
+            try:
+                embeddings = self(waveforms)
+            except Exception as error:  # onnxruntime has its own kinds of errors
+                reason = str(error).strip().splitlines()[0]
+                continue
+            if torch.isfinite(embeddings).all() and embeddings.shape[0] == 2:
+                return samples, embeddings.shape[1]
+        raise self._refused(f"fails on {lengths[-1]} samples ({reason[:160]})", "embeddings (B, D) of finite values")
+
+    def _refused(self, found: str, expected: str) -> NetworkError:
+        return NetworkError(
+            found, expected=expected, remedy="export the network again, see docs/networks.md", file=self._path
+        )
+
+
+def _open(path: Path) -> tuple[onnxruntime.InferenceSession, str]:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError(
+            "ONNX networks need onnxruntime, which is not installed", remedy='pip install "seedpipe[onnx]"'
+        ) from error
+    try:
+        contents = path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise NetworkError(
+            f"cannot be read ({reason})", expected="an ONNX file", remedy="check the path", file=path
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = SILENT
+    try:
+        # From bytes, so that the digest covers all that is run: weights in a second file are not found.
+        session = onnxruntime.InferenceSession(contents, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise NetworkError(
+            f"is no ONNX network that can be run ({len(contents):,} bytes; {reason[:160]})",
+            expected="one file that holds its weights",
+            remedy="export it again: torch.onnx.export(..., external_data=False) writes one file",
+            file=path,
+        ) from error
+    return session, hashlib.sha256(contents).hexdigest()
+
+
+def _fixed(axis: int | str | None) -> int | None:
+    """Length of an axis, or None where it is dynamic."""
+    return axis if isinstance(axis, int) and axis > 0 else None

@@ -1,0 +1,72 @@
+"""Stage three: trial lists to scores, scores to figures with intervals.
+
+Conventions
+-----------
+- Scores are higher for the same speaker.
+- Enrolment is always clean; the test side is under the condition.
+- Shapes: U utterances, C crops of each, V conditions, D embedding dimension, N trials.
+
+Functions
+---------
+- :func:`pair_scores`: trials between rows of two arrays; :func:`cosine_scores`, :func:`euclidean_scores`: pairs side by
+  side.
+- :func:`normalized_scores`: with z-, t-, s- or AS-norm; :func:`cohort_from`, :func:`cohort_statistics`,
+  :func:`normalize_scores`: its parts.
+- :func:`load_crops`, :func:`with_models`: embeddings by utterance, and enrolment from several.
+- :func:`evaluate`: the network alone against network -> SEED on one list.
+- :func:`read_embeddings`, :func:`score_embeddings`, :func:`figures`: a list on embedding files of any toolkit.
+- :func:`read_scores`, :func:`write_scores`, :func:`compare_scores`: score files, and two systems on the same trials.
+"""
+
+from __future__ import annotations
+
+from seedpipe.scoring._crops import CropEmbeddings, load_crops, with_models
+from seedpipe.scoring._evaluate import evaluate, score_conditions
+from seedpipe.scoring._files import (
+    ScoreFile,
+    compare_scores,
+    figures,
+    read_columns,
+    read_embeddings,
+    read_scores,
+    score_embeddings,
+    write_scores,
+)
+from seedpipe.scoring._norm import (
+    NORMS,
+    CohortStatistics,
+    Norm,
+    cohort_from,
+    cohort_statistics,
+    normalize_scores,
+    normalized_scores,
+)
+from seedpipe.scoring._pairs import METHODS, Method, cosine_scores, euclidean_scores, pair_scores
+
+__all__ = [
+    "METHODS",
+    "NORMS",
+    "CohortStatistics",
+    "CropEmbeddings",
+    "Method",
+    "Norm",
+    "ScoreFile",
+    "cohort_from",
+    "cohort_statistics",
+    "compare_scores",
+    "cosine_scores",
+    "euclidean_scores",
+    "evaluate",
+    "figures",
+    "load_crops",
+    "normalize_scores",
+    "normalized_scores",
+    "pair_scores",
+    "read_columns",
+    "read_embeddings",
+    "read_scores",
+    "score_conditions",
+    "score_embeddings",
+    "with_models",
+    "write_scores",
+]

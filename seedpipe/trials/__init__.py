@@ -1,0 +1,52 @@
+"""Trial lists: which pairs of utterances are compared, and which of them share their speaker.
+
+Conventions
+-----------
+- A trial names an enrolment and a test utterance. Its label is 1 for the same speaker (target), 0 for two speakers
+  (non-target), and -1 throughout a *blind* list, which has no labels: it can be scored, and has no error rate.
+- Rows are lines of the file, counted from 1 as editors do.
+- A list is text, ``.gz`` or not, in one of these layouts, the same in every line:
+
+  ======================== ===============================================================
+  ``label enrol test``     label 1/0, target/nontarget or true/false
+  ``enrol test label``     the same, where the last column holds labels and the first not
+  ``enrol test``           blind
+  csv or tsv with a header columns by name, as in ``label,enrol,test``; others are ignored
+  ======================== ===============================================================
+
+Functions
+---------
+- :func:`read_trials`: read a list, refuse what cannot be scored.
+- :func:`check_trials`: everything that can be said about a list before anything is computed.
+- :func:`match_names`: the rule by which names in a list are found in a cache or manifest.
+- :func:`read_models`: enrolment from several utterances.
+- :func:`make_trials`, :func:`make_vcmix`, :func:`write_trials`: new lists.
+"""
+
+from __future__ import annotations
+
+from seedpipe.trials._check import Check, Finding, check_trials
+from seedpipe.trials._known import KNOWN, KnownList, recognise
+from seedpipe.trials._list import UNKNOWN, Trials
+from seedpipe.trials._make import make_trials, make_vcmix, write_trials
+from seedpipe.trials._names import Match, match_names
+from seedpipe.trials._read import LABELS, read_models, read_trials
+
+__all__ = [
+    "KNOWN",
+    "LABELS",
+    "UNKNOWN",
+    "Check",
+    "Finding",
+    "KnownList",
+    "Match",
+    "Trials",
+    "check_trials",
+    "make_trials",
+    "make_vcmix",
+    "match_names",
+    "read_models",
+    "read_trials",
+    "recognise",
+    "write_trials",
+]

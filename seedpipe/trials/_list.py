@@ -1,0 +1,145 @@
+"""The trial list itself."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedpipe.errors import TrialError
+
+__all__ = ["UNKNOWN", "Trials"]
+
+UNKNOWN = -1
+"""Label of every trial of a blind list."""
+
+
+@dataclass(frozen=True)
+class Trials:
+    """A trial list.
+
+    Parameters
+    ----------
+    path : Path
+        The file it was read from.
+    utterances : tuple of str
+        Every utterance named, in the order of first mention.
+    enrol, test : ndarray of int64, shape (trials,)
+        Indices into ``utterances``.
+    labels : ndarray of int8, shape (trials,)
+        1 for the same speaker, 0 for two speakers, -1 throughout a blind list.
+    rows : ndarray of int64, shape (trials,)
+        Line of every trial in the file, counted from 1.
+    """
+
+    path: Path
+    utterances: tuple[str, ...]
+    enrol: NDArray[np.int64]
+    test: NDArray[np.int64]
+    labels: NDArray[np.int8]
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return self.labels.size
+
+    @property
+    def blind(self) -> bool:
+        """Whether the list has no labels."""
+        return bool((self.labels == UNKNOWN).any())
+
+    def expect_labels(self) -> Trials:
+        """Give the list itself where it has labels of both kinds.
+
+        Raises
+        ------
+        TrialError
+            The list is blind, has no trials or only one kind.
+        """
+        if self.blind:
+            raise TrialError(
+                "the list has no labels",
+                expected="1 or target, 0 or nontarget for every trial",
+                remedy="a list without labels has scores but no error rate",
+                file=self.path,
+            )
+        if np.unique(self.labels).size < 2:
+            found = f"{len(self)} trials, all labelled {self.labels[0]}" if len(self) else "no trials"
+            raise TrialError(
+                found, expected="target and non-target trials", remedy="error rates need both", file=self.path
+            )
+        return self
+
+    def first_row(self, utterance: str) -> int:
+        """Line of the first trial that names an utterance."""
+        index = self.utterances.index(utterance)
+        return int(self.rows[(self.enrol == index) | (self.test == index)][0])
+
+    def digest(self) -> str:
+        """SHA-256 of the trials as lines ``label enrol test``, whatever the layout of the file."""
+        names = np.array(self.utterances, dtype=object)
+        columns = zip(self.labels.tolist(), names[self.enrol].tolist(), names[self.test].tolist(), strict=True)
+        return hashlib.sha256("".join(f"{label} {a} {b}\n" for label, a, b in columns).encode()).hexdigest()
+
+    def speakers(self) -> NDArray[np.int64]:
+        """Tell the utterances' speakers from the target trials.
+
+        Utterances joined by target trials share a speaker; one without a target trial is a speaker of its own.
+
+        Returns
+        -------
+        ndarray of int64, shape (utterances,)
+            A speaker number for every utterance.
+
+        Raises
+        ------
+        TrialError
+            The list is blind, or a trial is labelled as two speakers although other trials say that its utterances
+            share one.
+        """
+        if self.blind:
+            self.expect_labels()
+        speaker, wrong = self.contradictions()
+        if wrong.size:
+            pair = self.utterances[self.enrol[wrong[0]]], self.utterances[self.test[wrong[0]]]
+            raise TrialError(
+                f"{pair[0]} and {pair[1]} are labelled as two speakers, but target trials join them"
+                f" ({wrong.size} such trials)",
+                expected="labels that agree with each other",
+                remedy="correct the list",
+                file=self.path,
+                row=int(self.rows[wrong[0]]),
+            )
+        return speaker
+
+    def contradictions(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Find the non-target trials whose utterances are joined by target trials.
+
+        Returns
+        -------
+        speaker : ndarray of int64, shape (utterances,)
+            As :meth:`speakers` gives.
+        wrong : ndarray of int64, shape (m,)
+            The trials, as positions in the list.
+        """
+        target = self.labels == 1
+        speaker = _components(len(self.utterances), self.enrol[target], self.test[target])
+        wrong = np.flatnonzero((self.labels == 0) & (speaker[self.enrol] == speaker[self.test]))
+        return speaker, wrong
+
+
+def _components(count: int, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number the connected components of a graph in the order of their smallest nodes.
+
+    Every round hangs the root of each edge's higher end below the lower root, then shortens all paths to one step.
+    """
+    root = np.arange(count)
+    while True:
+        a, b = root[left], root[right]
+        if np.array_equal(a, b):
+            return np.unique(root, return_inverse=True)[1].astype(np.int64)
+        np.minimum.at(root, np.maximum(a, b), np.minimum(a, b))
+        while not np.array_equal(root, shorter := root[root]):
+            root = shorter

@@ -1,0 +1,51 @@
+"""Trains in a process that dies, or may write no more, at a chosen moment: arguments CACHE OUT MOMENT PARAMS."""
+
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+import synthetic  # noqa: F401 - sets the number of threads
+
+from seedpipe import files
+from seedpipe import train as package
+from seedpipe.cache import open_cache
+from seedpipe.params import TrainParams
+from seedpipe.train import Epoch, steps, train
+
+
+def die(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def after(calls: int, function: object) -> object:
+    """The function, which dies at its call of this number."""
+    count = 0
+
+    def called(*given: object, **named: object) -> object:
+        nonlocal count
+        count += 1
+        if count == calls:
+            die()
+        return function(*given, **named)
+
+    return called
+
+
+def progress(epoch: Epoch, _: int) -> None:
+    if moment == "disk full" and epoch.epoch == 2:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+
+
+moment = sys.argv[3]
+if moment == "second epoch":
+    steps.distance = after(30, steps.distance)
+elif moment == "rename":
+    files.fsync = after(3, files.fsync)
+elif moment == "publishing":
+    package.publish_folder = after(1, package.publish_folder)
+elif moment == "published":
+    package.shutil.rmtree = after(2, package.shutil.rmtree)
+params = TrainParams.model_validate_json(sys.argv[4])
+train(open_cache(sys.argv[1]), Path(sys.argv[2]), params, progress=progress)

@@ -1,0 +1,258 @@
+"""Calls on a real Ray and a real Dask cluster of two workers on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stub_network
+from conftest import ONE_JOB, TINY_PARAMS, folder_bytes
+from test_workers import die, numbers, process, refuse, square
+
+from seedpipe.errors import AudioError, ClusterError, MissingExtraError, WorkerLostError
+from seedpipe.extract import extract
+from seedpipe.params import MachineParams
+from seedpipe.workers import Engine, unordered
+
+PACKAGES = {"ray": "ray", "dask": "distributed"}
+START_SECONDS = 60
+
+
+def process_or_die(number: int) -> int:
+    """Be killed at number 20, each time."""
+    time.sleep(0.05)
+    if number == 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there, other than dead and waiting for an init that does not collect."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def need(backend: str) -> None:
+    if importlib.util.find_spec(PACKAGES[backend]) is None:
+        pytest.skip(f'{backend} is not installed: pip install "seedpipe[{backend}]"')
+
+
+@contextlib.contextmanager
+def running(*command: str) -> Iterator[None]:
+    """Run a Python module that finds the functions of this folder, and end all that it has started."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    program = subprocess.Popen([sys.executable, "-m", *command], env=environment, start_new_session=True, **quiet)
+    try:
+        yield
+    finally:
+        program.terminate()
+        try:
+            program.wait(20)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(program.pid, signal.SIGKILL)
+            program.wait()
+
+
+@contextlib.contextmanager
+def ray_cluster(port: int) -> Iterator[None]:
+    folder = tempfile.mkdtemp(prefix="ray-")  # short: sockets are made in it
+    ports = [f"--{name}={free_port()}" for name in ("ray-client-server-port", "dashboard-agent-listen-port")]
+    size = ["--num-cpus=2", f"--object-store-memory={2**27}", "--include-dashboard=false", "--disable-usage-stats"]
+    place = ["--node-ip-address=127.0.0.1", f"--port={port}", f"--temp-dir={folder}"]
+    try:
+        with running("ray.scripts.scripts", "start", "--head", "--block", *place, *ports, *size):
+            yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def dask_cluster(port: int) -> Iterator[None]:
+    at = ["--host=127.0.0.1", "--no-dashboard", "--dashboard-address=127.0.0.1:0"]
+    folder = tempfile.mkdtemp(prefix="dask-")
+    two = ["--nworkers=2", "--nthreads=1", f"--local-directory={folder}"]
+    try:
+        with (
+            running("dask", "scheduler", f"--port={port}", *at),
+            running("dask", "worker", f"tcp://127.0.0.1:{port}", *at, *two),
+        ):
+            yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+START: dict[str, Callable[[int], contextlib.AbstractContextManager[None]]] = {
+    "ray": ray_cluster,
+    "dask": dask_cluster,
+}
+
+
+@pytest.fixture(scope="module", params=["dask", "ray"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """A cluster that runs already, as a user would give it."""
+    need(request.param)
+    port = free_port()
+    own_token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in own_token.items():
+            patch.setenv(name, value)
+        with START[request.param](port):
+            engine = Engine(2, request.param, f"127.0.0.1:{port}")
+            wait_for(engine)
+            yield engine
+
+
+def wait_for(engine: Engine) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            assert sorted(unordered(square, numbers(2), engine)) == [0, 1]
+        except ClusterError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.3)
+        else:
+            return
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_every_result_once_from_its_own_processes(engine: Engine) -> None:
+    assert sorted(unordered(square, numbers(40), engine)) == [number**2 for number in range(40)]
+    used = set(unordered(process, numbers(20), engine))
+    assert len(used) == 2
+    assert os.getpid() not in used
+
+
+@pytest.mark.slow
+def test_a_cluster_reads_calls_little_by_little_and_yields_as_they_are_ready(engine: Engine) -> None:
+    read: list[int] = []
+    calls = ((number, 0.01) for number in range(60) if read.append(number) is None)  # type: ignore[func-returns-value]
+    ahead = [len(read) - done for done, _ in enumerate(unordered(square, calls, engine), start=1)]
+    assert len(ahead) == 60
+    assert max(ahead) <= 4 * engine.workers
+
+
+@pytest.mark.slow
+def test_a_cluster_sends_errors_home_as_they_are(engine: Engine) -> None:
+    with pytest.raises(AudioError) as caught:
+        list(unordered(refuse, numbers(20), engine))
+    error = caught.value
+    assert (error.found, error.expected, error.remedy) == ("is silent", "sound", "record it again")
+    assert (error.file, error.row) == ("a.wav", 7)
+
+
+@pytest.mark.slow
+def test_after_one_killed_worker_a_cluster_gives_the_right_results(engine: Engine, tmp_path: Path) -> None:
+    results = []
+    for _ in range(2):  # Dask makes the lost call again by itself, Ray does not
+        try:
+            results = sorted(unordered(die, numbers(20, tmp_path / "mark"), engine))
+            break
+        except WorkerLostError:
+            continue
+    assert (tmp_path / "mark").exists()
+    assert results == list(range(20))
+
+
+@pytest.mark.slow
+def test_a_call_that_kills_its_worker_each_time_ends_and_leaves_the_cluster_in_order(engine: Engine) -> None:
+    with pytest.raises(WorkerLostError, match="died"):
+        list(unordered(die, numbers(20, None), engine))
+    assert sorted(unordered(square, numbers(10), engine)) == [number**2 for number in range(10)]
+
+
+@pytest.mark.slow
+def test_closing_early_leaves_the_cluster_in_order(engine: Engine) -> None:
+    read: list[int] = []
+    results = unordered(process, ((n,) for n in range(1_000) if read.append(n) is None), engine)  # type: ignore[func-returns-value]
+    next(results)
+    results.close()
+    assert len(read) < 100
+    assert len(set(unordered(process, numbers(20), engine))) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["ray", "dask"])
+def test_a_cluster_of_our_own_leaves_nothing_behind(backend: str, tmp_path: Path) -> None:
+    need(backend)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import json\n"
+        "from test_clusters import process_or_die\n"
+        "from test_workers import numbers\n"
+        "from seedpipe.errors import WorkerLostError\n"
+        "from seedpipe.workers import Engine, unordered\n"
+        "if __name__ == '__main__':\n"
+        "    pids = set()\n"
+        "    try:\n"
+        f"        for pid in unordered(process_or_die, numbers(50), Engine(2, {backend!r})):\n"
+        "            pids.add(pid)\n"
+        "    except WorkerLostError:\n"
+        "        print(json.dumps(sorted(pids)))\n"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    names = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment = names | {"PYTHONPATH": str(Path(__file__).parent), "HOME": str(home)}
+    run = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
+    (line,) = run.stdout.splitlines()  # results alone go to stdout
+    pids = json.loads(line)
+    assert pids
+    assert not any(runs(pid) for pid in pids)
+    assert not list(home.rglob("*token*"))
+
+
+@pytest.mark.parametrize("backend", ["ray", "dask"])
+def test_an_address_without_a_cluster_is_named(backend: Any) -> None:
+    need(backend)
+    address = f"127.0.0.1:{free_port()}"
+    with pytest.raises(ClusterError, match=f"no workers answer at {address}"):
+        next(unordered(square, numbers(4), Engine(2, backend, address)))
+
+
+@pytest.mark.parametrize("backend", ["ray", "dask"])
+def test_a_missing_package_is_named(backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, PACKAGES[backend], None)
+    with pytest.raises(MissingExtraError, match=rf'pip install "seedpipe\[{backend}\]"'):
+        next(unordered(square, numbers(4), Engine(2, backend)))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_an_extraction_gives_the_local_bytes_although_a_worker_is_killed(
+    engine: Engine, manifests: Path, tmp_path: Path
+) -> None:
+    cluster = MachineParams(jobs=2, backend=engine.backend, address=engine.address, device="cpu")
+    arguments = (manifests / "train", "stub_network:make_mortal")
+    local = extract(*arguments, tmp_path / "local", TINY_PARAMS, kind="training", machine=ONE_JOB)
+    assert not stub_network.MORTAL.exists(), "left by another run"
+    stub_network.MORTAL.touch()
+    made = extract(*arguments, tmp_path / "cluster", TINY_PARAMS, kind="training", machine=cluster)
+    assert not stub_network.MORTAL.exists(), "a worker was killed"
+    assert folder_bytes(made.path) == folder_bytes(local.path)

@@ -1,0 +1,165 @@
+"""Calls on the processes of this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seedpipe.errors import AudioError, WorkerLostError
+from seedpipe.workers import Engine, unordered
+
+TWO = Engine(workers=2)
+KEPT: list[np.ndarray] = []
+
+
+def square(number: int, seconds: float = 0.0) -> int:
+    time.sleep(seconds)
+    return number * number
+
+
+def process(_: int) -> int:
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def refuse(number: int) -> int:
+    if number == 3:
+        raise AudioError("is silent", expected="sound", remedy="record it again", file="a.wav", row=7)
+    return number
+
+
+def die(number: int, mark: Path | None) -> int:
+    """Be killed at number 3, once if there is a mark to leave."""
+    if number == 3 and not (mark and mark.exists()):
+        if mark:
+            mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def keep_memory(_: int) -> int:
+    """Hold 400 MB from the second call of a process on, and last longer than loky waits between two looks."""
+    if KEPT:
+        KEPT.append(np.ones(50_000_000) if len(KEPT) == 1 else np.ones(1))
+        time.sleep(1.1)
+    else:
+        KEPT.append(np.ones(1))
+        time.sleep(0.3)
+    return os.getpid()
+
+
+def numbers(count: int, *rest: object) -> Iterator[tuple[object, ...]]:
+    return ((number, *rest) for number in range(count))
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_every_call_gives_its_result_once_on_two_processes() -> None:
+    assert sorted(unordered(square, numbers(50), TWO)) == [number**2 for number in range(50)]
+    used = set(unordered(process, numbers(20), TWO))
+    assert len(used) == 2
+    assert os.getpid() not in used
+
+
+def test_one_worker_is_this_process() -> None:
+    assert set(unordered(process, numbers(2), Engine(workers=1))) == {os.getpid()}
+
+
+def test_results_come_before_the_last_call_is_done() -> None:
+    seconds = (0.0, 3.0)
+    results = unordered(square, [(number, seconds[number]) for number in (1, 0)], TWO)
+    assert next(results) == 0
+    results.close()
+
+
+def test_calls_are_read_little_by_little() -> None:
+    read: list[int] = []
+
+    def calls() -> Iterator[tuple[int, float]]:
+        for number in range(100):
+            read.append(number)
+            yield number, 0.01
+
+    ahead = [len(read) - done for done, _ in enumerate(unordered(square, calls(), TWO), start=1)]
+    assert len(ahead) == 100
+    assert max(ahead) <= 4 * TWO.workers
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_the_function_arrives_as_it_is(workers: int) -> None:
+    with pytest.raises(AudioError) as caught:
+        list(unordered(refuse, numbers(20), Engine(workers)))
+    error = caught.value
+    assert (error.found, error.expected, error.remedy) == ("is silent", "sound", "record it again")
+    assert (error.file, error.row) == ("a.wav", 7)
+
+
+def test_an_error_of_the_calls_arrives_as_it_is() -> None:
+    def calls() -> Iterator[tuple[int]]:
+        yield from [(number,) for number in range(10)]
+        raise AudioError("no more rows")
+
+    with pytest.raises(AudioError, match="no more rows"):
+        list(unordered(square, calls(), TWO))
+
+
+def test_after_a_killed_worker_the_calls_may_be_submitted_again(tmp_path: Path) -> None:
+    with pytest.raises(WorkerLostError, match="died"):
+        list(unordered(die, numbers(20, tmp_path / "mark"), TWO))
+    assert sorted(unordered(die, numbers(20, tmp_path / "mark"), TWO)) == list(range(20))
+
+
+def test_closing_early_ends_the_workers_and_drops_the_waiting_calls() -> None:
+    read: list[int] = []
+    results = unordered(process, ((number,) for number in range(1_000) if read.append(number) is None), TWO)
+    used = {next(results) for _ in range(6)}
+    results.close()
+    assert not any(alive(pid) for pid in used)
+    assert len(read) < 100
+
+
+def test_no_worker_outlives_the_last_result() -> None:
+    assert not any(alive(pid) for pid in set(unordered(process, numbers(10), TWO)))
+
+
+def test_ctrl_c_sent_twice_to_all_processes_prints_nothing() -> None:
+    script = (
+        "import test_workers as t\n"
+        "results = t.unordered(t.square, t.numbers(1_000, 0.2), t.TWO)\n"
+        "try:\n"
+        "    for result in results:\n"
+        "        print(result, flush=True)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted', flush=True)\n"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+    ) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        os.killpg(program.pid, signal.SIGINT)
+        time.sleep(0.02)
+        os.killpg(program.pid, signal.SIGINT)
+        out, err = program.communicate(timeout=60)
+    assert err == ""
+    assert out.endswith("interrupted\n")
+
+
+def test_a_worker_that_grows_by_400_mb_is_kept() -> None:
+    pytest.importorskip("psutil", reason="without psutil loky does not look at memory")
+    assert len(set(unordered(keep_memory, numbers(8), TWO))) == 2
