@@ -5,7 +5,6 @@ from __future__ import annotations
 import doctest
 import importlib
 import itertools
-import os
 import pkgutil
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +39,6 @@ from seedpipe.metrics import (
     score_histogram,
 )
 
-SHARED = Path(os.environ.get("SEEDPIPE_SHARED", "../shared"))
 DEFINITIONS: tuple[metrics.Definition, ...] = ("linear", "max", "mean", "hull")
 METRICS: tuple[metrics.Metric, ...] = ("eer", "min_dcf", "act_dcf", "cllr", "min_cllr")
 Trials = tuple[np.ndarray, np.ndarray]
@@ -112,11 +110,8 @@ def brute_hull(points: list[tuple[float, float]]) -> float:
 # --- against other implementations ------------------------------------------------------------------------------------
 
 
-def test_golden_numbers_of_the_authors_code() -> None:
-    path = SHARED / "golden" / "scoring.npz"
-    if not path.exists():
-        pytest.skip(f"{path} is not there; set SEEDPIPE_SHARED")
-    with np.load(path) as golden:
+def test_golden_numbers_of_the_authors_code(shared: Path) -> None:
+    with np.load(shared / "golden/scoring.npz") as golden:
         scores, labels = golden["scores"], golden["labels"]
         assert eer(scores, labels, "max") * 100.0 == float(golden["eer_percent"])
         assert min_dcf(scores, labels) == pytest.approx(float(golden["min_dcf"]), abs=1e-14)
