@@ -309,7 +309,13 @@ def _check(frame: pd.DataFrame, path: Path) -> None:
         raise ManifestError("rows have more columns than the header", expected=",".join(COLUMNS), file=path, row=2)
     lacking = [name for name in COLUMNS if name not in frame]
     if lacking:
-        raise ManifestError(f"lacks the column {', '.join(lacking)}", expected=",".join(COLUMNS), file=path, row=1)
+        raise ManifestError(
+            f"lacks the column {', '.join(lacking)}",
+            expected=",".join(COLUMNS),
+            remedy="write it again with seedpipe manifest",
+            file=path,
+            row=1,
+        )
     if frame.empty:
         raise ManifestError("has no rows", expected="at least one audio file", remedy="check the folder", file=path)
     for column in ("bytes", "seconds", "sample_rate", *WHOLE):

@@ -148,6 +148,8 @@ def test_extract_plans_makes_parts_and_completes(manifests: Path, tmp_path: Path
     assert "10 rows x 5 variants (clean, music, noise, reverb, noise+reverb)" in completed.stdout
     assert "resampled to 16,000 Hz: 1 from 48,000 Hz" in completed.stdout
     assert done(invoke(*command, "--json"))["resampled"] == {"48000": 1}
+    assert "the cache there differs in 'features'" in refused(invoke(*command, "--frontend", "rnnoise"))
+    assert "rnoise" in refused(invoke(*command, "--frontend", "rnoise"))
 
 
 @pytest.mark.parametrize("part", ["0/3", "4/3", "3", "a/b", "1/0", "-1/3"])

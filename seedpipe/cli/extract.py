@@ -41,6 +41,10 @@ def extract(
     network: Annotated[
         str, typer.Option(help="Folder or ONNX file of a network, registered name or package.module:factory.")
     ] = "dvector",
+    frontend: Annotated[
+        str | None,
+        typer.Option(help="Speech enhancement before the network: rnnoise, denoiser or package.module:factory."),
+    ] = None,
     evaluation: Annotated[
         bool, typer.Option("--evaluation", help="Evenly spaced crops under every condition, for scoring.")
     ] = False,
@@ -60,7 +64,7 @@ def extract(
 ) -> None:
     """Cache the embeddings of a corpus. A second run goes on where the first one stopped.
 
-    Options that are left out have the values of the section 'machine' of the parameters.
+    Options that are left out have the values of the parameters.
 
     Example: seedpipe extract data_manifests/train cache/dvector/train --network dvector
     """
@@ -74,7 +78,8 @@ def extract(
         update={name: getattr(value, "value", value) for name, value in given.items() if value is not None}
     )
     kind: Literal["training", "evaluation"] = "evaluation" if evaluation else "training"
-    arguments = (manifests, network, out, loaded.extract)
+    settings = loaded.extract if frontend is None else loaded.extract.model_copy(update={"frontend": frontend})
+    arguments = (manifests, network, out, settings)
     if dry_run:
         plan = stage.plan(*arguments, kind=kind, machine=machine)
         show(dataclasses.asdict(plan), _plan_text(plan), as_json=json)

@@ -132,7 +132,7 @@ def _read_torch(path: Path) -> object:
                 file=path,
             ) from error
         reason = re.search(r"WeightsUnpickler error: (.+)", text)
-        raise _unreadable(path, reason[1] if reason else text) from error
+        raise _unreadable(path, reason[1] if reason else "not what torch.save writes") from error
 
 
 def _unreadable(path: Path, reason: str) -> NetworkError:
