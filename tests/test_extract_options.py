@@ -99,13 +99,22 @@ class Half:
 
 
 @pytest.mark.parametrize("kind", ["training", "evaluation"])
-def test_a_front_end_stands_before_the_network(manifests: Path, tmp_path: Path, kind: str) -> None:
+def test_a_front_end_stands_before_the_network_and_is_heard(
+    manifests: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = manifests / ("train" if kind == "training" else "tiny")
     params = with_options(frontend="test_extract_options:Half")
     plain = extract(folder, STUB, tmp_path / "plain", TINY_PARAMS, kind=kind, machine=ONE_JOB)  # type: ignore[arg-type]
     made = extract(folder, STUB, tmp_path / "half", params, kind=kind, machine=ONE_JOB)  # type: ignore[arg-type]
     np.testing.assert_allclose(made.to_numpy(), plain.to_numpy() / 2, rtol=1e-6)
-    assert made.info.features["frontend"] == "half half of it"
+    assert made.info.features["frontend"] == "test_extract_options:Half half of it"
+    for row in range(len(made)):
+        before, _ = render(plain, row, "reverb", folder)
+        heard, _ = render(made, row, "reverb", folder)
+        np.testing.assert_allclose(heard, before / 2, atol=1e-7)
+    monkeypatch.setattr(Half, "fingerprint", lambda _: "another half")
+    with pytest.raises(CacheMismatchError, match="Half is not the one that the cache was made with"):
+        render(made, 0, "clean", folder)
     with pytest.raises(CacheMismatchError, match="differs in 'features'"):
         extract(folder, STUB, plain.path, params, kind=kind, machine=ONE_JOB)  # type: ignore[arg-type]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,11 @@ from seedpipe.augment import Bank, Recipe
 from seedpipe.cache import Cache
 from seedpipe.errors import CacheError, CacheMismatchError
 from seedpipe.extract.setting import SPEECH, bank_files
+from seedpipe.frontends import load_frontend
 from seedpipe.manifest import read_manifest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["render"]
 
@@ -43,7 +48,7 @@ def render(cache: Cache, row: int, variant: str, manifests: Path) -> tuple[Wavef
     CacheError
         There is no such row or variant, or the cache was imported and has no audio.
     CacheMismatchError
-        The manifests are not those that the cache was made from.
+        The manifests, or the front end, are not those that the cache was made from.
     """
     import torch
 
@@ -54,6 +59,7 @@ def render(cache: Cache, row: int, variant: str, manifests: Path) -> tuple[Wavef
         raise CacheError(f"there is no variant {variant!r}", expected=", ".join(info.variants), file=cache.path)
     if "files" not in info.augmentation:
         raise CacheError("was imported: its embeddings have no audio here", file=cache.path)
+    cleaned = _frontend(cache)
     columns, place = _columns_of(cache, row)
     utterance, start = str(columns["utterance"][place]), int(columns["crop_start"][place])
     banks = _banks(cache, variant, manifests)
@@ -63,11 +69,11 @@ def render(cache: Cache, row: int, variant: str, manifests: Path) -> tuple[Wavef
     recipes = [_recipe(columns, place, info.variants.index(variant))]
     if info.kind == "training":
         crop = torch.from_numpy(audio.crop(speech.numpy(), start, samples).copy())
-        mixed = augment.apply_recipes(variant, recipes, crop[None], banks, floor)[0].numpy()
+        heard = cleaned(augment.apply_recipes(variant, recipes, crop[None], banks, floor))[0].numpy()
     else:
-        whole = augment.apply_recipes(variant, recipes, speech[None], banks, floor)[0].numpy()
-        mixed = audio.crop(whole, start, samples)
-    return mixed, info.network.sample_rate
+        whole = cleaned(augment.apply_recipes(variant, recipes, speech[None], banks, floor))[0].numpy()
+        heard = audio.crop(whole, start, samples)
+    return heard, info.network.sample_rate
 
 
 def _speech(cache: Cache, utterance: str, manifests: Path) -> Waveform:
@@ -87,6 +93,22 @@ def _banks(cache: Cache, variant: str, manifests: Path) -> dict[str, Bank]:
             raise _other(cache, manifest.path)
         banks[part] = Bank(manifest, _rate(cache))
     return banks
+
+
+def _frontend(cache: Cache) -> Callable[[Tensor], Tensor]:
+    """The front end that stood before the network, or nothing."""
+    spec, _, fingerprint = str(cache.info.features["frontend"]).partition(" ")
+    frontend = load_frontend(spec, cache.info.network.sample_rate)
+    if frontend is None:
+        return lambda waveforms: waveforms
+    if frontend.fingerprint() != fingerprint:
+        raise CacheMismatchError(
+            f"the front end {spec} is not the one that the cache was made with",
+            expected=f"fingerprint {fingerprint}, found {frontend.fingerprint()}",
+            remedy="install its release and weights of then",
+            file=cache.path,
+        )
+    return frontend
 
 
 def _rate(cache: Cache) -> int | None:

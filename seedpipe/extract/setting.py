@@ -139,7 +139,7 @@ def describe(setting: Setting, speech: Manifest) -> dict[str, Any]:
             "precision": setting.params.precision,
             "resample": "yes" if setting.params.resample else "no",
             "short_audio": setting.params.evaluation.short_audio,
-            "frontend": f"{frontend.name} {frontend.fingerprint()}" if frontend else "",
+            "frontend": f"{setting.params.frontend} {frontend.fingerprint()}" if frontend else "",
         },
         "storage": setting.params.storage,
         "augmentation": setting.params.augment.model_dump(mode="json") | {"files": banks},
