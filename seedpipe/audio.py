@@ -250,7 +250,8 @@ class _Source:
             found = self._decoder.read(out=block[:wanted])
             self.position += len(found)
             if mono is not None:
-                found.mean(axis=1, out=mono[first : first + len(found)])
+                with np.errstate(invalid="ignore", over="ignore"):  # whoever reads refuses what is not finite
+                    found.mean(axis=1, out=mono[first : first + len(found)])
             if len(found) < wanted:
                 return False
         return True
@@ -364,8 +365,8 @@ _memory = _Memory()
 def _open(path: Path) -> int:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # or a pipe would wait for its writer
-    except OSError as error:
-        raise _closed(path, error.strerror or str(error)) from error
+    except (OSError, ValueError) as error:  # a name in a manifest may hold a NUL
+        raise _closed(path, getattr(error, "strerror", None) or str(error)) from error
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return descriptor

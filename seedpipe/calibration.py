@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seedpipe.errors import MetricError
-from seedpipe.files import whole_file
+from seedpipe.files import read_json, whole_file
 from seedpipe.metrics import validate
 
 __all__ = ["Calibration", "fit_calibration", "load_calibration", "pair_quality"]
@@ -42,11 +42,14 @@ class Calibration:
         Of the score.
     quality : mapping of str to float
         Weight of each quality measure; empty without.
+    column : str
+        The column of scores that it was fitted on, where that is known: which system it is for.
     """
 
     scale: float
     offset: float
     quality: Mapping[str, float]
+    column: str = ""
 
     def __call__(self, scores: ArrayLike, quality: Mapping[str, ArrayLike] | None = None) -> Floats:
         """Calibrate scores.
@@ -75,11 +78,16 @@ class Calibration:
                 remedy="give those that the calibration was fitted with",
             )
         weights = np.array([self.scale, *self.quality.values()])
-        return np.asarray(columns @ weights + self.offset, dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            ratios = np.asarray(columns @ weights + self.offset, dtype=np.float64)
+        if not np.isfinite(ratios).all():
+            raise MetricError("calibrated scores are not finite", remedy="fit the calibration again")
+        return ratios
 
     def save(self, path: Path) -> None:
         """Write the weights as JSON."""
         data = {"format": FORMAT, "scale": self.scale, "offset": self.offset, "quality": dict(self.quality)}
+        data["column"] = self.column
         with whole_file(path) as partial:
             partial.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
@@ -180,12 +188,15 @@ def load_calibration(path: Path) -> Calibration:
         The file is missing or is no calibration.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
         if data["format"] != FORMAT:
             raise ValueError(f"format {data['format']!r}")
         quality = {str(name): float(weight) for name, weight in data["quality"].items()}
-        return Calibration(float(data["scale"]), float(data["offset"]), quality)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        found = Calibration(float(data["scale"]), float(data["offset"]), quality, str(data.get("column", "")))
+        if not np.isfinite([found.scale, found.offset, *quality.values()]).all():
+            raise ValueError("a weight is not finite")
+        return found
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         text = f"is no calibration ({type(error).__name__}: {error})"
         raise MetricError(text, expected=f"a file of the format {FORMAT}", file=path) from error
 

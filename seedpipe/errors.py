@@ -48,8 +48,12 @@ __all__ = [
 ]
 
 
+LONGEST = 2_000
+"""Characters of each part of a message: what a file holds may be quoted in it, however long it is."""
+
+
 class SeedpipeError(Exception):
-    """Base of the tree; its text is one line.
+    """Base of the tree; its text is one line of printable characters.
 
     Parameters
     ----------
@@ -79,14 +83,20 @@ class SeedpipeError(Exception):
 
     def _text(self) -> str:
         row = "" if self.row is None else f", row {self.row}"
-        # A file name may hold a line break.
-        place = "" if self.file is None else "\\n".join(str(self.file).splitlines()) + row + ": "
+        place = "" if self.file is None else _plain(str(self.file)) + row + ": "
         parts = [self.found, f"expected {self.expected}" if self.expected else "", self.remedy]
-        return place + "; ".join(" ".join(part.split()) for part in parts if part)
+        return place + "; ".join(_plain(" ".join(part.split())) for part in parts if part)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Workers send errors home through the joblib backend: keep the keyword-only parts.
         return _rebuild, (type(self), self.found, self.expected, self.remedy, self.file, self.row)
+
+
+def _plain(text: str) -> str:
+    """A text that no terminal obeys: control characters as Python writes them, of too long a text the start and end."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _rebuild(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ import pandas as pd
 
 from seedpipe import audio
 from seedpipe.errors import AudioError, ManifestError, SeedpipeError, TrialError
-from seedpipe.files import whole_file
+from seedpipe.files import read_json, whole_file
 from seedpipe.trials import Trials
 
 __all__ = [
@@ -41,6 +40,7 @@ __all__ = [
 COLUMNS = ("utterance", "path", "bytes", "seconds", "sample_rate", "start_frame", "frames", "digest", "speaker")
 TEXT = ("utterance", "path", "digest", "speaker")
 WHOLE = {"start_frame": 0, "frames": 1}  # columns of whole numbers, and the least of each
+MOST = 2**53  # of any number: above, not every whole one is a float
 SHORTEST_SEGMENT = 0.01  # seconds; the names of segments count milliseconds
 Progress = Callable[[int, int], None]
 
@@ -82,7 +82,7 @@ class Manifest:
 def is_synthetic(root: Path) -> bool:
     """Whether a data folder is the synthetic demonstration corpus."""
     try:
-        return bool(json.loads((root / "corpus.json").read_text(encoding="utf-8")).get("synthetic"))
+        return bool(read_json(root / "corpus.json").get("synthetic"))
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -293,7 +293,7 @@ def read_manifest(path: Path | str) -> Manifest:
     """
     path = Path(path)
     try:
-        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False)
+        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, low_memory=False)
     except (OSError, ValueError) as error:
         reason = "it is empty" if isinstance(error, pd.errors.EmptyDataError) else str(error)
         raise ManifestError(
@@ -336,8 +336,10 @@ def _check(frame: pd.DataFrame, path: Path) -> None:
 def _check_numbers(frame: pd.DataFrame, column: str, path: Path) -> None:
     """Refuse what is no number of its kind, and make a column of numbers of the rest."""
     numbers = pd.to_numeric(frame[column], errors="coerce")
+    if numbers.dtype == bool:
+        numbers = numbers.where(~numbers)  # true and false are no numbers
     right = np.isfinite(numbers) & ((numbers >= WHOLE[column]) & (numbers % 1 == 0) if column in WHOLE else numbers > 0)
-    wrong = frame.index[~right]
+    wrong = frame.index[~(right & (numbers < MOST))]
     if len(wrong):
         raise ManifestError(
             f"{column} is {frame[column].tolist()[wrong[0]]!r}",

@@ -455,7 +455,6 @@ def test_shards_exchanged_for_each_other_are_noticed(made: Cache) -> None:
 PROMISES = {
     "dimension": (lambda m: m["network"].update(dimension=6), "embeddings has shape (4, 3, 5); expected (4, 3, 6)"),
     "storage": (lambda m: m.update(storage="float16"), "embeddings are float32; expected float16"),
-    "variants": (lambda m: m.update(variants=["clean", "noise", "music"]), "its variants are clean, noise, reverb"),
     "rows": (
         lambda m: (m["shards"][0].update(rows=3), m["shards"][1].update(rows=4)),
         "embeddings has shape (4, 3, 5); expected (3, 3, 5)",

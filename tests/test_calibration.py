@@ -98,6 +98,9 @@ def test_a_saved_calibration_is_the_same(tmp_path: Path) -> None:
     found = Calibration(1 / 3, -0.1, {"seconds_low": 2e-17})
     found.save(tmp_path / "c.json")
     assert load_calibration(tmp_path / "c.json") == found
+    found = Calibration(2.0, 0.0, {}, "cosine:noise:network")
+    found.save(tmp_path / "c.json")
+    assert load_calibration(tmp_path / "c.json") == found
 
 
 @pytest.mark.parametrize(

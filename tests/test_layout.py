@@ -222,9 +222,9 @@ def test_places_do_not_collide() -> None:
     found = [
         places.manifests("tiny"),
         places.cache("stub", "tiny"),
-        places.model("stub"),
-        places.results("stub", "tiny"),
-        places.training("stub"),
+        places.model("stub", "seed"),
+        places.results("stub", "seed", "tiny"),
+        places.training("stub", "seed"),
         places.report,
     ]
     assert len(set(found)) == len(found)

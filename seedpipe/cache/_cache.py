@@ -79,6 +79,7 @@ class Cache:
             A shard is missing or differs from what was written.
         """
         info = self.info
+        self._reader.check_sizes()
         out = np.empty((info.rows, len(info.variants), info.network.dimension), dtype=np.float32)
 
         def read(shard: OpenShard, rows: slice) -> None:

@@ -78,9 +78,12 @@ class Field:
 
 @dataclass(frozen=True)
 class Layout:
-    """What the header of a shard says: its variants, and its datasets by name."""
+    """What the header of a shard says: its datasets by name.
 
-    variants: tuple[str, ...]
+    The variants, which it names too, are those of the manifest: HDF5 keeps texts of any length in a heap, and does not
+    come back from some damaged ones.
+    """
+
     fields: dict[str, Field]
 
 
@@ -107,11 +110,15 @@ def layout(file: BinaryIO) -> Layout:
         The bytes are no shard.
     """
     with h5py.File(file, "r") as shard:
-        fields = {name: _field(name, shard[name]) for name in ("embeddings", *ROW_COLUMNS, *RECIPE_COLUMNS)}
-        return Layout(tuple(shard["embeddings"].attrs["variants"]), fields)
+        return Layout({name: _field(name, shard) for name in ("embeddings", *ROW_COLUMNS, *RECIPE_COLUMNS)})
 
 
-def _field(name: str, dataset: h5py.Dataset) -> Field:
+def _field(name: str, shard: h5py.File) -> Field:
+    if not isinstance(shard.get(name, getlink=True), h5py.HardLink):  # other links may lead to other files
+        raise ValueError(f"{name} is not in this file")
+    dataset = shard[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise ValueError(f"{name} is no dataset")
     offset = dataset.id.get_offset()
     if offset is None:
         raise ValueError(f"{name} is not contiguous")

@@ -9,8 +9,8 @@ Source: the Kaldi documentation, "Kaldi I/O mechanisms" and "Kaldi matrices" (fo
 
 from __future__ import annotations
 
-import contextlib
 import mmap
+import os
 import re
 import struct
 from collections.abc import Iterator
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe.errors import ExchangeError
+from seedpipe.files import most_unpacked
 
 Vector = NDArray[np.floating[Any]]
 BINARY: dict[bytes, np.dtype[np.floating[Any]]] = {b"FV ": np.dtype("<f4"), b"DV ": np.dtype("<f8")}
@@ -39,12 +40,11 @@ def read_ark(path: Path) -> Iterator[tuple[str, Vector]]:
     ExchangeError
         The file cannot be read, ends within an entry or holds something else than vectors.
     """
-    with _mapped(path) as data:
-        position = 0
-        while position < len(data):
-            key, start = _key(path, data, position)
-            vector, position = _vector(path, data, start, key)
-            yield key, vector
+    data, position = _mapped(path), 0
+    while position < len(data):
+        key, start = _key(path, data, position)
+        vector, position = _vector(path, data, start, key)
+        yield key, vector
 
 
 def read_scp(path: Path) -> Iterator[tuple[str, Vector]]:
@@ -56,14 +56,22 @@ def read_scp(path: Path) -> Iterator[tuple[str, Vector]]:
         The index or an archive cannot be read, or holds something else than vectors.
     """
     archives: dict[str, mmap.mmap | bytes] = {}
-    with contextlib.ExitStack() as stack:
-        index = stack.enter_context(_mapped(path))
-        for row, line in enumerate(index[:].splitlines(), 1):
-            key, archive, offset = _entry(path, row, line)
-            if archive not in archives:
-                archives[archive] = stack.enter_context(_mapped(Path(archive)))
-            vector, _ = _vector(Path(archive), archives[archive], offset, key)
-            yield key, vector
+    there = used = 0
+    for row, line in enumerate(_mapped(path)[:].splitlines(), 1):
+        key, archive, offset = _entry(path, row, line)
+        if archive not in archives:
+            archives[archive] = _mapped(Path(archive))
+            there += len(archives[archive])
+        vector, _ = _vector(Path(archive), archives[archive], offset, key)
+        used += vector.nbytes
+        if used > most_unpacked(there):  # keys may share a vector, and stay few files of a few bytes
+            raise ExchangeError(
+                f"names {used:,} bytes of vectors in archives of {there:,}",
+                expected="a vector of its own for each key",
+                file=path,
+                row=row,
+            )
+        yield key, vector
 
 
 def write_entry(ark: IO[bytes], scp: IO[bytes], name: str, key: str, vector: NDArray[np.float32]) -> None:
@@ -85,20 +93,23 @@ def write_entry(ark: IO[bytes], scp: IO[bytes], name: str, key: str, vector: NDA
     ark.write(b"\0BFV \4" + struct.pack("<i", vector.size) + vector.astype("<f4").tobytes())
 
 
-@contextlib.contextmanager
-def _mapped(path: Path) -> Iterator[mmap.mmap | bytes]:
-    """The bytes of a file; vectors may go on using them after the block."""
+def _mapped(path: Path) -> mmap.mmap | bytes:
+    """The bytes of a file; vectors go on using them."""
     try:
-        with path.open("rb") as file:
-            empty = path.stat().st_size == 0
-            yield b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
+        with open(path, "rb", opener=_at_once) as file:
+            empty = os.fstat(file.fileno()).st_size == 0
+            return b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:  # a name may hold a NUL
         raise ExchangeError(
-            f"cannot be read ({(error.strerror or str(error)).lower()})",
+            f"cannot be read ({(getattr(error, 'strerror', None) or str(error)).lower()})",
             expected="a Kaldi archive",
             remedy="check the path; those in an index are seen from the folder where the command runs",
             file=path,
         ) from error
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # or a pipe would wait for its writer
 
 
 def _key(path: Path, data: mmap.mmap | bytes, position: int) -> tuple[str, int]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seedpipe.errors import ExchangeError, MissingExtraError
+from seedpipe.errors import ExchangeError
 from seedpipe.exchange._kaldi import Vector, read_ark, read_scp
+from seedpipe.exchange._numpy import read_npy, read_npz, readable
+from seedpipe.exchange._parquet import read_parquet
 
 NAMES_SHOWN = 5
 NUMBERED = re.compile(r"(.+)#([0-9]{1,9})")
@@ -77,46 +77,29 @@ def read_vectors(path: Path, ids: Path | None = None) -> Vectors:
 
 
 def _read_npz(path: Path) -> tuple[list[str], NDArray[Any]]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            names = arrays["utterance"] if "utterance" in arrays else arrays["ids"]
-            return _texts(path, names), _flat(path, arrays["embeddings"])
-    except KeyError as error:
-        raise ExchangeError(
-            f"lacks an array ({error.args[0]})", expected="'embeddings' and 'utterance' or 'ids'", file=path
-        ) from error
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
+    arrays = read_npz(path, ("embeddings", "utterance", "ids"))
+    names = arrays.get("utterance", arrays.get("ids"))
+    if names is None or "embeddings" not in arrays:
+        found = f"lacks an array (it has {', '.join(arrays) or 'none of them'})"
+        raise ExchangeError(found, expected="'embeddings' and 'utterance' or 'ids'", file=path)
+    return _texts(path, names), _flat(path, arrays["embeddings"])
 
 
 def _read_npy(path: Path, ids: Path | None) -> tuple[list[str], NDArray[Any]]:
     if ids is None:
         raise ExchangeError("has no names for its rows", remedy="give a text file with --ids", file=path)
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    with readable(ids):
         names = ids.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except _UNREADABLE as error:
-        raise _unreadable(path if not isinstance(error, UnicodeDecodeError) else ids, error) from error
-    return names, _flat(path, values)
+    return names, _flat(path, read_npy(path))
 
 
 def _read_parquet(path: Path) -> tuple[list[str], NDArray[Any]]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingExtraError("Parquet needs pyarrow", remedy='pip install "seedpipe[parquet]"') from error
-    try:
-        with pq.ParquetFile(path) as file:
-            wanted = [name for name in ("utterance", "embedding", "variant") if name in file.schema_arrow.names]
-            table = file.read(columns=wanted)
-        if len(table) and "variant" in wanted and len(table["variant"].unique()) > 1:
+    table = read_parquet(path, ("utterance", "embedding", "variant"))
+    with readable(path):
+        if len(table) and "variant" in table.column_names and len(table["variant"].unique()) > 1:
             raise _several(path, table["variant"].unique().to_pylist())
-        lists = table["embedding"].combine_chunks()
-        values = lists.flatten().to_numpy(zero_copy_only=False)
-        return table["utterance"].to_pylist(), values.reshape(len(table), -1) if len(table) else values
-    except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError) as error:
-        raise _unreadable(path, error) from error
+        values = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return _words(path, table["utterance"].to_pylist()), values.reshape(len(table), -1) if len(table) else values
 
 
 def _stacked(path: Path, entries: Iterable[tuple[str, Vector]]) -> tuple[list[str], NDArray[Any]]:
@@ -197,8 +180,15 @@ def _texts(path: Path, names: NDArray[Any]) -> list[str]:
         raise ExchangeError(
             f"names have shape {names.shape} and type {names.dtype}", expected="one text per row", file=path
         )
-    texts: list[str] = (np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names).tolist()
+    with readable(path):  # bytes that are not UTF-8
+        texts: list[str] = (np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names).tolist()
     return texts
+
+
+def _words(path: Path, names: list[Any]) -> list[str]:
+    if wrong := [row for row, name in enumerate(names, 1) if not isinstance(name, str)]:
+        raise ExchangeError(f"{len(wrong):,} rows have a name that is no text", file=path, row=wrong[0])
+    return names
 
 
 def _flat(path: Path, values: NDArray[Any]) -> NDArray[Any]:
@@ -220,20 +210,3 @@ def _several(path: Path, variants: list[str]) -> ExchangeError:
     return ExchangeError(
         f"holds {len(variants)} variants", expected="one", remedy="export one with --variant", file=path
     )
-
-
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-    NotImplementedError,
-    RuntimeError,
-)
-
-
-def _unreadable(path: Path, error: BaseException) -> ExchangeError:
-    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
-    return ExchangeError(f"cannot be read ({reason})", expected="embeddings", remedy="check the file", file=path)

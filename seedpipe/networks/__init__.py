@@ -7,13 +7,12 @@ an installed package.
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from seedpipe.errors import NetworkError, SeedpipeError
+from seedpipe.errors import NetworkError
+from seedpipe.plugins import Plugins
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +22,7 @@ __all__ = ["SpeakerNetwork", "load_network", "network_from_factory", "network_na
 
 BUILT_IN = {"dvector": "seedpipe.networks.dvector:DVector"}
 CONFIG = "network.json"
-GROUP = "seedpipe.networks"
+PLUGINS = Plugins("network", NetworkError, "seedpipe.networks", BUILT_IN)
 
 
 @runtime_checkable
@@ -59,8 +58,7 @@ class SpeakerNetwork(Protocol):
 
 def network_names() -> list[str]:
     """Names that :func:`load_network` knows: built in, then registered by installed packages."""
-    registered = {entry.name for entry in importlib.metadata.entry_points(group=GROUP)}
-    return [*BUILT_IN, *sorted(registered - set(BUILT_IN))]
+    return PLUGINS.names()
 
 
 def load_network(spec: str | Path) -> SpeakerNetwork:
@@ -110,15 +108,9 @@ def network_from_factory(name: str, arguments: Mapping[str, Any] | None = None) 
     MissingExtraError
         The network needs a package that is not installed.
     """
-    factory = _factory(name)
-    try:
-        network = factory(**(arguments or {}))
-    except SeedpipeError:
-        raise
-    except Exception as error:
-        raise NetworkError(
-            f"the factory of the network {name!r} failed: {error}", remedy="call it in Python"
-        ) from error
+    if not PLUGINS.knows(name):
+        raise _unknown(name)
+    network = PLUGINS.make(name, **(arguments or {}))
     if not isinstance(network, SpeakerNetwork):
         raise NetworkError(
             f"{name!r} makes a {type(network).__name__}",
@@ -126,19 +118,6 @@ def network_from_factory(name: str, arguments: Mapping[str, Any] | None = None) 
             remedy="see seedpipe.networks.SpeakerNetwork",
         )
     return network
-
-
-def _factory(name: str) -> Callable[..., object]:
-    entries = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
-    target = BUILT_IN.get(name) or entries.get(name) or name
-    module, colon, attribute = target.partition(":")
-    if not colon:
-        raise _unknown(name)
-    try:
-        factory: Callable[..., object] = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # a module may fail in any way while it is imported
-        raise NetworkError(f"the network {name!r} cannot be imported: {error}", remedy="check the path") from error
-    return factory
 
 
 def _unknown(name: str) -> NetworkError:

@@ -1,6 +1,7 @@
 """From a checkpoint file to the names that our networks use: wrappers, prefixes and losses go by rule.
 
 Only tensors are read (``torch.load(weights_only=True)`` or safetensors): a file that wants to run code is refused.
+This is the only module that opens checkpoints of others.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from seedpipe.errors import NetworkError
 
-__all__ = ["State", "listed", "read_state", "tidy"]
+__all__ = ["State", "check_numbers", "listed", "read_state", "read_tensors", "tidy"]
 
 State = dict[str, Tensor]
 WRAPPERS = ("model", "model_state_dict", "state_dict", "model_state", "network", "net", "backbone")
@@ -36,6 +37,7 @@ SET_ASIDE = (
     "diffusion_pipeline.",
 )
 AUTO_ENCODER = "__DE__.encoder."  # beside __S__., in checkpoints of the DRL authors
+DEEPEST = 8  # wrappers in wrappers; one that holds itself has no end
 LISTED = 10
 
 
@@ -52,10 +54,37 @@ def read_state(path: Path) -> State:
     NetworkError
         The file is missing, damaged, holds something else than tensors, or values that are not finite.
     """
+    state = tidy(read_tensors(path))
+    check_numbers(state, path)
+    return state
+
+
+def read_tensors(path: Path) -> State:
+    """Read the tensors of a checkpoint by the names that they have in the file; wrappers around them are taken off.
+
+    Parameters
+    ----------
+    path : Path
+        A file of ``torch.save``, or ``.safetensors``.
+
+    Raises
+    ------
+    NetworkError
+        The file is missing, damaged, or holds something else than tensors.
+    """
     if not path.is_file():
         raise NetworkError("there is no such file", expected="a checkpoint", remedy="check the path", file=path)
-    loaded = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    state = tidy(_unwrap(loaded, path))
+    return _unwrap(_read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path), path)
+
+
+def check_numbers(state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse entries that are no plain arrays of finite numbers.
+
+    Raises
+    ------
+    NetworkError
+        The text counts the entries, and names the first ten.
+    """
     broken = [name for name, value in state.items() if not _usable(value) or not bool(torch.isfinite(value).all())]
     if broken:
         raise NetworkError(
@@ -63,7 +92,6 @@ def read_state(path: Path) -> State:
             remedy="take an earlier checkpoint",
             file=path,
         )
-    return state
 
 
 def _usable(value: Tensor) -> bool:
@@ -147,11 +175,9 @@ def _unreadable(path: Path, reason: str) -> NetworkError:
 
 def _unwrap(loaded: object, path: Path) -> State:
     """Find the tensors inside known wrappers."""
-    while isinstance(loaded, Mapping):
-        wrapper = next((key for key in WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
-        if wrapper is None:
-            break
-        loaded = loaded[wrapper]
+    for _ in range(DEEPEST):
+        inner = (loaded.get(key) for key in WRAPPERS) if isinstance(loaded, Mapping) else ()
+        loaded = next((value for value in inner if isinstance(value, Mapping)), loaded)
     if isinstance(loaded, Mapping) and loaded and all(isinstance(value, Tensor) for value in loaded.values()):
         return {str(name): value for name, value in loaded.items()}
     found = (

@@ -17,7 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seedpipe.errors import NetworkError
-from seedpipe.files import fsync, publish_folder, refuse_foreign
+from seedpipe.files import fsync, publish_folder, read_document, refuse_foreign
 from seedpipe.networks import BUILT_IN, CONFIG, SpeakerNetwork, network_from_factory
 from seedpipe.networks.checkpoint import read_state
 from seedpipe.networks.kinds import KINDS, network_from_state
@@ -145,13 +145,13 @@ def read_config(folder: Path) -> NetworkConfig:
     """
     path = folder / CONFIG
     try:
-        return NetworkConfig.model_validate_json(path.read_bytes())
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise NetworkError(f"cannot be read ({reason})", remedy="see docs/networks.md", file=path) from error
+        return NetworkConfig.model_validate_json(read_document(path))
     except ValidationError as error:
         expected = "what seedpipe network convert or add writes"
         raise NetworkError(_first(error), expected=expected, remedy="write it again", file=path) from error
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise NetworkError(f"cannot be read ({reason})", remedy="see docs/networks.md", file=path) from error
 
 
 def _first(error: ValidationError) -> str:

@@ -184,8 +184,8 @@ def _open(path: Path) -> tuple[onnxruntime.InferenceSession, str]:
         ) from error
     try:
         contents = path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+    except (OSError, ValueError) as error:  # a name in network.json may hold a NUL
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise NetworkError(
             f"cannot be read ({reason})", expected="an ONNX file", remedy="check the path", file=path
         ) from error
@@ -194,7 +194,9 @@ def _open(path: Path) -> tuple[onnxruntime.InferenceSession, str]:
     options.log_severity_level = SILENT
     try:
         # From bytes, so that the digest covers all that is run: weights in a second file are not found.
-        session = onnxruntime.InferenceSession(contents, options, providers=["CPUExecutionProvider"])
+        # Without the fallback, which prints, and tries the same provider again.
+        cpu = ["CPUExecutionProvider"]
+        session = onnxruntime.InferenceSession(contents, options, providers=cpu, enable_fallback=0)
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise NetworkError(

@@ -105,7 +105,7 @@ def _digest(folder: Path) -> str:
 def _read_settings(folder: Path) -> str:
     try:
         return (folder / SETTINGS).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise NetworkError(
             f"holds no readable {SETTINGS}",
             expected="the files of a SpeechBrain speaker recogniser",

@@ -14,8 +14,8 @@ Conventions
   csv or tsv with a header columns by name, as in ``label,enrol,test``; others are ignored
   ======================== ===============================================================
 
-Functions
----------
+Contents
+--------
 - :func:`read_trials`: read a list, refuse what cannot be scored.
 - :func:`check_trials`: everything that can be said about a list before anything is computed.
 - :func:`match_names`: the rule by which names in a list are found in a cache or manifest.
@@ -25,8 +25,8 @@ Functions
 
 from __future__ import annotations
 
-from seedpipe.trials._check import Check, Finding, check_trials
-from seedpipe.trials._known import KNOWN, KnownList, recognise
+from seedpipe.trials._check import Check, Finding, check_trials, doubts
+from seedpipe.trials._known import KNOWN, OF_THE_PAPER, KnownList, recognise
 from seedpipe.trials._list import UNKNOWN, Trials
 from seedpipe.trials._make import make_trials, make_vcmix, write_trials
 from seedpipe.trials._names import Match, match_names
@@ -35,6 +35,7 @@ from seedpipe.trials._read import LABELS, read_models, read_trials
 __all__ = [
     "KNOWN",
     "LABELS",
+    "OF_THE_PAPER",
     "UNKNOWN",
     "Check",
     "Finding",
@@ -42,6 +43,7 @@ __all__ = [
     "Match",
     "Trials",
     "check_trials",
+    "doubts",
     "make_trials",
     "make_vcmix",
     "match_names",

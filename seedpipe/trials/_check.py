@@ -16,7 +16,7 @@ from seedpipe.trials._list import Trials
 from seedpipe.trials._names import Match, match_names
 from seedpipe.trials._read import parse
 
-__all__ = ["Check", "Finding", "check_trials"]
+__all__ = ["Check", "Finding", "check_trials", "doubts"]
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,7 @@ def check_trials(path: Path | str, known: Sequence[str] | None = None, where: st
         _missing(trials, match, where),
         _contradicting(trials),
         _one_class(trials),
-        _self_trials(trials),
-        *_repeated(trials),
+        *doubts(trials),
     ]
     return Check(
         path=trials.path,
@@ -129,6 +128,11 @@ def check_trials(path: Path | str, known: Sequence[str] | None = None, where: st
         rule=match.rule if match else "",
         findings=tuple(finding for finding in findings if finding is not None),
     )
+
+
+def doubts(trials: Trials) -> list[Finding]:
+    """Find what changes the meaning of a list's figures: self-trials, repeated and reversed trials."""
+    return [finding for finding in (_self_trials(trials), *_repeated(trials)) if finding is not None]
 
 
 def _missing(trials: Trials, match: Match | None, where: str) -> Finding | None:

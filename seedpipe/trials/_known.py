@@ -8,7 +8,9 @@ import numpy as np
 
 from seedpipe.trials._list import Trials
 
-__all__ = ["KNOWN", "KnownList", "recognise"]
+__all__ = ["KNOWN", "OF_THE_PAPER", "KnownList", "recognise"]
+
+OF_THE_PAPER = "this is the list of the paper"
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,14 @@ class KnownList:
 
 
 KNOWN = (
-    KnownList("the cleaned Vox1-O", 37_611, 18_802, 4_708, "this is the list of the paper"),
+    KnownList("the cleaned Vox1-O", 37_611, 18_802, 4_708, OF_THE_PAPER),
     KnownList("the original Vox1-O", 37_720, 18_860, note="the paper uses the cleaned list, 37,611"),
     KnownList("the cleaned Vox1-E", 579_818, note="two cleanings exist; compare results on one list only"),
     KnownList("the original Vox1-E", 581_480, 290_743, note="the paper's list has about 580 k trials"),
     KnownList("the cleaned Vox1-H", 550_894, 275_488, note="two cleanings exist; compare results on one list only"),
     KnownList("the original Vox1-H", 552_536, 276_270, note="the paper's list has about 551 k trials"),
-    KnownList("the VoxSRC23 validation list", 49_987, 25_645, 63_516, "this is the list of the paper"),
-    KnownList("VC-Mix", 159_536, 18_802, note="this is the list of the paper"),
+    KnownList("the VoxSRC23 validation list", 49_987, 25_645, 63_516, OF_THE_PAPER),
+    KnownList("VC-Mix", 159_536, 18_802, note=OF_THE_PAPER),
 )
 """Lists of the paper and those that are easily taken for them."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedpipe.errors import TrialError
+from seedpipe.files import most_unpacked
 from seedpipe.trials._list import UNKNOWN, Trials
 
 __all__ = ["LABELS", "parse", "read_models", "read_trials"]
@@ -27,6 +29,8 @@ HEADERS = {
     "label": {"label", "target", "targettype", "is_target", "same_speaker"},
 }
 GZIP_MAGIC = b"\x1f\x8b"
+CHUNK = 2**20  # bytes unpacked at a time
+BLANK = np.array([chr(code).isspace() for code in range(128)])  # what str.split takes for white space, in ASCII
 
 
 @dataclass(frozen=True)
@@ -109,15 +113,26 @@ def _text(path: Path) -> str:
     try:
         content = path.read_bytes()
         if content.startswith(GZIP_MAGIC):
-            content = gzip.decompress(content)
+            content = _unpacked(content)
         return content.decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise TrialError(
             f"cannot be read ({error})",
             expected="a trial list",
             remedy="check manifest.root and manifest.evaluations",
             file=path,
         ) from error
+
+
+def _unpacked(content: bytes) -> bytes:
+    most = most_unpacked(len(content))
+    unpacked = bytearray()
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        while chunk := file.read(CHUNK):
+            unpacked += chunk
+            if len(unpacked) > most:
+                raise ValueError(f"{len(content):,} bytes of gzip unpack to more than {most:,}")
+    return bytes(unpacked)
 
 
 def _table(path: Path) -> _Table:
@@ -142,12 +157,14 @@ def _table(path: Path) -> _Table:
 
 def _uniform(text: str, width: int) -> bool:
     """Whether every line, without exception, has so many words; quick on long lists."""
+    if not text.isascii():  # words of other scripts may be parted by other blanks
+        return False
     data = np.frombuffer(text.removesuffix("\n").encode(), dtype=np.uint8)
-    blank = data <= ord(" ")
+    blank = BLANK[data]
     starts = ~blank
     starts[1:] &= blank[:-1]
     lines = np.append(0, np.flatnonzero(data == ord("\n")) + 1)
-    if lines[-1] == data.size or not text.isascii():  # words of other scripts may be parted by other blanks
+    if lines[-1] == data.size:
         return False
     return bool((np.add.reduceat(starts, lines, dtype=np.int64) == width).all())
 
@@ -155,7 +172,10 @@ def _uniform(text: str, width: int) -> bool:
 def _with_header(path: Path, text: str, header: list[str], delimiter: str | None) -> _Table:
     reader = csv.reader(io.StringIO(text, newline="")) if delimiter == "," else None
     cells = reader if reader is not None else (line.split(delimiter) for line in text.splitlines())
-    lines = [(row, [cell.strip() for cell in line]) for row, line in enumerate(cells, start=1) if any(line)]
+    try:
+        lines = [(row, [cell.strip() for cell in line]) for row, line in enumerate(cells, start=1) if any(line)]
+    except csv.Error as error:
+        raise TrialError(f"is no csv ({error})", remedy="check its quotes", file=path) from error
     places = {kind: [n for n, cell in enumerate(header) if cell in names] for kind, names in HEADERS.items()}
     twice = next((kind for kind, found in places.items() if len(found) > 1), None)
     if twice:
@@ -208,7 +228,7 @@ def _label_column(columns: Sequence[Sequence[str]]) -> int | None:
 
 
 def _labels(table: _Table) -> NDArray[np.int8]:
-    if table.label is None:
+    if table.label is None or not len(table.rows):
         return np.full(len(table.rows), UNKNOWN, dtype=np.int8)
     codes, words = pd.factorize(np.array(table.columns[table.label], dtype=object))
     vocabulary = next((known for known in VOCABULARIES if words[0].lower() in known), VOCABULARIES[0])

@@ -1,0 +1,93 @@
+"""Arrays in .npy and .npz files, whose headers are held against the bytes that are there before anything is made.
+
+Nothing is unpickled. numpy's own reader makes an array of the size that a header claims, and fails on damaged headers
+in many ways.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import warnings
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from seedpipe.errors import ExchangeError, SeedpipeError
+from seedpipe.files import most_unpacked
+
+Form = tuple[tuple[int, ...], bool, np.dtype[Any]]
+HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+
+
+def read_npy(path: Path) -> NDArray[Any]:
+    """Map the array of an .npy file.
+
+    Raises
+    ------
+    ExchangeError
+        The file cannot be read, is no array or a shorter one than it claims, or holds Python objects.
+    """
+    with readable(path):
+        with path.open("rb") as file:
+            shape, fortran, dtype = _header(file, os.fstat(file.fileno()).st_size)
+            offset = file.tell()
+        return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+
+
+def read_npz(path: Path, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Read those of the wanted arrays that an .npz file has.
+
+    Raises
+    ------
+    ExchangeError
+        As for :func:`read_npy`; or an array unpacks to far more than is packed.
+    """
+    with readable(path), zipfile.ZipFile(path) as archive:
+        names = [name for name in wanted if f"{name}.npy" in archive.namelist()]
+        return {name: _member(archive, archive.getinfo(f"{name}.npy"), path.stat().st_size) for name in names}
+
+
+@contextlib.contextmanager
+def readable(path: Path, expected: str = "embeddings") -> Iterator[None]:
+    """Turn whatever a library makes of a damaged file into our error, and keep its warnings to itself."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except SeedpipeError:
+        raise
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
+        raise ExchangeError(
+            f"cannot be read ({reason})", expected=expected, remedy="check the file", file=path
+        ) from error
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> NDArray[Any]:
+    # Of the whole archive: repeated names grow as zeros do, the embeddings beside them do not.
+    if info.file_size > most_unpacked(size):
+        raise ValueError(f"{size:,} bytes unpack to {info.file_size:,}")
+    with archive.open(info) as file:
+        shape, fortran, dtype = _header(file, info.file_size)
+        data = file.read(math.prod(shape) * dtype.itemsize)
+    return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
+
+
+def _header(file: IO[bytes], size: int) -> Form:
+    """Shape, order and type of an array; its data follow."""
+    version = npy.read_magic(file)
+    if version not in HEADERS:
+        raise ValueError(f"version {version[0]}.{version[1]} of the format")
+    shape, fortran, dtype = HEADERS[version](file)
+    if dtype.hasobject:
+        raise ValueError("holds Python objects, which are not unpickled as they can run code")
+    if not dtype.itemsize or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"claims the shape {shape} of {dtype} in {size:,} bytes")
+    return tuple(int(axis) for axis in shape), fortran, dtype
