@@ -1,6 +1,6 @@
-"""How much SEED gains on real speech: manifest, extract, train, score and report on a data folder, in one run.
+"""How much SEED, or a rival, gains on real speech: manifest, extract, train, score and report on a folder, in one run.
 
-    python benchmarks/quality.py --data DIR [--seed 0] [--json FILE]
+    python benchmarks/quality.py --data DIR [--enhancer seed] [--seed 0] [--json FILE]
 
 DIR has the layout of docs/data.md: train/, noise/, music/, rir/ (split by source file into a training and an evaluation
 part, unless DIR has eval_noise/, eval_music/ or eval_rir/), and every eval/trials_NAME.txt is an evaluation list.
@@ -17,12 +17,12 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from seedpipe import layout, pipeline
 from seedpipe.console import Progress, guarded, say
 from seedpipe.layout import Places
-from seedpipe.params import Params, load_params
+from seedpipe.params import EnhancerKind, Params, load_params
 
 HERE = Path(__file__).resolve().parents[1]
 
@@ -34,6 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="training seed")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--network", default="dvector", help="frozen speaker network")
+    parser.add_argument("--enhancer", default="seed", choices=get_args(EnhancerKind), help="see docs/enhancers.md")
     parser.add_argument("--params", type=Path, default=HERE / "params.yaml", help="parameters of the stages")
     parser.add_argument("--work", type=Path, default=HERE / "build" / "quality", help="folder for caches and reports")
     return parser.parse_args()
@@ -47,6 +48,12 @@ def settle(given: argparse.Namespace) -> tuple[Params, Places]:
         "manifest": loaded.manifest.model_copy(update={"root": root, "evaluations": layout.evaluation_lists(root)}),
         "extract": loaded.extract.model_copy(update={"networks": (given.network,)}),
         "train": loaded.train.model_copy(update={"seed": given.seed}),
+        "enhancers": loaded.enhancers.model_copy(
+            update={
+                "names": (given.enhancer,),
+                "drl": loaded.enhancers.drl.model_copy(update={"seed": given.seed}),
+            }
+        ),
         "score": loaded.score.model_copy(update={"methods": ("cosine",)}),
     }
     params = loaded.model_copy(update=update)
@@ -54,7 +61,7 @@ def settle(given: argparse.Namespace) -> tuple[Params, Places]:
     return params, Places(given.work / hashlib.sha256(deciding.encode()).hexdigest()[:12])
 
 
-def run(params: Params, places: Places, network: str) -> dict[str, Any]:
+def run(params: Params, places: Places, network: str, enhancer: EnhancerKind) -> dict[str, Any]:
     """Run every stage; caches that are complete are used as they are."""
     layout.describe(params.manifest.root)
     pipeline.training_manifests(params, places, Progress("manifest train", "files"))
@@ -63,10 +70,10 @@ def run(params: Params, places: Places, network: str) -> dict[str, Any]:
         pipeline.evaluation_manifests(params, name, places, Progress(f"manifest {name}", "files"))
         pipeline.extract(params, network, name, places, Progress(f"extract {name}", "utterances"))
     draw = Progress("train", "epochs")
-    training = pipeline.train(params, network, places, lambda epoch, total: draw(epoch.epoch, total))
-    pipeline.write_json(places.training(network), training)
+    training = pipeline.train(params, network, enhancer, places, lambda epoch, total: draw(epoch.epoch, total))
+    pipeline.write_json(places.training(network, enhancer), training)
     for name in params.manifest.evaluations:
-        pipeline.score(params, network, name, places)
+        pipeline.score(params, network, enhancer, name, places)
     return pipeline.report(params, places, "benchmarks/quality.py")
 
 
@@ -74,7 +81,7 @@ def line(condition: dict[str, Any]) -> str:
     """One condition: both systems with intervals, and the paired difference."""
     cells = []
     for metric, factor, form in (("eer", 100, "6.2f"), ("min_dcf", 1, "6.3f")):
-        for system in ("network", "seed"):
+        for system in ("network", "enhanced"):
             figure = condition["systems"][system][metric]
             value, low, high = (factor * figure.get(key, math.nan) for key in ("value", "low", "high"))
             cells.append(f"{value:{form}} [{low:{form}},{high:{form}}]")
@@ -86,8 +93,8 @@ def table(evaluation: dict[str, Any]) -> str:
     """One evaluation list."""
     head = f"{evaluation['list']}: {evaluation['trials']:,} trials, {evaluation['targets']:,} target, "
     head += f"{evaluation['speakers']} speakers, network {evaluation['network']}, {evaluation['method']}"
-    columns = f"{'condition':13s} {'EER % alone':24s}  {'EER % -> SEED':24s}  {'':7s}  "
-    columns += f"{'minDCF alone':24s}  {'minDCF -> SEED':24s}"
+    columns = f"{'condition':13s} {'EER % alone':24s}  {'EER % enhanced':24s}  {'':7s}  "
+    columns += f"{'minDCF alone':24s}  {'minDCF enhanced':24s}"
     return "\n".join([head, columns, *map(line, evaluation["conditions"]), verdict(evaluation)])
 
 
@@ -112,7 +119,7 @@ def main() -> None:
     given = arguments()
     started = time.monotonic()
     params, places = settle(given)
-    data = run(params, places, given.network)
+    data = run(params, places, given.network, given.enhancer)
     seconds = time.monotonic() - started
     print("\n\n".join(table(evaluation) for evaluation in data["evaluations"]))
     print(f"\nseed {given.seed}, {seconds:.0f} s in all, report: {places.report}")

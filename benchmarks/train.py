@@ -47,7 +47,8 @@ class Synthetic(Rows):
         self._rows = torch.randn(ROWS, VARIANTS, dimension, generator=torch.Generator().manual_seed(0))
         self.count, self.held_out_count = ROWS, 0
         self.held_out, self.held_out_codes = self._rows[:0], torch.zeros(0, dtype=torch.int64)
-        self.noisy, self.normalization = self._rows[:, 1:], Normalization(kind="none")
+        self.calibration, self.calibration_codes = self._rows, torch.arange(ROWS)
+        self.normalization = Normalization(kind="none")
 
     def batches(self, batch_rows: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Batches without end."""

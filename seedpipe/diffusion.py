@@ -40,8 +40,9 @@ class Schedule:
 
     Parameters
     ----------
-    betas : {'linear', 'scaled_linear', 'squaredcos_cap_v2'}
+    betas : {'linear', 'scaled_linear', 'squaredcos_cap_v2', 'none'}
         How beta_t grows with t, in the names of diffusers; the paper's is ``scaled_linear``, linear in sqrt(beta_t).
+        ``none`` has the one timestep 0, which adds no noise: with it, f(y_0, 0) is a plain regression.
     beta_start, beta_end : float
         First and last beta_t; ``squaredcos_cap_v2`` has its own.
     prediction : {'sample', 'epsilon', 'v'}
@@ -50,6 +51,7 @@ class Schedule:
     Attributes
     ----------
     alphas_cumprod : Tensor of float32, shape (T,)
+        The length is 1 where nothing is diffused.
     """
 
     def __init__(
@@ -59,14 +61,17 @@ class Schedule:
         beta_end: float = 0.02,
         prediction: Literal["sample", "epsilon", "v"] = "sample",
     ) -> None:
+        self.prediction = prediction
+        self.alphas_cumprod: Tensor = torch.ones(1)
+        if betas == "none":
+            return
         # Importing diffusers takes seconds.
         from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
         scheduler = DDIMScheduler(
             num_train_timesteps=TIMESTEPS, beta_schedule=betas, beta_start=beta_start, beta_end=beta_end
         )
-        self.alphas_cumprod: Tensor = scheduler.alphas_cumprod
-        self.prediction = prediction
+        self.alphas_cumprod = scheduler.alphas_cumprod
 
     @classmethod
     def of(cls, params: TrainParams) -> Schedule:

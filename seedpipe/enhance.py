@@ -1,21 +1,15 @@
 """The enhancer: embeddings of a frozen network in, embeddings that survive noise, music and rooms out.
 
-A model is a folder with ``model.safetensors`` (the SEED network), ``config.json`` (everything else), a model card and,
-where seedpipe trained it, ``curve.csv``.
+The files of a model folder are those of :mod:`seedpipe.model`; ``model.safetensors`` holds the SEED network.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 from torch.nn import functional
@@ -23,27 +17,22 @@ from torch.nn import functional
 import seedpipe
 from seedpipe.cache import NetworkInfo
 from seedpipe.diffusion import Schedule, SeedMLP
-from seedpipe.errors import CacheMismatchError, ModelError
-from seedpipe.files import fsync, publish_folder, refuse_foreign
+from seedpipe.errors import ModelError
+from seedpipe.model import BLOCK, EmbeddingEnhancer, Embeddings, EnhancerConfig, fill, read_model
 from seedpipe.params import TrainParams
-
-if TYPE_CHECKING:
-    from seedpipe.cache import Cache
+from seedpipe.whitening import WhitenedEnsemble, Whitening, within_utterances
 
 __all__ = ["Enhancer", "ModelConfig", "Normalization"]
 
-WEIGHTS, CONFIG, CARD, CURVE = "model.safetensors", "config.json", "README.md", "curve.csv"
-MODEL_FILES = (WEIGHTS, CONFIG, CARD, CURVE, ".*")
+LEAST_DISPLACEMENT = 1e-6  # 1 - cosine, of rounding
 LEAST_POWER = 1e-12  # mean square of unit-length embeddings that differ by rounding alone
 CLIP = 3.0  # predictions of x_0 are clipped to this times sqrt(D), as in the authors' code: far beyond any real entry
-BLOCK = 4096  # rows of one forward pass, so that memory does not grow with the input
-Embeddings = TypeVar("Embeddings", NDArray[np.float32], Tensor)
 
 
 class Normalization(BaseModel):
     """What is done to an embedding before diffusion: unit length, minus a mean, times a scale; the same always.
 
-    Parameters
+    Attributes
     ----------
     kind : {'none', 'length', 'length+center'}
     center : tuple of float
@@ -98,23 +87,16 @@ class Normalization(BaseModel):
         return normalized / self.scale
 
 
-class ModelConfig(BaseModel):
+class ModelConfig(EnhancerConfig):
     """The contents of ``config.json``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    format: Literal["seedpipe-model-1"] = "seedpipe-model-1"
-    network: NetworkInfo
-    """The speaker network whose embeddings it enhances."""
+    kind: Literal["seed", "regression"] = "seed"
+    """Whether it was trained with diffusion, or without as a regression."""
     normalization: Normalization
     displacement: float = Field(default=1.0, gt=0)
     """How far the network moves noisy training embeddings on average: 1 - cosine between before and after."""
     train: TrainParams
     """How it was trained, and how an embedding enters in use (t, noise, ensemble)."""
-    cache: str
-    """Fingerprint of the training cache."""
-    seedpipe: str
-    """Version that trained it."""
 
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
@@ -124,22 +106,39 @@ class ModelConfig(BaseModel):
         return self
 
 
-class Enhancer:
-    """A trained SEED model.
+class Enhancer(EmbeddingEnhancer):
+    """A trained SEED model, or the regression beside it.
 
-    The result has unit length and lives in the space of the network's own embeddings. By default it is the same each
-    time, so that a score does not depend on luck; where noise is sampled it depends on the generator.
+    The result has unit length. By default it is the same each time, so that a score does not depend on luck; where
+    noise is sampled it depends on the generator. With ``train.output: whitened`` it lives in a space of its own, with
+    ``network`` in that of the network's embeddings; enrolment and test embeddings are both to be enhanced.
+
+    Parameters
+    ----------
+    network : SeedMLP
+    config : ModelConfig
+    ensemble : WhitenedEnsemble, optional
+        For ``train.output: whitened``; one that changes nothing yet, unless given. :meth:`calibrated` fits it.
 
     Examples
     --------
-    >>> enhancer = Enhancer.load("models/dvector")
+    >>> import numpy as np
+    >>> enhancer = Enhancer.load("models/dvector/seed")
     >>> enhancer(np.ones((2, 256), dtype=np.float32)).shape
     (2, 256)
     """
 
-    def __init__(self, network: SeedMLP, config: ModelConfig) -> None:
-        self.config, self.module = config, network.eval().requires_grad_(False)
-        self.schedule = Schedule.of(config.train).to(next(network.parameters()).device)
+    config: ModelConfig
+    module: SeedMLP
+
+    def __init__(self, network: SeedMLP, config: ModelConfig, ensemble: WhitenedEnsemble | None = None) -> None:
+        self.config, self.module, self.ensemble = config, network, None
+        if config.train.output == "whitened":
+            self.ensemble = ensemble or _identities(network)
+            self.module.add_module("whitening", self.ensemble)  # its values stand in the same file
+        self.module.eval().requires_grad_(False)
+        schedule = Schedule.of(config.train) if config.kind == "seed" else Schedule("none")
+        self.schedule = schedule.to(next(network.parameters()).device)
 
     def __repr__(self) -> str:
         use = self.config.train
@@ -147,11 +146,6 @@ class Enhancer:
             f"<Enhancer for {self.config.network.name}, {self.dimension}-d, t = {use.inference_step},"
             f" {use.inference_noise} noise, ensemble {use.ensemble:g}>"
         )
-
-    @property
-    def dimension(self) -> int:
-        """D, length of an embedding."""
-        return self.config.network.dimension
 
     @classmethod
     def load(cls, path: Path | str, device: str | torch.device = "cpu") -> Enhancer:
@@ -162,22 +156,14 @@ class Enhancer:
         ModelError
             A file is missing, damaged, or does not fit the others.
         """
-        import safetensors
-        from safetensors.torch import load_file
-
         path = Path(path)
-        try:
-            config = ModelConfig.model_validate_json((path / CONFIG).read_bytes())
-            state = load_file(path / WEIGHTS)
-        except (OSError, ValidationError, safetensors.SafetensorError) as error:
-            reason = " ".join(str(error).split())
-            raise ModelError(f"is no model ({reason})", remedy="run seedpipe train", file=path) from error
-        network = SeedMLP(config.network.dimension)
-        try:
-            network.load_state_dict(state)
-        except RuntimeError as error:
-            raise ModelError(f"the weights do not fit: {error}", remedy="train again", file=path / WEIGHTS) from error
-        return cls(network.to(device), config)
+        config, state = read_model(path, ModelConfig)
+        with torch.device("meta"):
+            network = SeedMLP(config.network.dimension)
+            ensemble = _identities(network) if config.train.output == "whitened" else None
+        network.add_module("whitening", ensemble)
+        fill(network, state, path)
+        return cls(network.to(device), config, ensemble)
 
     @classmethod
     def from_checkpoint(
@@ -197,7 +183,7 @@ class Enhancer:
             The speaker network that it was trained for, as ``cache.info.network`` has it; no checkpoint says so itself.
         train : TrainParams, optional
             How it was trained and is used; the preset ``official`` unless given. Its ``normalize`` must be ``none`` or
-            ``length``: a checkpoint has no mean to centre on.
+            ``length`` and its ``output`` ``network``: a checkpoint has no mean to centre on, and no covariance.
         device : str or torch.device
 
         Raises
@@ -216,6 +202,8 @@ class Enhancer:
                 file=path,
             )
         train = train or TrainParams(preset="official")
+        if train.output != "network":
+            raise ModelError(f"train.output is {train.output!r}", expected="'network'", file=path)
         scale = 1.0 if train.normalize == "none" else network.dimension**0.5
         try:
             normalization = Normalization(kind=train.normalize, scale=scale)
@@ -227,51 +215,6 @@ class Enhancer:
                 f"train.normalize is {train.normalize!r}", expected="'none' or 'length'", file=path
             ) from error
         return cls(module.to(device), config)
-
-    def save(self, path: Path, card: str) -> None:
-        """Write the model folder, whole or not at all, in the place of an older one.
-
-        Raises
-        ------
-        ModelError
-            The folder there is no model: it holds other files.
-        """
-        refuse_foreign(path, MODEL_FILES, "model folder", ModelError)
-        work = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        shutil.rmtree(work, ignore_errors=True)
-        try:
-            self.write(work, card)
-            publish_folder(work, path)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-
-    def write(self, folder: Path, card: str) -> None:
-        """Write the files of a model into a new folder, synced to the disk."""
-        from safetensors.torch import save
-
-        folder.mkdir(parents=True)
-        (folder / WEIGHTS).write_bytes(save(self.module.state_dict()))
-        text = json.dumps(self.config.model_dump(mode="json"), indent=1)
-        (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
-        (folder / CARD).write_text(card, encoding="utf-8")
-        for name in (WEIGHTS, CONFIG, CARD):
-            fsync(folder / name)
-
-    def expect(self, cache: Cache) -> Enhancer:
-        """Refuse a cache that another network made.
-
-        Raises
-        ------
-        CacheMismatchError
-            The text names the field that differs.
-        """
-        try:
-            cache.expect(network=self.config.network)
-        except CacheMismatchError as error:
-            raise CacheMismatchError(
-                f"{error.found}, but the model is for {error.expected}", remedy=error.remedy, file=error.file
-            ) from error
-        return self
 
     def __call__(
         self,
@@ -312,24 +255,39 @@ class Enhancer:
             generator given.
         """
         use = self._use(t, steps, ensemble, noise)
-        self._check(tuple(embeddings.shape), use, generator)
-        rows = embeddings.reshape(-1, self.dimension)
-        result = torch.empty(tuple(rows.shape), device=rows.device if isinstance(rows, Tensor) else None)
-        for start in range(0, len(rows), BLOCK):
-            block = self._finite(_tensor(rows[start : start + BLOCK]))
-            result[start : start + BLOCK] = self.forward(block, _noises(block, use, generator), use)
-        result = result.reshape(tuple(embeddings.shape))
-        return result if isinstance(embeddings, Tensor) else result.numpy()
+        if use.inference_noise == "sampled" and generator is None:
+            raise ModelError(
+                "this model noises embeddings first", expected="a torch.Generator", remedy="pass generator="
+            )
+        return self._in_blocks(embeddings, lambda block: self.forward(block, _noises(block, use, generator), use))
 
-    def displacement(self, embeddings: Tensor) -> float:
-        """How far the network alone moves embeddings (..., D) on average: 1 - cosine between before and after."""
-        rows, use = embeddings.reshape(-1, self.dimension), self.config.train
+    def calibrated(self, embeddings_RVD: Tensor, codes: Tensor) -> Enhancer:
+        """Note what training embeddings show: how far noisy ones are moved, and the whitening of what comes out.
+
+        Parameters
+        ----------
+        embeddings_RVD : Tensor, shape (R, V, D)
+            Training rows in V variants, the first one clean, as the speaker network gave them.
+        codes : Tensor of int64, shape (R,)
+            Number of the utterance of each row.
+        """
+        use = self.config.train
+        moved = [_moved(*self._predict(*inputs, use)) for inputs in self._inputs(embeddings_RVD[:, 1:], use)]
+        displacement = max(float(torch.cat(moved).mean()), LEAST_DISPLACEMENT)
+        noted = Enhancer(self.module, self.config.model_copy(update={"displacement": displacement}))
+        if use.output == "network":
+            return noted
+        pairs = [noted.mixed(*inputs, use) for inputs in noted._inputs(embeddings_RVD, use)]
+        parts = (torch.cat(part).view_as(embeddings_RVD) for part in zip(*pairs, strict=True))
+        fitted = (within_utterances(part_RVD, codes, use.shrinkage) for part_RVD in parts)
+        return Enhancer(noted.module, noted.config, WhitenedEnsemble(*fitted))
+
+    def _inputs(self, embeddings: Tensor, use: TrainParams) -> Iterator[tuple[Tensor, list[Tensor]]]:
+        """Blocks of embeddings (..., D), each with its noises."""
         generator = torch.Generator().manual_seed(0)
-        moved = []
-        for rows_of_block in torch.split(rows, BLOCK):
-            block = self._finite(rows_of_block)
-            moved.append(_moved(*self._predict(block, _noises(block, use, generator), use)))
-        return float(torch.cat(moved).mean())
+        for rows in torch.split(embeddings.reshape(-1, self.dimension), BLOCK):
+            block = self._block(rows)
+            yield block, _noises(block, use, generator)
 
     def forward(self, block: Tensor, noises: Sequence[Tensor], use: TrainParams) -> Tensor:
         """Enhance one block with noise that is given, without checks.
@@ -347,11 +305,16 @@ class Enhancer:
         Tensor, shape (B, D)
             Unit length.
         """
+        original, mixed = self.mixed(block, noises, use)
+        return mixed if self.ensemble is None else self.ensemble(original, mixed)
+
+    def mixed(self, block: Tensor, noises: Sequence[Tensor], use: TrainParams) -> tuple[Tensor, Tensor]:
+        """Original and enhanced embedding (B, D), of unit length in the network's own space, where they are mixed."""
         original, enhanced = self._predict(block, noises, use)
         share = torch.full_like(original[:, :1], use.ensemble)
         if use.adaptive_ensemble:
             share = (share * _moved(original, enhanced)[:, None] / self.config.displacement).clamp(0.0, 1.0)
-        return functional.normalize(torch.lerp(original, enhanced, share), dim=1)
+        return original, functional.normalize(torch.lerp(original, enhanced, share), dim=1)
 
     def _predict(self, block: Tensor, noises: Sequence[Tensor], use: TrainParams) -> tuple[Tensor, Tensor]:
         """Original and enhanced embedding, both of unit length in the network's own space."""
@@ -383,30 +346,16 @@ class Enhancer:
         given = {name: value for name, value in wanted.items() if value is not None}
         if not given:
             return self.config.train
+        if self.kind == "regression" and given.keys() != {"ensemble"}:
+            raise ModelError(
+                "this model is a regression: it has no timesteps and no noise", expected="no t, steps or noise"
+            )
         try:
             return TrainParams.model_validate(self.config.train.model_dump() | given)
         except ValidationError as error:
             first = error.errors()[0]
             expected = first["msg"].removeprefix("Input should be ")
             raise ModelError(f"{first['loc'][0]} is {first['input']!r}", expected=expected) from error
-
-    def _check(self, shape: tuple[int, ...], use: TrainParams, generator: torch.Generator | None) -> None:
-        if not shape or shape[-1] != self.dimension:
-            raise ModelError(
-                f"embeddings have the shape {shape}",
-                expected=f"(..., {self.dimension}) from the network {self.config.network.name}",
-                remedy="use the model that was trained for this network",
-            )
-        if use.inference_noise == "sampled" and generator is None:
-            raise ModelError(
-                "this model noises embeddings first", expected="a torch.Generator", remedy="pass generator="
-            )
-
-    def _finite(self, block: Tensor) -> Tensor:
-        """The block as the network takes it."""
-        if not torch.isfinite(block).all():
-            raise ModelError("embeddings hold values that are not finite", remedy="look at where they come from")
-        return block.to(self.schedule.alphas_cumprod.device, torch.float32)
 
 
 def _noises(block: Tensor, use: TrainParams, generator: torch.Generator | None) -> list[Tensor]:
@@ -416,12 +365,10 @@ def _noises(block: Tensor, use: TrainParams, generator: torch.Generator | None) 
     return [torch.randn(shape, generator=generator, device=device).to(block.device) for _ in range(use.inference_draws)]
 
 
+def _identities(network: SeedMLP) -> WhitenedEnsemble:
+    device = next(network.parameters()).device
+    return WhitenedEnsemble(Whitening(network.dimension), Whitening(network.dimension)).to(device)
+
+
 def _moved(original: Tensor, enhanced: Tensor) -> Tensor:
     return 1 - (original * enhanced).sum(dim=1)
-
-
-def _tensor(embeddings: NDArray[np.float32] | Tensor) -> Tensor:
-    if isinstance(embeddings, Tensor):
-        return embeddings.detach()
-    # Reversed and read-only arrays (memory maps) are copied: torch refuses the one and warns of the other.
-    return torch.from_numpy(np.require(embeddings, np.float32, ["C", "W"]))

@@ -22,6 +22,7 @@ __all__ = [
     "describe",
     "evaluation_lists",
     "trial_list",
+    "trial_root",
     "write_evaluation_manifests",
     "write_training_manifests",
 ]
@@ -52,17 +53,17 @@ class Places:
         """Cache of a network and a corpus."""
         return self.base / "cache" / network / corpus
 
-    def model(self, network: str) -> Path:
+    def model(self, network: str, enhancer: str) -> Path:
         """Enhancer trained for a network."""
-        return self.base / "models" / network
+        return self.base / "models" / network / enhancer
 
-    def results(self, network: str, corpus: str) -> Path:
-        """Scores and metrics of a network on an evaluation list."""
-        return self.base / "results" / network / corpus
+    def results(self, network: str, enhancer: str, corpus: str) -> Path:
+        """Scores and metrics of a network and an enhancer on an evaluation list."""
+        return self.base / "results" / network / enhancer / corpus
 
-    def training(self, network: str) -> Path:
+    def training(self, network: str, enhancer: str) -> Path:
         """Figures and curve of a training."""
-        return self.base / "results" / network / "training.json"
+        return self.base / "results" / network / enhancer / "training.json"
 
     @property
     def report(self) -> Path:
@@ -151,7 +152,7 @@ def write_evaluation_manifests(
 ) -> Trials:
     """Write the manifests of one evaluation list: its utterances, and the music, noise and rooms mixed with them."""
     trials = read_trials(trial_list(params.root, name))
-    frame = manifest.list_trials(trials, _trial_root(params.root, name, trials), jobs=jobs, progress=progress)
+    frame = manifest.list_trials(trials, trial_root(params.root, name, trials), jobs=jobs, progress=progress)
     _write_banks(params, out, 1, jobs)
     manifest.write_manifest(frame, out / SPEECH)
     return trials
@@ -180,7 +181,7 @@ def _check_length(frame: pd.DataFrame) -> None:
         )
 
 
-def _trial_root(root: Path, name: str, trials: Trials) -> Path:
+def trial_root(root: Path, name: str, trials: Trials) -> Path:
     """What the paths of a list are relative to: ``eval/NAME`` if the first utterance is found there, else ``eval``."""
     own = root / "eval" / name
     return own if (own / trials.utterances[0]).is_file() else root / "eval"

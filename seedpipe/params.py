@@ -7,20 +7,26 @@ line in the file and the nearest known key.
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from seedpipe.errors import ParamsError
+from seedpipe.files import read_document
 
 __all__ = [
     "AugmentParams",
     "CorpusParams",
+    "DRLParams",
+    "EnhancerKind",
+    "EnhancersParams",
     "EvaluationParams",
     "ExtractParams",
     "MachineParams",
@@ -28,10 +34,15 @@ __all__ = [
     "Params",
     "ScoreParams",
     "TrainParams",
+    "WhiteningParams",
     "load_params",
+    "split_condition",
 ]
 
+Number = TypeVar("Number", int, float)
 PARTS = ("music", "noise", "reverb")
+MOST_VALUES = 10_000  # of params.yaml, which has some hundred; aliases of aliases make billions out of ten lines
+MOST_BYTES = 2**20
 
 
 def _variant(name: str) -> str:
@@ -43,11 +54,46 @@ def _variant(name: str) -> str:
     return name
 
 
+def split_condition(name: str) -> tuple[str, float | None]:
+    """Take the level off the name of an evaluation condition.
+
+    Returns
+    -------
+    variant : str
+        What :mod:`seedpipe.augment` makes.
+    snr_db : float or None
+        The fixed SNR in dB; None where it is drawn from its range.
+
+    Examples
+    --------
+    >>> split_condition("noise+reverb@5"), split_condition("music")
+    (('noise+reverb', 5.0), ('music', None))
+    """
+    found = re.fullmatch(r"(.+)@(-?\d+(?:\.\d+)?)", name)
+    return (found[1], float(found[2])) if found else (name, None)
+
+
+def _condition(name: str) -> str:
+    variant, mark, level = name.partition("@")
+    _variant(variant)
+    if mark and variant == "reverb":
+        raise ValueError(f"{name!r} has a level in dB, and nothing to mix at it")
+    if mark and (split_condition(name)[1] is None or level != f"{float(level) + 0.0:g}"):  # 0 is not spelled -0
+        raise ValueError(f"{name!r} is not spelled as in 'noise@5' or 'noise@-2.5', with a number of dB")
+    return name
+
+
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{twice[0]!r} stands in it twice")
     return names
+
+
+def _different(numbers: tuple[Number, ...]) -> tuple[Number, ...]:
+    if len(set(numbers)) < len(numbers):
+        raise ValueError("a number stands in it twice")
+    return numbers
 
 
 def _ordered(span: tuple[float, float]) -> tuple[float, float]:
@@ -62,12 +108,29 @@ def _none_or_some(seconds: float) -> float:
     return seconds
 
 
+def _one_group(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+    if pattern and groups != 1:
+        raise ValueError(f"{pattern!r} has {groups} groups in parentheses; the one group is the speaker")
+    return pattern
+
+
+EnhancerKind = Literal["seed", "regression", "whitening", "drl", "none"]
+Enhancers = Annotated[tuple[EnhancerKind, ...], AfterValidator(_distinct)]
+Pattern = Annotated[str, AfterValidator(_one_group)]
 Variant = Annotated[str, AfterValidator(_variant)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Names = Annotated[tuple[Name, ...], AfterValidator(_distinct)]
-Networks = Annotated[tuple[str, ...], AfterValidator(_distinct)]
+Network = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*$")]  # it names folders, too
+Networks = Annotated[tuple[Network, ...], AfterValidator(_distinct)]
 Variants = Annotated[tuple[Variant, ...], AfterValidator(_distinct)]
+Conditions = Annotated[tuple[Annotated[str, AfterValidator(_condition)], ...], AfterValidator(_distinct)]
 Methods = Annotated[tuple[Literal["cosine", "euclidean"], ...], AfterValidator(_distinct)]
+Priors = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], AfterValidator(_different)]
+Timesteps = Annotated[tuple[Annotated[int, Field(ge=1, le=999)], ...], AfterValidator(_different)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what a torch.Generator takes
 Decibels = Annotated[tuple[float, float], AfterValidator(_ordered)]
 
@@ -131,8 +194,9 @@ class EvaluationParams(_Section):
     """Crops of audio shorter than a crop: ``repeat`` starts each at 0, ``official`` starts the last one at 1."""
     whole: Networks = ()
     """Networks that get each utterance as a whole instead of its crops, as WavLM-ECAPA in the paper."""
-    conditions: Variants = ("noise", "music", "reverb", "noise+reverb")
-    """Conditions besides ``clean``."""
+    conditions: Conditions = ("noise", "music", "reverb", "noise+reverb")
+    """Conditions besides ``clean``. ``noise@5`` is noise at 5 dB instead of a drawn SNR; all levels have the same noise
+    from the same place of a file."""
     seed: Seed = 1
     """Seed of the noise, music and rooms that the evaluation utterances get."""
 
@@ -209,12 +273,13 @@ _PAPER: dict[str, object] = {
     "inference_noise": "sampled",
     "ensemble": 1.0,
     "adaptive_ensemble": False,
+    "output": "network",
     "precision": "float32",
 }
 
 
 class TrainParams(_Section):
-    """Stage ``train``: SEED on cached embeddings.
+    """Stage ``train``: SEED, and the regression beside it, on cached embeddings.
 
     A key that is not given has the value that the preset gives it (:attr:`PRESETS`), or else its default.
     """
@@ -264,13 +329,23 @@ class TrainParams(_Section):
     """Steps from there to 0: 1 is f(y_t, t), more are DDIM."""
     inference_noise: Literal["zero", "sampled"] = "zero"
     """Whether an embedding is noised before it enters the network in use."""
-    inference_draws: int = Field(default=1, ge=1)
+    inference_draws: int = Field(default=1, ge=1, le=1000)
     """With ``sampled``: noises per embedding, whose predictions are averaged."""
     ensemble: float = Field(default=0.5, ge=0, le=1)
     """Share of the enhanced embedding in the output; the rest is the original (feature ensemble)."""
     adaptive_ensemble: bool = True
     """Read ``ensemble`` as the share for embeddings that the network moves as far as the noisy training embeddings on
     average; those that it moves less, which are the clean ones, get less of it."""
+    output: Literal["whitened", "network"] = "whitened"
+    """Space of the result: ``whitened`` is the mean of original and enhanced embedding, each whitened by what differs
+    between the draws and variants of one training utterance (docs/enhancing.md); ``network`` is the enhanced embedding
+    in the network's own space, as in the paper."""
+    shrinkage: float = Field(default=0.75, gt=0, le=1)
+    """Share of the covariance within utterances that is replaced by its mean variance before it is inverted."""
+    draws: int = Field(default=0, ge=0)
+    """Train on so many draws of each utterance, the first ones in the cache; 0 for all."""
+    variants: Annotated[tuple[str, ...], AfterValidator(_distinct)] = ()
+    """Train on these noisy variants of the cache; empty for all."""
     validation_share: float = Field(default=0.05, ge=0, lt=1)
     """Share of the utterances held out for the validation curve."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -279,6 +354,11 @@ class TrainParams(_Section):
     memory_gb: float = Field(default=8.0, gt=0)
     """Memory for embeddings in training, in 1e9 bytes; a cache that needs more is streamed, in random order."""
 
+    def without_diffusion(self) -> TrainParams:
+        """The same training for a regression: y_0 enters as it is, at t = 0, and the output is x_0."""
+        neutral = {"prediction": "sample", "inference_step": 0, "inference_steps": 1, "inference_noise": "zero"}
+        return self.model_copy(update=neutral | {"inference_draws": 1})
+
     @model_validator(mode="before")
     @classmethod
     def _take_preset(cls, given: object) -> object:
@@ -286,19 +366,87 @@ class TrainParams(_Section):
         return _filled(given, cls.PRESETS.get(str(preset), {}))
 
 
+class WhiteningParams(_Section):
+    """Enhancer ``whitening``: a linear map, in closed form."""
+
+    covariance: Literal["total", "within", "lda"] = "within"
+    """What becomes the identity: the covariance of the clean embeddings (``total``), that within utterances over all
+    their draws and variants (``within``, no labels needed), or that within speakers, on the directions that tell
+    speakers apart best (``lda``, needs labels)."""
+    dimension: int = Field(default=0, ge=0)
+    """Directions that are kept, the strongest first; 0 keeps all (``lda``: at most one less than speakers)."""
+    shrinkage: float = Field(default=0.5, ge=0, lt=1)
+    """Share of the covariance that is replaced by its mean variance, so that weak directions are not blown up."""
+
+
+class DRLParams(_Section):
+    """Enhancer ``drl``: a disentangling auto-encoder with an environment adversary (docs/enhancers.md)."""
+
+    seed: Seed = 0
+    """Seed of the weights and the batches."""
+    epochs: int = Field(default=30, ge=1)
+    """Passes over the rows of the cache."""
+    batch_speakers: int = Field(default=64, ge=2)
+    """Speakers of a batch; each brings four embeddings."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Learning rate of Adam; that of the auto-encoder is annealed to zero."""
+    reconstruction: float = Field(default=1.0, ge=0)
+    """Weight of the L1 distance between embeddings and what the decoder makes of their codes."""
+    environment: float = Field(default=1.0, ge=0)
+    """Weight of the triplet loss that makes the environment code tell environments apart."""
+    adversary: float = Field(default=0.5, ge=0)
+    """Weight of the reversed triplet loss that keeps the environment out of the speaker code."""
+    correlation: float = Field(default=1.0, ge=0)
+    """Weight of the mean absolute correlation between the two codes."""
+    discriminator_steps: int = Field(default=5, ge=1)
+    """Steps of the adversary for each step of the auto-encoder."""
+    margin: float = Field(default=1.0, gt=0)
+    """Margin of the triplet losses."""
+
+
+class EnhancersParams(_Section):
+    """Which enhancers are trained and scored, and the settings of the rivals (docs/enhancers.md).
+
+    SEED and ``regression``, the same network without diffusion, are set up by the section ``train``.
+    """
+
+    names: Enhancers = Field(default=("seed",), min_length=1)
+    """``seed``, ``regression``, ``whitening``, ``drl``, and ``none``, the embeddings as they are."""
+    speaker_pattern: Pattern = ""
+    """Regular expression whose group is the speaker in the name of a training utterance, for ``drl`` and ``lda``; empty
+    for the labels that the cache has."""
+    whitening: WhiteningParams = WhiteningParams()
+    """Settings of ``whitening``."""
+    drl: DRLParams = DRLParams()
+    """Settings of ``drl``."""
+
+
 class ScoreParams(_Section):
     """Stage ``score``: trial lists to numbers."""
 
     methods: Methods = Field(default=("cosine", "euclidean"), min_length=1)
     """``cosine`` of the mean crop embeddings, ``euclidean``: minus the mean distance over all pairs of crops."""
+    mismatch_side: Literal["test", "enrol", "both"] = "test"
+    """Which side of a trial is under the condition; the other one is clean."""
+    norm: Literal["none", "z", "t", "s", "as"] = "none"
+    """Score normalisation against a cohort of the training cache (docs/scoring.md)."""
+    cohort_size: int = Field(default=5000, ge=2)
+    """Training utterances drawn for the cohort; all where there are fewer."""
+    cohort_top: int = Field(default=300, ge=2)
+    """Highest cohort scores of each utterance that ``norm: as`` uses; all where the cohort is smaller."""
     eer_definition: Literal["linear", "max", "mean", "hull"] = "linear"
     """How the crossing of the two error rates is read; ``max`` is what the authors' code does."""
-    p_target: float = Field(default=0.05, gt=0, lt=1)
-    """Prior probability of a target trial in minDCF."""
+    p_targets: Priors = Field(default=(0.05, 0.01), min_length=1)
+    """Prior probabilities of a target trial in the detection costs; the first is that of tables."""
     bootstrap: int = Field(default=1000, ge=100)
     """Resamplings of the speakers behind every interval."""
     seed: Seed = 0
-    """Seed of the bootstrap and, with ``inference_noise: sampled``, of the inference noise."""
+    """Seed of the bootstrap, the cohort and, with ``inference_noise: sampled``, the inference noise."""
+    noise_seeds: int = Field(default=1, ge=1)
+    """With ``inference_noise: sampled``: seeds of that noise, from ``seed`` on, over which the EER is averaged."""
+    timesteps: Timesteps = (1, 10, 50, 100, 200, 400)
+    """Timesteps t at which SEED's EER is computed besides the one of the model; the whole list is enhanced and scored
+    again for each."""
 
 
 class MachineParams(_Section):
@@ -314,6 +462,8 @@ class MachineParams(_Section):
     """Waveforms that a worker mixes ahead of the network. Forward passes have one fixed shape whatever this is."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks run."""
+    log: Literal["", "tensorboard", "dvclive"] = ""
+    """Where the curve of a training can be watched as it grows (docs/training.md); empty for nowhere."""
 
 
 class Params(_Section):
@@ -323,6 +473,7 @@ class Params(_Section):
     manifest: ManifestParams = ManifestParams()
     extract: ExtractParams = ExtractParams()
     train: TrainParams = TrainParams()
+    enhancers: EnhancersParams = EnhancersParams()
     score: ScoreParams = ScoreParams()
     machine: MachineParams = MachineParams()
 
@@ -342,8 +493,8 @@ def load_params(path: Path | str = "params.yaml") -> Params:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_document(path, MOST_BYTES).decode()
+    except (OSError, ValueError) as error:
         raise ParamsError(f"cannot be read ({error})", file=path, remedy="run in the folder of the project") from error
     data, lines = _parse(text, path)
     try:
@@ -357,6 +508,8 @@ def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         lines: dict[str, int] = {}
         if root is not None:
+            if (values := _size(root, {})) > MOST_VALUES:
+                raise ValueError(f"{values:,} values, with those that aliases repeat")
             _walk(root, "", lines, path)
         data = yaml.safe_load(text)
         json.dumps(data)
@@ -369,6 +522,16 @@ def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     if not isinstance(data, dict):
         raise ParamsError(f"holds a {type(data).__name__}", expected="sections such as 'train:'", file=path)
     return data, lines
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """Number of values in a node, each alias counted as what it stands for."""
+    if id(node) not in known:
+        known[id(node)] = 1  # for one that holds itself, which JSON refuses later
+        values = node.value if isinstance(node, yaml.CollectionNode) else ()
+        inner = itertools.chain.from_iterable(values) if isinstance(node, yaml.MappingNode) else values
+        known[id(node)] += sum(_size(value, known) for value in inner)
+    return known[id(node)]
 
 
 def _walk(node: yaml.Node, prefix: str, lines: dict[str, int], path: Path) -> None:

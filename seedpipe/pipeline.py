@@ -5,6 +5,7 @@ The scripts in ``stages/``, the benchmarks and the tests call these, so there is
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,10 @@ from typing import Any
 
 from seedpipe import layout
 from seedpipe.errors import ManifestError, SeedpipeError
-from seedpipe.files import whole_file
+from seedpipe.files import read_json, whole_file
 from seedpipe.layout import Places
 from seedpipe.manifest import is_synthetic
-from seedpipe.params import Params
+from seedpipe.params import EnhancerKind, Params
 
 __all__ = ["corpus", "evaluation_manifests", "extract", "report", "score", "train", "training_manifests", "write_json"]
 
@@ -83,33 +84,52 @@ def extract(
     }
 
 
-def train(params: Params, network: str, places: Places, progress: Callable[..., None] | None = None) -> dict[str, Any]:
-    """Train the enhancer of a network; gives the figures and the curve."""
+def train(
+    params: Params,
+    network: str,
+    enhancer: EnhancerKind,
+    places: Places,
+    progress: Callable[..., None] | None = None,
+) -> dict[str, Any]:
+    """Train an enhancer of a network; gives the figures and the curve."""
     from seedpipe.cache import open_cache
-    from seedpipe.train import train as run
+    from seedpipe.rivals import train_enhancer
+    from seedpipe.train.curves import followed
 
-    cache = open_cache(places.cache(network, layout.TRAIN))
-    _, result = run(cache, places.model(network), params.train, progress=progress)
-    figures = {"seed": params.train.seed, "epochs": params.train.epochs, "hours": round(cache.info.seconds / 3600, 3)}
+    cache, out = open_cache(places.cache(network, layout.TRAIN)), places.model(network, enhancer)
+    with followed(params.machine.log, out, progress) as noted:
+        trained, result = train_enhancer(enhancer, cache, out, params, progress=noted)
+    figures = {
+        "seed": _train_seed(params, enhancer),
+        "epochs": len(result.curve),
+        "hours": round(cache.info.seconds / 3600, 3),
+        "parameters": trained.parameters,
+    }
     return figures | result.as_dict()
 
 
-def score(params: Params, network: str, name: str, places: Places) -> dict[str, Any]:
-    """Score an evaluation list with the network alone and with SEED; writes the scores beside the figures."""
+def score(params: Params, network: str, enhancer: str, name: str, places: Places) -> dict[str, Any]:
+    """Score an evaluation list with the network alone and with an enhancer; writes the scores beside the figures."""
     from seedpipe.cache import open_cache
-    from seedpipe.enhance import Enhancer
-    from seedpipe.scoring import evaluate
+    from seedpipe.report import write_plot_tables
+    from seedpipe.rivals import load_enhancer
+    from seedpipe.scoring import evaluate, write_scores
     from seedpipe.trials import read_trials
 
     trials = read_trials(layout.trial_list(params.manifest.root, name))
     cache = open_cache(places.cache(network, name))
-    evaluations, table = evaluate(cache, Enhancer.load(places.model(network)), trials, params.score, name)
-    out = places.results(network, name)
-    with whole_file(out / "scores.csv") as partial:
-        table.to_csv(partial, index=False, lineterminator="\n")
+    model = load_enhancer(places.model(network, enhancer))
+    cohort = None if params.score.norm == "none" else open_cache(places.cache(network, layout.TRAIN))
+    evaluations, table = evaluate(cache, model, trials, params.score, name, cohort=cohort)
+    out = places.results(network, enhancer, name)
+    write_scores(table, out / "scores.parquet")
+    # Of every enhancer, so that a report over several runs can tell them apart.
+    setting = {"train_seed": _train_seed(params, enhancer), "frontend": params.extract.frontend}
+    evaluations = [evaluation | setting for evaluation in evaluations]
     figures = {"synthetic": cache.info.synthetic, "evaluations": evaluations}
     write_json(out / "evaluation.json", figures)
     write_json(out / "metrics.json", summary(evaluations))
+    write_plot_tables(evaluations, out)
     return figures
 
 
@@ -121,10 +141,10 @@ def report(params: Params, places: Places, made_by: str) -> dict[str, Any]:
     evaluations: list[dict[str, Any]] = []
     training: dict[str, Any] = {}
     synthetic = False
-    for network in params.extract.networks:
-        training[network] = _read_json(places.training(network))
+    for network, enhancer in itertools.product(params.extract.networks, params.enhancers.names):
+        training[f"{network}/{enhancer}"] = _read_json(places.training(network, enhancer))
         for name in params.manifest.evaluations:
-            figures = _read_json(places.results(network, name) / "evaluation.json")
+            figures = _read_json(places.results(network, enhancer, name) / "evaluation.json")
             synthetic |= figures["synthetic"]
             evaluations.extend(figures["evaluations"])
     data = {
@@ -138,6 +158,10 @@ def report(params: Params, places: Places, made_by: str) -> dict[str, Any]:
     }
     write_report(data, places.report, places.report.with_suffix(".md"))
     return data
+
+
+def _train_seed(params: Params, enhancer: str) -> int:
+    return params.enhancers.drl.seed if enhancer == "drl" else params.train.seed
 
 
 def summary(evaluations: list[dict[str, Any]]) -> dict[str, Any]:
@@ -169,7 +193,7 @@ def write_json(path: Path, data: object) -> None:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError) as error:
         raise ManifestError(
             f"cannot be read ({error})", remedy="run the stages before (dvc repro)", file=path
@@ -192,16 +216,23 @@ def _provenance(params: Params, places: Places) -> dict[str, str]:
     return facts
 
 
+_SIDES = {
+    "test": "clean enrolment, test side under the condition",
+    "enrol": "enrolment under the condition, clean test side",
+    "both": "both sides under the condition",
+}
+
+
 def _facts(params: Params) -> dict[str, str]:
     evaluation, augment = params.extract.evaluation, params.extract.augment
     return {
-        "evaluation": f"{evaluation.crops} crops of {evaluation.crop_samples:,} samples; clean enrolment, "
-        "test side under the condition",
+        "evaluation": f"{evaluation.crops} crops of {evaluation.crop_samples:,} samples; "
+        + _SIDES[params.score.mismatch_side],
         "noise": "speech-to-noise ratio {:g} to {:g} dB, speech-to-music ratio {:g} to {:g} dB, drawn uniformly".format(
             *augment.noise_snr_db, *augment.music_snr_db
         ),
         "variants": f"{params.extract.draws} draws of each training utterance, in {', '.join(params.extract.variants)}",
         "EER": f"definition '{params.score.eer_definition}'",
-        "minDCF": f"P_target {params.score.p_target:g}, both costs 1, normalised",
+        "minDCF": f"P_target {params.score.p_targets[0]:g}, both costs 1, normalised",
         "intervals": f"95 %, {params.score.bootstrap:,} bootstrap resamplings of the speakers",
     }

@@ -3,12 +3,12 @@
 import sys
 
 from seedpipe import pipeline
-from seedpipe.console import Progress, guarded, say
+from seedpipe.console import Progress, resumable, say
 from seedpipe.layout import Places
 from seedpipe.params import load_params
 
 
-@guarded
+@resumable
 def main(network: str, corpus: str) -> None:
     """Run the stage for one network and one corpus."""
     progress = Progress(f"extract {network} {corpus}", "utterances")

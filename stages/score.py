@@ -1,4 +1,7 @@
-"""Stage ``score``: score one evaluation list with one network, alone and with SEED (arguments: network, list)."""
+"""Stage ``score``: score one evaluation list with one network, alone and with one enhancer.
+
+Arguments: network, enhancer, list.
+"""
 
 import sys
 
@@ -9,10 +12,10 @@ from seedpipe.params import load_params
 
 
 @guarded
-def main(network: str, name: str) -> None:
-    """Run the stage for one network and one list."""
-    pipeline.score(load_params(), network, name, Places())
+def main(network: str, enhancer: str, name: str) -> None:
+    """Run the stage for one network, one enhancer and one list."""
+    pipeline.score(load_params(), network, enhancer, name, Places())
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:4])

@@ -1,25 +1,26 @@
-"""Stage ``train``: train the enhancer of one network on its cache (argument: network)."""
+"""Stage ``train``: train one enhancer of one network on its cache (arguments: network, enhancer)."""
 
 import sys
+from typing import cast
 
 from seedpipe import pipeline
-from seedpipe.console import Progress, guarded
+from seedpipe.console import Progress, resumable
 from seedpipe.layout import Places
-from seedpipe.params import load_params
+from seedpipe.params import EnhancerKind, load_params
 from seedpipe.train import Epoch
 
 
-@guarded
-def main(network: str) -> None:
-    """Run the stage for one network."""
-    draw, places = Progress(f"train {network}", "epochs"), Places()
+@resumable
+def main(network: str, enhancer: str) -> None:
+    """Run the stage for one network and one enhancer."""
+    draw, places = Progress(f"train {network} {enhancer}", "epochs"), Places()
 
     def progress(epoch: Epoch, total: int) -> None:
         draw(epoch.epoch, total, f", loss {epoch.loss:.4f}")
 
-    figures = pipeline.train(load_params(), network, places, progress)
-    pipeline.write_json(places.training(network), figures)
+    figures = pipeline.train(load_params(), network, cast(EnhancerKind, enhancer), places, progress)
+    pipeline.write_json(places.training(network, enhancer), figures)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:3])

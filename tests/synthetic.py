@@ -75,7 +75,7 @@ def enhancer(dimension: int = D, *, normalize: str = "length+center", name: str 
         network=network_info(name, dimension=dimension),
         normalization=Normalization(kind=normalize, center=center, scale=1.0 if normalize == "none" else 4.0),
         # A share that depends on the embedding would hide the plain sum; tests of the adaptive one ask for it.
-        train=TrainParams(normalize=normalize, **({"adaptive_ensemble": False} | train)),
+        train=TrainParams(normalize=normalize, **({"adaptive_ensemble": False, "output": "network"} | train)),
         cache="c" * 64,
         seedpipe=seedpipe.__version__,
     )

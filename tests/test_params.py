@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import tempfile
 from pathlib import Path
 
@@ -120,6 +122,17 @@ def test_every_field_has_a_sentence(model: type[BaseModel]) -> None:
         ),
         ("extract:\n  augment:\n    noise_snr_db: [15, 0]\n", 3, ["extract.augment.noise_snr_db", "starts at 15"]),
         ("extract:\n  augment:\n    noise_snr_db: [1, 2, 3]\n", 3, ["extract.augment.noise_snr_db"]),
+        (
+            "enhancers:\n  names: [seeds]\n",
+            2,
+            ["enhancers.names.0", "seeds", "'regression', 'whitening', 'drl' or 'none'"],
+        ),
+        ("enhancers:\n  names: [drl, drl]\n", 2, ["enhancers.names", "'drl'", "twice"]),
+        ("enhancers:\n  names: []\n", 2, ["enhancers.names", "at least 1"]),
+        ("enhancers:\n  speaker_pattern: '('\n", 2, ["enhancers.speaker_pattern", "no regular expression"]),
+        ("enhancers:\n  speaker_pattern: 'id'\n", 2, ["enhancers.speaker_pattern", "0 groups", "the speaker"]),
+        ("enhancers:\n  whitening:\n    shrinkage: 1.0\n", 3, ["enhancers.whitening.shrinkage", "less than 1"]),
+        ("enhancers:\n  drl:\n    epoch: 3\n", 3, ["enhancers.drl.epoch", "did you mean 'epochs'?"]),
         ("extract:\n  on_bad_audio: ignore\n", 2, ["extract.on_bad_audio", "'fail' or 'skip'"]),
         ("train:\n  seed: 1\n  epochs: 2\n  seed: 3\n", 4, ["train.seed", "twice", "row 2"]),
         ("train:\n  seed: 1\nscore:\n  seed: 1\ntrain:\n  epochs: 2\n", 5, ["train", "twice", "row 1"]),
@@ -154,6 +167,10 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
         load_params(tmp_path / "params.yaml")
 
 
+def likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, other, one).ratio()
+
+
 LETTERS = "abcdefghijklmnopqrstuvwxyz_"
 
 
@@ -174,4 +191,7 @@ def test_any_misspelt_key_is_refused_with_a_near_name(
         )
     assert error.row == 3
     assert f"{section}.{wrong}: unknown key" in str(error)
-    assert f"did you mean '{name}'?" in str(error)
+    suggested = re.search(r"did you mean '(\w+)'\?", str(error))
+    assert suggested
+    # A slip may be as near to a neighbour, as inference_stepz is to inference_step.
+    assert likeness(wrong, suggested[1]) >= likeness(wrong, name)

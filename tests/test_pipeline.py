@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,12 +16,16 @@ import soundfile
 from synthetic import QUICK, REPOSITORY, contents, enhancer, evaluation_cache, training_cache, write_trials
 
 import seedpipe
-from seedpipe import demo, pipeline
+from seedpipe import demo, layout, pipeline
+from seedpipe.cache import open_cache
 from seedpipe.enhance import Enhancer
 from seedpipe.errors import CacheError, ManifestError, ModelError, TrialError
 from seedpipe.layout import Places
-from seedpipe.params import ExtractParams, ManifestParams, Params, ScoreParams
+from seedpipe.metrics import eer
+from seedpipe.params import EnhancerKind, EnhancersParams, ExtractParams, ManifestParams, Params, ScoreParams
+from seedpipe.scoring import evaluate, read_scores
 from seedpipe.train import Epoch
+from seedpipe.trials import read_trials
 
 FOLDERS = ("eval", "music", "noise", "rir", "train")
 
@@ -52,10 +57,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Places]:
     evaluation_cache(places.cache("toy", "demo"))
     write_trials(base / "data" / "eval" / "trials_demo.txt")
     seen: list[tuple[Epoch, int]] = []
-    figures = pipeline.train(params, "toy", places, lambda epoch, total: seen.append((epoch, total)))
+    figures = pipeline.train(params, "toy", "seed", places, lambda epoch, total: seen.append((epoch, total)))
     assert len(seen) == 5
-    pipeline.write_json(places.training("toy"), figures)
-    pipeline.score(params, "toy", "demo", places)
+    pipeline.write_json(places.training("toy", "seed"), figures)
+    pipeline.score(params, "toy", "seed", "demo", places)
     pipeline.report(params, places, "the test")
     return params, places
 
@@ -66,32 +71,50 @@ def read(path: Path) -> Any:
 
 def test_training_leaves_a_model_and_its_figures(project: tuple[Params, Places]) -> None:
     _, places = project
-    figures = read(places.training("toy"))
+    figures = read(places.training("toy", "seed"))
     assert (figures["seed"], figures["epochs"], len(figures["curve"])) == (0, 5, 5)
     assert figures["rows"] + figures["held_out_rows"] == 720
     assert figures["hours"] == pytest.approx(240 * 2 / 3600, abs=1e-3)
-    trained = Enhancer.load(places.model("toy")).config.train
+    trained = Enhancer.load(places.model("toy", "seed")).config.train
     assert trained.precision in ("float32", "bfloat16"), "it says what 'auto' was"
     assert trained == project[0].train.model_copy(update={"precision": trained.precision})
 
 
 def test_scoring_leaves_scores_figures_and_a_summary(project: tuple[Params, Places]) -> None:
     _, places = project
-    folder = places.results("toy", "demo")
-    assert sorted(contents(folder)) == ["evaluation.json", "metrics.json", "scores.csv"]
+    folder = places.results("toy", "seed", "demo")
+    assert sorted(contents(folder)) == ["det.csv", "evaluation.json", "histogram.csv", "metrics.json", "scores.parquet"]
     evaluation = read(folder / "evaluation.json")
     assert evaluation["synthetic"] is False
     assert read(folder / "metrics.json") == pipeline.summary(evaluation["evaluations"])
-    lines = (folder / "scores.csv").read_text(encoding="utf-8").splitlines()
-    assert lines[0].startswith("label,enrol,test,cosine:clean:network")
-    assert len(lines) == 1 + evaluation["evaluations"][0]["trials"]
+    scores = read_scores(folder / "scores.parquet", "cosine:noise:enhanced")
+    first = evaluation["evaluations"][0]
+    assert len(scores.scores) == first["trials"]
+    expected = first["conditions"][1]["systems"]["enhanced"]["eer"]["value"]
+    assert eer(scores.scores, scores.trials.labels) == pytest.approx(expected, abs=1e-12)
+
+
+def test_scoring_with_a_norm_takes_its_cohort_from_the_training_cache(
+    project: tuple[Params, Places], tmp_path: Path
+) -> None:
+    params, places = project
+    for folder in ("cache", "models"):
+        (tmp_path / folder).symlink_to(places.base / folder)
+    wanted = params.score.model_copy(update={"norm": "as", "cohort_size": 50, "methods": ("cosine",), "timesteps": ()})
+    found = pipeline.score(params.model_copy(update={"score": wanted}), "toy", "seed", "demo", Places(tmp_path))
+    training, evaluation = (open_cache(places.cache("toy", corpus)) for corpus in ("train", "demo"))
+    trials = read_trials(layout.trial_list(params.manifest.root, "demo"))
+    model = Enhancer.load(places.model("toy", "seed"))
+    expected = evaluate(evaluation, model, trials, wanted, "demo", cohort=training)[0]
+    setting = {"train_seed": params.train.seed, "frontend": ""}
+    assert found["evaluations"] == [one | setting for one in expected]
 
 
 def test_scoring_again_gives_the_same_bytes(project: tuple[Params, Places]) -> None:
     params, places = project
-    before = contents(places.results("toy", "demo"))
-    pipeline.score(params, "toy", "demo", places)
-    assert contents(places.results("toy", "demo")) == before
+    before = contents(places.results("toy", "seed", "demo"))
+    pipeline.score(params, "toy", "seed", "demo", places)
+    assert contents(places.results("toy", "seed", "demo")) == before
 
 
 def test_the_report_holds_the_figures(project: tuple[Params, Places]) -> None:
@@ -100,8 +123,8 @@ def test_the_report_holds_the_figures(project: tuple[Params, Places]) -> None:
     assert sorted(before) == ["report.html", "report.md"]
     data = pipeline.report(params, places, "the test")
     assert contents(places.report.parent) == before
-    assert data["training"]["toy"] == read(places.training("toy"))
-    assert data["evaluations"] == read(places.results("toy", "demo") / "evaluation.json")["evaluations"]
+    assert data["training"]["toy/seed"] == read(places.training("toy", "seed"))
+    assert data["evaluations"] == read(places.results("toy", "seed", "demo") / "evaluation.json")["evaluations"]
     assert data["seedpipe_version"] == seedpipe.__version__
     text = places.report.with_suffix(".md").read_text(encoding="utf-8")
     for part in ("the test", "toy", "noise", "10 crops of 64,240 samples", "both costs 1, normalised"):
@@ -112,42 +135,63 @@ def test_a_synthetic_list_makes_the_report_synthetic(tmp_path: Path, project: tu
     params, places = params_for(tmp_path / "data"), Places(tmp_path)
     training_cache(places.cache("toy", "train"))
     evaluation_cache(places.cache("toy", "demo"), synthetic=True)
-    enhancer().save(places.model("toy"), "# Card\n")
+    enhancer().save(places.model("toy", "seed"), "# Card\n")
     write_trials(tmp_path / "data" / "eval" / "trials_demo.txt")
-    assert pipeline.score(params, "toy", "demo", places)["synthetic"] is True
-    pipeline.write_json(places.training("toy"), read(project[1].training("toy")))
+    assert pipeline.score(params, "toy", "seed", "demo", places)["synthetic"] is True
+    pipeline.write_json(places.training("toy", "seed"), read(project[1].training("toy", "seed")))
     assert pipeline.report(params, places, "the test")["synthetic"] is True
     assert "synthetic" in places.report.with_suffix(".md").read_text(encoding="utf-8")
     assert "synthetic" not in project[1].report.with_suffix(".md").read_text(encoding="utf-8")
 
 
+def test_every_enhancer_has_its_place_in_the_report(tmp_path: Path, project: tuple[Params, Places]) -> None:
+    places = Places(tmp_path)
+    shutil.copytree(project[1].base, tmp_path, dirs_exist_ok=True)
+    names: tuple[EnhancerKind, ...] = ("whitening", "seed", "none")
+    enhancers = EnhancersParams(names=names)
+    params = params_for(tmp_path / "data").model_copy(update={"enhancers": enhancers})
+    for name in ("whitening", "none"):
+        figures = pipeline.train(params, "toy", name, places)
+        assert (figures["epochs"], figures["curve"]) == (0, [])
+        pipeline.write_json(places.training("toy", name), figures)
+        pipeline.score(params, "toy", name, "demo", places)
+    before = contents(project[1].model("toy", "seed"))
+    data = pipeline.report(params, places, "the test")
+    assert list(data["training"]) == ["toy/whitening", "toy/seed", "toy/none"]
+    assert [evaluation["enhancer"] for evaluation in data["evaluations"][::2]] == list(names)
+    assert contents(places.model("toy", "seed")) == before
+    for row in read(places.results("toy", "none", "demo") / "metrics.json")["cosine"].values():
+        if isinstance(row, dict):
+            assert row["enhanced"] == pytest.approx(row["network"])
+
+
 def test_a_list_that_is_not_there_is_named(project: tuple[Params, Places]) -> None:
     params, places = project
     with pytest.raises(TrialError, match=r"no evaluation list 'vox'.*demo"):
-        pipeline.score(params, "toy", "vox", places)
+        pipeline.score(params, "toy", "seed", "vox", places)
 
 
 def test_a_stage_without_the_one_before_says_so(tmp_path: Path) -> None:
     params, places = params_for(tmp_path / "data"), Places(tmp_path)
     with pytest.raises(CacheError, match="there is no cache; run seedpipe extract"):
-        pipeline.train(params, "toy", places)
+        pipeline.train(params, "toy", "seed", places)
     with pytest.raises(ManifestError, match=r"training\.json: cannot be read .*run the stages before"):
         pipeline.report(params, places, "the test")
     write_trials(tmp_path / "data" / "eval" / "trials_demo.txt")
     evaluation_cache(places.cache("toy", "demo"))
     with pytest.raises(ModelError, match="run seedpipe train"):
-        pipeline.score(params, "toy", "demo", places)
-    assert not places.results("toy", "demo").exists()
+        pipeline.score(params, "toy", "seed", "demo", places)
+    assert not places.results("toy", "seed", "demo").exists()
     assert not places.report.parent.exists()
 
 
 def test_a_report_without_scores_says_which_are_missing(tmp_path: Path) -> None:
     places = Places(tmp_path)
-    pipeline.write_json(places.training("toy"), {})
-    with pytest.raises(ManifestError, match=r"toy/demo/evaluation\.json: cannot be read .*dvc repro"):
+    pipeline.write_json(places.training("toy", "seed"), {})
+    with pytest.raises(ManifestError, match=r"toy/seed/demo/evaluation\.json: cannot be read .*dvc repro"):
         pipeline.report(params_for(tmp_path), places, "the test")
-    places.results("toy", "demo").mkdir()
-    (places.results("toy", "demo") / "evaluation.json").write_text("{half")
+    places.results("toy", "seed", "demo").mkdir()
+    (places.results("toy", "seed", "demo") / "evaluation.json").write_text("{half")
     with pytest.raises(ManifestError, match="run the stages before"):
         pipeline.report(params_for(tmp_path), places, "the test")
     assert not places.report.parent.exists()
@@ -158,10 +202,10 @@ def figures(eer: float, min_dcf: float) -> dict[str, Any]:
 
 
 def test_the_summary_is_in_percent() -> None:
-    row = {"condition": "noise", "systems": {"network": figures(0.123456, 0.54321), "seed": figures(0.1, 0.5)}}
+    row = {"condition": "noise", "systems": {"network": figures(0.123456, 0.54321), "enhanced": figures(0.1, 0.5)}}
     evaluation = {"method": "cosine", "conditions": [row]}
     with_mean = evaluation | {"method": "euclidean", "mean_relative_reduction": {"value": 0.18999}}
-    noise = {"network": {"eer_percent": 12.346, "min_dcf": 0.5432}, "seed": {"eer_percent": 10.0, "min_dcf": 0.5}}
+    noise = {"network": {"eer_percent": 12.346, "min_dcf": 0.5432}, "enhanced": {"eer_percent": 10.0, "min_dcf": 0.5}}
     assert pipeline.summary([evaluation, with_mean]) == {
         "cosine": {"noise": noise},
         "euclidean": {"noise": noise, "mean_relative_eer_reduction_percent": 19.0},
@@ -242,7 +286,10 @@ def test_an_evaluation_list_cannot_be_called_train(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("stage", "text"),
-    [(["stages.report"], "run the stages before (dvc repro)"), (["stages.train", "dvector"], "run seedpipe extract")],
+    [
+        (["stages.report"], "run the stages before (dvc repro)"),
+        (["stages.train", "dvector", "seed"], "run seedpipe extract"),
+    ],
 )
 def test_a_stage_that_fails_says_so_in_one_line(tmp_path: Path, stage: list[str], text: str) -> None:
     (tmp_path / "params.yaml").write_text("train:\n  epochs: 1\n", encoding="utf-8")

@@ -176,10 +176,13 @@ class Malicious:
     [
         (prefixed("a.") | prefixed("b."), "2 entries end in input_proj.weight"),
         ({"weight": torch.zeros(2)}, "0 entries end in"),
-        ([1, 2], "0 entries end in"),
+        ([1, 2], "holds no mapping, not weights alone"),
+        ({"input_proj.weight": torch.tensor(1.0)}, r"has shape \(\); expected \(2D, D\)"),
+        (NAMES | {"out.0.bias": torch.full((32,), torch.nan)}, r"no arrays of finite numbers \(1 entry: out.0.bias"),
+        (NAMES | {"out.0.bias": torch.ones(1).expand(10**9)}, r"no arrays of finite numbers \(1 entry: out.0.bias"),
         ({name: weight for name, weight in NAMES.items() if name != "out.0.bias"}, "no entry out.0.bias"),
         (NAMES | {"out.2.bias": torch.zeros(7)}, r"out.2.bias has shape \(7,\); expected \(16,\)"),
-        (NAMES | {"extra": Malicious()}, "no checkpoint of plain weights"),
+        (NAMES | {"extra": Malicious()}, "holds Python objects"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, contents: Any, part: str) -> None:
@@ -193,7 +196,8 @@ def test_other_files_are_refused(tmp_path: Path, contents: Any, part: str) -> No
 def test_a_file_that_is_missing_or_empty_is_refused(tmp_path: Path, name: str) -> None:
     if name.startswith("empty"):
         (tmp_path / name).write_bytes(b"")
-    with pytest.raises(ModelError, match=r"no checkpoint of plain weights") as caught:
+    expected = "is no readable checkpoint" if name.startswith("empty") else "there is no such file"
+    with pytest.raises(ModelError, match=expected) as caught:
         Enhancer.from_checkpoint(tmp_path / name, network_info())
     assert "\n" not in str(caught.value)
 
@@ -203,4 +207,6 @@ def test_a_checkpoint_for_another_dimension_or_with_centring_is_refused(tmp_path
     with pytest.raises(ModelError, match="dimension 16; expected 24, that of toy"):
         Enhancer.from_checkpoint(tmp_path / "seed.pth", network_info(dimension=24))
     with pytest.raises(ModelError, match="expected 'none' or 'length'"):
-        Enhancer.from_checkpoint(tmp_path / "seed.pth", network_info(), TrainParams())
+        Enhancer.from_checkpoint(tmp_path / "seed.pth", network_info(), TrainParams(output="network"))
+    with pytest.raises(ModelError, match="expected 'network'"):
+        Enhancer.from_checkpoint(tmp_path / "seed.pth", network_info(), TrainParams(normalize="length"))

@@ -126,8 +126,8 @@ def test_the_same_seed_gives_the_same_bytes(cache: Cache, tmp_path: Path) -> Non
 
 
 def test_the_displacement_is_that_of_noisy_training_embeddings(cache: Cache, tmp_path: Path) -> None:
-    params = SHORT.model_copy(update={"validation_share": 0.0, "ensemble": 1.0, "adaptive_ensemble": False})
-    model, _ = train(cache, tmp_path / "a", params)
+    plain = {"ensemble": 1.0, "adaptive_ensemble": False, "output": "network"}
+    model, _ = train(cache, tmp_path / "a", SHORT.model_copy(update={"validation_share": 0.0} | plain))
     noisy = functional.normalize(cache.to_torch()[:, 1:], dim=-1)
     expected = (1 - (noisy * model(noisy)).sum(dim=-1)).mean().item()
     assert Enhancer.load(tmp_path / "a").config.displacement == pytest.approx(expected, rel=1e-4)
@@ -159,9 +159,35 @@ def test_every_setting_trains(cache: Cache, tmp_path: Path, loss: str, normalize
 
 def test_settings_of_use_do_not_change_the_weights(cache: Cache, tmp_path: Path) -> None:
     use = {"inference_step": 7, "inference_noise": "sampled", "ensemble": 0.1}
-    train(cache, tmp_path / "a", SHORT)
-    train(cache, tmp_path / "b", SHORT.model_copy(update=use))
-    assert contents(tmp_path / "a")["model.safetensors"] == contents(tmp_path / "b")["model.safetensors"]
+    first, _ = train(cache, tmp_path / "a", SHORT)
+    second, _ = train(cache, tmp_path / "b", SHORT.model_copy(update=use))
+    for name, weight in first.module.named_parameters():
+        assert torch.equal(weight, second.module.get_parameter(name)), name
+
+
+def test_a_subset_of_draws_and_variants_trains_as_a_cache_of_them_alone(tmp_path: Path) -> None:
+    whole = training_cache(tmp_path / "whole", draws=4)
+    params = SHORT.model_copy(update={"draws": 2, "variants": ("reverb",)})
+    chosen = data.load_rows(whole, params, torch.device("cpu"))
+    rows = np.flatnonzero(whole.frame()["draw"].to_numpy() < 2)
+    expected = whole.to_torch()[rows][:, [0, whole.info.variants.index("reverb")]]
+    apart = torch.isin(data.codes_of(whole)[rows], chosen.held_out_codes)
+    assert chosen.count + chosen.held_out_count == len(rows)
+    assert torch.equal(chosen.held_out, expected[apart])
+    assert torch.equal(chosen.calibration, expected[~apart])
+    streamed = data.load_rows(whole, params.model_copy(update={"memory_gb": 1e-9}), torch.device("cpu"))
+    assert torch.equal(streamed.held_out, chosen.held_out)
+    assert torch.equal(streamed.calibration, chosen.calibration)
+    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
+    seen = [torch.cat(list(r.batches(1, g))).flatten(1) for r, g in zip((chosen, streamed), generators, strict=True)]
+    ordered = [rows_of[rows_of[:, 0].argsort()] for rows_of in seen]
+    assert torch.allclose(*ordered, atol=1e-4)
+
+
+def test_draws_and_variants_that_a_cache_lacks_are_refused(cache: Cache) -> None:
+    for update, found in (({"variants": ("music",)}, "has no variant 'music'"), ({"draws": 99}, "draws")):
+        with pytest.raises(CacheError, match=found):
+            data.load_rows(cache, SHORT.model_copy(update=update), torch.device("cpu"))
 
 
 def test_the_losses_are_what_they_are_called() -> None:

@@ -11,7 +11,8 @@ from safetensors.torch import save
 
 from seedpipe.errors import ModelError
 from seedpipe.files import whole_file
-from seedpipe.train.steps import Epoch, State
+from seedpipe.train.result import Epoch
+from seedpipe.train.steps import State
 
 __all__ = ["read", "write"]
 

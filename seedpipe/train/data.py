@@ -18,7 +18,7 @@ from seedpipe.enhance import Normalization
 from seedpipe.errors import CacheError
 from seedpipe.params import TrainParams
 
-__all__ = ["Rows", "load_rows"]
+__all__ = ["HeldOut", "Rows", "hold_out", "load_rows"]
 
 CALIBRATION_ROWS = 20_000
 HELD_OUT_ROWS = 4_096  # of the validation loss: enough for a smooth curve, little enough for one forward pass
@@ -41,8 +41,10 @@ class Rows(ABC):
         Evenly spaced rows of the held-out utterances, 4,096 at most, as the network gave them.
     held_out_codes : Tensor of int64, shape (H,)
         Number of the utterance of each of them.
-    noisy : Tensor, shape (C, V - 1, D)
-        Evenly spaced noisy embeddings of the training rows, as the network gave them.
+    calibration : Tensor, shape (C, V, D)
+        All rows of evenly spaced training utterances, about 20,000 rows at most, as the network gave them.
+    calibration_codes : Tensor of int64, shape (C,)
+        Number of the utterance of each of them.
     normalization : Normalization
         Fitted to the clean embeddings of the training rows.
     """
@@ -51,7 +53,8 @@ class Rows(ABC):
     held_out_count: int
     held_out: Tensor
     held_out_codes: Tensor
-    noisy: Tensor
+    calibration: Tensor
+    calibration_codes: Tensor
     normalization: Normalization
 
     @abstractmethod
@@ -63,15 +66,16 @@ class _Resident(Rows):
     """All rows in one tensor on the device."""
 
     def __init__(self, cache: Cache, params: TrainParams, device: torch.device) -> None:
-        embeddings = cache.to_torch()
-        codes = codes_of(cache)
+        choice = _Choice.of(cache, params, codes_of(cache), torch.tensor(cache.frame()["draw"].to_numpy()))
+        embeddings, codes = choice(cache.to_torch()), choice.codes
         mask = held_out(codes, params.validation_share)
         apart = _spread(mask.nonzero()[:, 0], HELD_OUT_ROWS)
         self.held_out, self.held_out_codes = embeddings[apart], codes[apart]
         rows = embeddings[~mask] if mask.any() else embeddings
         del embeddings
         self.count, self.held_out_count = len(rows), int(mask.sum())
-        self.noisy = rows[_spread(torch.arange(len(rows)), CALIBRATION_ROWS), 1:]
+        calibration = _utterances(codes[~mask], CALIBRATION_ROWS)
+        self.calibration, self.calibration_codes = rows[calibration], codes[~mask][calibration]
         self.normalization = Normalization.fit(params.normalize, rows[:, 0])
         for block in torch.split(rows, BLOCK):  # in place: a second copy may not fit
             block.copy_(self.normalization(block))
@@ -96,17 +100,21 @@ class _Streamed(Rows):
 
     def __init__(self, cache: Cache, params: TrainParams, device: torch.device) -> None:
         self._cache, self._device = cache, device
-        codes = _codes_of_shards(cache)
+        self._choice = choice = _Choice.of(cache, params, codes_of_shards(cache), _draws_of_shards(cache))
+        codes = choice.codes
         mask = held_out(codes, params.validation_share)
-        self._train = ~mask
+        self._train = torch.zeros(len(cache), dtype=torch.bool)
+        self._train[choice.rows[~mask]] = True
         self.count, self.held_out_count = int((~mask).sum()), int(mask.sum())
         budget = int(params.memory_gb * GB / row_bytes(cache))
         apart_rows = max(budget // 8, LEAST_ROWS)
         apart = _spread(mask.nonzero()[:, 0], min(HELD_OUT_ROWS, apart_rows))
-        calibration = _spread((~mask).nonzero()[:, 0], min(CALIBRATION_ROWS, apart_rows))
-        self.held_out, self.held_out_codes = self._gather(apart), codes[apart]
-        sample = self._gather(calibration)
-        self.noisy = sample[:, 1:]
+        training = (~mask).nonzero()[:, 0]
+        calibration = training[_utterances(codes[training], min(CALIBRATION_ROWS, apart_rows))]
+        self.held_out = _gather(cache, choice.rows[apart])[:, choice.columns]
+        self.held_out_codes = codes[apart]
+        self.calibration = sample = _gather(cache, choice.rows[calibration])[:, choice.columns]
+        self.calibration_codes = codes[calibration]
         self.normalization = Normalization.fit(params.normalize, sample[:, 0])
         pool_rows = max(budget // 2, LONGEST_RUN + params.batch_rows)
         # On average a row meets an eighth of a neighbour in its batch, at most, whatever the memory.
@@ -120,6 +128,7 @@ class _Streamed(Rows):
         for number in torch.randperm(len(self._runs), generator=generator, device=generator.device).tolist():
             run = self._runs[number]
             rows = torch.from_numpy(self._cache.run(run.shard, run.start, run.stop))[self._train[run.rows]]
+            rows = rows[:, self._choice.columns]
             if filled + len(rows) > len(self._pool):
                 filled = yield from self._drain(filled, batch_rows, generator)
             self._pool[filled : filled + len(rows)] = rows
@@ -135,14 +144,45 @@ class _Streamed(Rows):
         self._pool[: filled - full] = self._pool[order[full:]]
         return filled - full
 
-    def _gather(self, rows: Tensor) -> Tensor:
-        """Rows of the cache by ascending number, as the network gave them."""
-        parts, start = [], 0
-        for shard in self._cache.shards():
-            inside = rows[(start <= rows) & (rows < start + len(shard.embeddings))] - start
-            parts.append(torch.from_numpy(shard.embeddings)[inside])
-            start += len(shard.embeddings)
-        return torch.cat(parts)
+
+class _Choice(NamedTuple):
+    """The draws and variants of a cache that a training asks for.
+
+    Attributes
+    ----------
+    rows : Tensor of int64
+        Numbers of the rows, ascending.
+    columns : slice or list of int
+        Numbers of the variants, the clean one first.
+    codes : Tensor of int64
+        Number of the utterance of each row.
+    """
+
+    rows: Tensor
+    columns: slice | list[int]
+    codes: Tensor
+
+    @classmethod
+    def of(cls, cache: Cache, params: TrainParams, codes: Tensor, draws: Tensor) -> _Choice:
+        """Find them; a cache without them is refused."""
+        known = list(cache.info.variants)
+        lacking = next((name for name in params.variants if name not in known), None)
+        if lacking:
+            raise CacheError(
+                f"has no variant {lacking!r}", expected=f"train.variants of {', '.join(known[1:])}", file=cache.path
+            )
+        if params.draws > int(draws.max()) + 1:
+            raise CacheError(
+                f"has {int(draws.max()) + 1} draws", expected=f"train.draws: {params.draws}", file=cache.path
+            )
+        rows = (draws < (params.draws or len(draws) + 1)).nonzero()[:, 0]
+        columns = [0, *map(known.index, params.variants)] if params.variants else slice(None)
+        return cls(rows, columns, codes[rows])
+
+    def __call__(self, embeddings: Tensor) -> Tensor:
+        """What is asked for of all embeddings (R, V, D); not a copy where that is everything."""
+        rows = embeddings if len(self.rows) == len(embeddings) else embeddings[self.rows]
+        return rows[:, self.columns]
 
 
 class _Run(NamedTuple):
@@ -180,6 +220,38 @@ def load_rows(cache: Cache, params: TrainParams, device: torch.device) -> Rows:
     return _Resident(cache, params, device) if fits else _Streamed(cache, params, device)
 
 
+class HeldOut(NamedTuple):
+    """The held-out utterances of a cache.
+
+    Attributes
+    ----------
+    mask : Tensor of bool, shape (R,)
+        Which rows of the cache are theirs.
+    embeddings : Tensor, shape (H, V, D)
+        Evenly spaced rows of them, 4,096 at most, as the network gave them.
+    codes : Tensor of int64, shape (H,)
+        Number of the utterance of each.
+    """
+
+    mask: Tensor
+    embeddings: Tensor
+    codes: Tensor
+
+
+def hold_out(cache: Cache, share: float) -> HeldOut:
+    """Set the same utterances apart as a training of SEED does, for enhancers that go through the cache themselves.
+
+    Raises
+    ------
+    CacheError
+        No utterance would be left.
+    """
+    codes = codes_of_shards(cache)
+    mask = held_out(codes, share)
+    apart = _spread(mask.nonzero()[:, 0], HELD_OUT_ROWS)
+    return HeldOut(mask, _gather(cache, apart), codes[apart])
+
+
 def row_bytes(cache: Cache) -> int:
     """Memory of one row in all its variants."""
     return 4 * len(cache.info.variants) * cache.info.network.dimension
@@ -201,7 +273,7 @@ def codes_of(cache: Cache) -> Tensor:
     return torch.from_numpy(cache.frame()["utterance"].factorize()[0])
 
 
-def _codes_of_shards(cache: Cache) -> Tensor:
+def codes_of_shards(cache: Cache) -> Tensor:
     """The same without all names in memory: rows of an utterance are neighbours."""
     parts, last, code = [], "", -1
     for shard in cache.shards():
@@ -209,6 +281,27 @@ def _codes_of_shards(cache: Cache) -> Tensor:
         parts.append(code + (names != np.concatenate(([last], names[:-1]))).cumsum())
         last, code = names[-1], int(parts[-1][-1])
     return torch.from_numpy(np.concatenate(parts))
+
+
+def _draws_of_shards(cache: Cache) -> Tensor:
+    return torch.from_numpy(np.concatenate([shard.columns["draw"] for shard in cache.shards()]).astype(np.int64))
+
+
+def _gather(cache: Cache, rows: Tensor) -> Tensor:
+    """Rows of the cache by ascending number, as the network gave them."""
+    parts, start = [], 0
+    for shard in cache.shards():
+        inside = rows[(start <= rows) & (rows < start + len(shard.embeddings))] - start
+        parts.append(torch.from_numpy(shard.embeddings)[inside])
+        start += len(shard.embeddings)
+    return torch.cat(parts)
+
+
+def _utterances(codes: Tensor, most: int) -> Tensor:
+    """Rows of evenly spaced utterances, so many utterances that about ``most`` rows come together."""
+    present = torch.unique(codes)
+    count = max(2, round(most * len(present) / max(len(codes), 1)))
+    return torch.isin(codes, _spread(present, count)).nonzero()[:, 0][:most]
 
 
 def _spread(rows: Tensor, most: int) -> Tensor:

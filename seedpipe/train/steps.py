@@ -17,23 +17,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seedpipe.diffusion import TIMESTEPS, Schedule, SeedMLP
+from seedpipe.diffusion import Schedule, SeedMLP
 from seedpipe.errors import ModelError
 from seedpipe.params import TrainParams
 from seedpipe.train.data import Rows
+from seedpipe.train.result import Epoch
 
-__all__ = ["Epoch", "Run", "State", "precision"]
+__all__ = ["Run", "State", "precision"]
 
 WARMUP_STEPS = 100
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One point of the training curve: losses on training and held-out utterances."""
-
-    epoch: int
-    loss: float
-    validation: float | None
 
 
 @dataclass(frozen=True)
@@ -57,16 +49,19 @@ def precision(wanted: str, device: torch.device) -> str:
 
 
 class Run:
-    """One training on its rows; it begins with new weights, or goes on from a :class:`State`."""
+    """One training on its rows; it begins with new weights, or goes on from a :class:`State`.
 
-    def __init__(self, rows: Rows, params: TrainParams, device: torch.device) -> None:
+    A regression differs in its schedule alone, which has one timestep and adds no noise.
+    """
+
+    def __init__(self, rows: Rows, params: TrainParams, device: torch.device, *, diffusion: bool = True) -> None:
         self.rows, self.params, self.device = rows, params, device
         self.batch_rows = min(params.batch_rows, rows.count)
         self.steps_per_epoch = rows.count // self.batch_rows
         self.generator = torch.Generator(device).manual_seed(params.seed)
         self.network = _seeded_network(rows.held_out.shape[2], params.seed).to(device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self.schedule = Schedule.of(params).to(device)
+        self.schedule = (Schedule.of(params) if diffusion else Schedule("none")).to(device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
         )
@@ -143,7 +138,7 @@ class Run:
     def _loss(self, network: nn.Module, batch_BVD: Tensor, generator: torch.Generator) -> Tensor:
         y_0 = batch_BVD.flatten(0, 1)
         x_0 = batch_BVD[:, :1].expand_as(batch_BVD).flatten(0, 1)
-        t = torch.randint(0, TIMESTEPS, (len(y_0),), generator=generator, device=y_0.device)
+        t = torch.randint(0, len(self.schedule.alphas_cumprod), (len(y_0),), generator=generator, device=y_0.device)
         eps = torch.randn(y_0.shape, generator=generator, device=y_0.device)
         y_t = self.schedule.add_noise(y_0, eps, t)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.params.precision == "bfloat16"):

@@ -1,0 +1,250 @@
+"""What every enhancer is: a map of embeddings, made for one speaker network, in a folder of its own.
+
+A model is a folder with ``model.safetensors`` (what was learnt), ``config.json`` (everything else), a model card and,
+where it was trained in epochs, ``curve.csv``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from seedpipe.cache import NetworkInfo
+from seedpipe.errors import CacheMismatchError, ModelError
+from seedpipe.files import fsync, publish_folder, read_document, refuse_foreign
+from seedpipe.params import EnhancerKind
+
+if TYPE_CHECKING:
+    from seedpipe.cache import Cache
+
+__all__ = ["MODEL_FILES", "EmbeddingEnhancer", "Embeddings", "EnhancerConfig", "Epoch", "fill", "read_model"]
+
+WEIGHTS, CONFIG, CARD, CURVE = "model.safetensors", "config.json", "README.md", "curve.csv"
+MODEL_FILES = (WEIGHTS, CONFIG, CARD, CURVE, ".*")
+BLOCK = 4096  # rows of one forward pass, so that memory does not grow with the input
+Embeddings = TypeVar("Embeddings", NDArray[np.float32], Tensor)
+Config = TypeVar("Config", bound="EnhancerConfig")
+
+
+class EnhancerConfig(BaseModel):
+    """What ``config.json`` holds for every kind of enhancer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    format: Literal["seedpipe-model-2"] = "seedpipe-model-2"
+    kind: EnhancerKind
+    """What it is; folders without it hold SEED."""
+    network: NetworkInfo
+    """The speaker network whose embeddings it enhances."""
+    cache: str
+    """Fingerprint of the training cache."""
+    seedpipe: str
+    """Version that made it."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One point of the training curve: losses on training and held-out utterances."""
+
+    epoch: int
+    loss: float
+    validation: float | None
+
+
+class EmbeddingEnhancer(ABC):
+    """An enhancer: embeddings of one frozen network in, embeddings of unit length out.
+
+    Attributes
+    ----------
+    config : EnhancerConfig
+    module : Module
+        What was learnt.
+    """
+
+    config: EnhancerConfig
+    module: nn.Module
+
+    @property
+    def kind(self) -> EnhancerKind:
+        """What it is, as in ``enhancers.names`` of params.yaml."""
+        return self.config.kind
+
+    @property
+    def dimension(self) -> int:
+        """D, length of an embedding."""
+        return self.config.network.dimension
+
+    @property
+    def parameters(self) -> int:
+        """Number of learnt values."""
+        return sum(value.numel() for value in self.module.state_dict().values() if value.is_floating_point())
+
+    @abstractmethod
+    def __call__(self, embeddings: Embeddings, generator: torch.Generator | None = None) -> Embeddings:
+        """Enhance embeddings.
+
+        Parameters
+        ----------
+        embeddings : ndarray or Tensor, shape (..., D)
+        generator : torch.Generator, optional
+            Source of the noise, for a model that samples it.
+
+        Returns
+        -------
+        The same kind, shape (..., D), float32
+            Unit length.
+
+        Raises
+        ------
+        ModelError
+            The last dimension is not D, or a value is not finite.
+        """
+
+    def expect(self, cache: Cache) -> Self:
+        """Refuse a cache that another network made.
+
+        Raises
+        ------
+        CacheMismatchError
+            The text names the field that differs.
+        """
+        try:
+            cache.expect(network=self.config.network)
+        except CacheMismatchError as error:
+            raise CacheMismatchError(
+                f"{error.found}, but the model is for {error.expected}", remedy=error.remedy, file=error.file
+            ) from error
+        return self
+
+    def save(self, path: Path, card: str, curve: Sequence[Epoch] = ()) -> None:
+        """Write the model folder, whole or not at all, in the place of an older one.
+
+        Parameters
+        ----------
+        path : Path
+        card : str
+            The model card, Markdown.
+        curve : sequence of Epoch
+            How it was trained; empty where it was not trained in epochs.
+
+        Raises
+        ------
+        ModelError
+            The folder there is no model: it holds other files.
+        """
+        refuse_foreign(path, MODEL_FILES, "model folder", ModelError)
+        work = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        shutil.rmtree(work, ignore_errors=True)
+        try:
+            self.write(work, card, curve)
+            publish_folder(work, path)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def write(self, folder: Path, card: str, curve: Sequence[Epoch] = ()) -> None:
+        """Write the files of a model into a new folder, synced to the disk; see :meth:`save`."""
+        import pandas as pd
+        from safetensors.torch import save
+
+        folder.mkdir(parents=True)
+        (folder / WEIGHTS).write_bytes(save(self.module.state_dict()))
+        text = json.dumps(self.config.model_dump(mode="json"), indent=1)
+        (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+        (folder / CARD).write_text(card, encoding="utf-8")
+        if curve:
+            pd.DataFrame(curve).to_csv(folder / CURVE, index=False, lineterminator="\n")
+        for path in folder.iterdir():
+            fsync(path)
+
+    def _in_blocks(self, embeddings: Embeddings, work: Callable[[Tensor], Tensor]) -> Embeddings:
+        """Do the work on rows (B, D) of the embeddings, a block at a time, where the module is."""
+        shape = tuple(embeddings.shape)
+        if not shape or shape[-1] != self.dimension:
+            raise ModelError(
+                f"embeddings have the shape {shape}",
+                expected=f"(..., {self.dimension}) from the network {self.config.network.name}",
+                remedy="use the model that was trained for this network",
+            )
+        rows = embeddings.reshape(-1, self.dimension)
+        result = torch.empty(tuple(rows.shape), device=rows.device if isinstance(rows, Tensor) else None)
+        for start in range(0, len(rows), BLOCK):
+            result[start : start + BLOCK] = done = work(self._block(_tensor(rows[start : start + BLOCK])))
+            if not torch.isfinite(done).all():
+                raise ModelError("the model gives values that are not finite", remedy="train again")
+        result = result.reshape(shape)
+        return result if isinstance(embeddings, Tensor) else result.numpy()
+
+    def _block(self, rows: Tensor) -> Tensor:
+        """Rows as the module takes them."""
+        if not torch.isfinite(rows).all():
+            raise ModelError("embeddings hold values that are not finite", remedy="look at where they come from")
+        held = itertools.chain(self.module.parameters(), self.module.buffers())
+        device = next((value.device for value in held), rows.device)
+        return rows.to(device, torch.float32)
+
+
+def read_model(path: Path, kind: type[Config]) -> tuple[Config, dict[str, Tensor]]:
+    """Read the files of a model folder.
+
+    Raises
+    ------
+    ModelError
+        A file is missing or damaged, or the configuration is that of another kind of enhancer.
+    """
+    import safetensors
+    from safetensors.torch import load_file
+
+    try:
+        return kind.model_validate_json(read_document(path / CONFIG)), load_file(path / WEIGHTS)
+    except (OSError, ValueError, safetensors.SafetensorError) as error:  # a ValidationError is a ValueError
+        reason = " ".join(str(error).split())
+        raise ModelError(f"is no model ({reason})", remedy="run seedpipe train", file=path) from error
+
+
+def fill(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Put the weights of a model folder into their module.
+
+    Parameters
+    ----------
+    module : Module
+        Best made on the device ``meta``, where it takes no memory: a configuration may claim any dimension, and memory
+        is for the weights that there are.
+    state : dict
+    path : Path
+        The folder, for messages.
+
+    Raises
+    ------
+    ModelError
+        They do not fit, or are not finite.
+    """
+    own = module.state_dict()
+    # Copied into aligned memory, as bytes of a file are not: products of unaligned weights have other last bits.
+    state = {name: value.to(own[name].dtype, copy=True) if name in own else value for name, value in state.items()}
+    broken = next((name for name, value in state.items() if not torch.isfinite(value).all()), None)
+    if broken:
+        raise ModelError(f"{broken} holds values that are not finite", remedy="train again", file=path / WEIGHTS)
+    try:
+        module.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise ModelError(f"the weights do not fit: {error}", remedy="train again", file=path / WEIGHTS) from error
+
+
+def _tensor(embeddings: NDArray[np.float32] | Tensor) -> Tensor:
+    if isinstance(embeddings, Tensor):
+        return embeddings.detach()
+    # Reversed and read-only arrays (memory maps) are copied: torch refuses the one and warns of the other.
+    return torch.from_numpy(np.require(embeddings, np.float32, ["C", "W"]))
