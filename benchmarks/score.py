@@ -5,7 +5,8 @@
 Embeddings are random: speed does not depend on what they hold. The list has the shape of Vox1-E: each utterance is the
 enrolment of as many trials. The loop takes one trial after the other, as scoring scripts of the field do: look both
 sides up, normalise, compare, take the mean. It runs on a part of the list (--loop-trials), and its time for the whole
-list is extrapolated from there. Both get as many cores as there are. Scores of the two are compared on that part.
+list is extrapolated from there. Both get as many cores as there are, and of both the best of three runs counts. Scores
+of the two are compared on that part.
 Intervals are 95 % ones of 1,000 resamplings of 1,251 speakers for two systems, with paired differences: EER, minDCF at
 0.05 and 0.01, actDCF, Cllr, minCllr.
 """
@@ -31,6 +32,7 @@ from seedpipe.metrics import Metric, SpeakerBootstrap
 from seedpipe.scoring import METHODS, Method, pair_scores
 
 SPEAKERS = 1251
+RUNS = 3
 FIGURES: tuple[tuple[Metric, float | None], ...] = (
     ("eer", None),
     ("min_dcf", 0.05),
@@ -76,11 +78,14 @@ def loop(embeddings: NDArray[np.float32], enrol: NDArray[np.int64], test: NDArra
     return np.array(scores)
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds that it took, and the result."""
-    start = time.perf_counter()
-    result = work()
-    return time.perf_counter() - start, result
+def timed(work: Callable[[], Any], runs: int = 1) -> tuple[float, Any]:
+    """Seconds of the best run, and the result."""
+    best = float("inf")
+    for _ in range(runs):
+        start = time.perf_counter()
+        result = work()
+        best = min(best, time.perf_counter() - start)
+    return best, result
 
 
 def scoring(given: argparse.Namespace, method: Method) -> dict[str, Any]:
@@ -93,8 +98,8 @@ def scoring(given: argparse.Namespace, method: Method) -> dict[str, Any]:
     part = rng.permutation(given.trials)[: given.loop_trials]
     pair_scores(embeddings[:1000], embeddings[:1000], enrol[:1000] % 1000, test[:1000] % 1000, method)
     loop(embeddings, enrol[:200], test[:200], method)
-    seconds, scores = timed(lambda: pair_scores(embeddings, embeddings, enrol, test, method))
-    loop_seconds, looped = timed(lambda: loop(embeddings, enrol[part], test[part], method))
+    seconds, scores = timed(lambda: pair_scores(embeddings, embeddings, enrol, test, method), RUNS)
+    loop_seconds, looped = timed(lambda: loop(embeddings, enrol[part], test[part], method), RUNS)
     rates = given.trials / seconds, given.loop_trials / loop_seconds
     return {
         "method": method,

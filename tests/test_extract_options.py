@@ -19,7 +19,7 @@ from seedpipe.cache import Cache
 from seedpipe.errors import AudioError, CacheMismatchError, NetworkError, SeedpipeError
 from seedpipe.extract import extract, extract_part, plan, render
 from seedpipe.extract.embed import BLOCK, Embedder, prefetch
-from seedpipe.params import ExtractParams, ManifestParams
+from seedpipe.params import EvaluationParams, ExtractParams, ManifestParams
 
 
 def run(manifests: Path, out: Path, params: ExtractParams = TINY_PARAMS, network: str = STUB) -> Cache:
@@ -151,6 +151,57 @@ def test_the_authors_ignore_the_rate_and_start_the_last_crop_of_short_audio_at_1
     start = int(trained.frame()["crop_start"][row])
     np.testing.assert_array_equal(heard, samples.mean(axis=1)[start:][: heard.size])
     assert trained.info.resampled == {}
+
+
+# ------------------------------------------------------------------------------------------------------------ levels
+
+
+def test_a_level_in_the_name_of_a_condition_is_the_snr_of_the_mixture(manifests: Path, tmp_path: Path) -> None:
+    conditions = ("noise", "noise@0", "noise@10", "noise+reverb@-3", "noise+reverb@7", "music@5", "reverb")
+    evaluation = TINY_PARAMS.evaluation.model_copy(update={"conditions": conditions, "crops": 1, "crop_samples": RATE})
+    made = extract(
+        manifests / "tiny",
+        STUB,
+        tmp_path / "tiny",
+        with_options(evaluation=evaluation),
+        kind="evaluation",
+        machine=ONE_JOB,
+    )
+    assert made.info.variants == ("clean", *conditions)
+    frame = made.frame()
+    for level in ("noise@0", "noise@10", "noise+reverb@-3", "noise+reverb@7", "music@5"):
+        assert (frame[f"snr_db:{level}"] == float(level.partition("@")[2])).all()
+    for recipe in ("noise", "noise_offset"):  # a curve over the level compares like with like
+        assert (frame[f"{recipe}:noise@0"] == frame[f"{recipe}:noise"]).all()
+        assert (frame[f"{recipe}:noise@10"] == frame[f"{recipe}:noise"]).all()
+        assert (frame[f"{recipe}:noise+reverb@-3"] == frame[f"{recipe}:noise+reverb@7"]).all()
+    assert (frame["rir:noise+reverb@-3"] == frame["rir:noise+reverb@7"]).all()
+    row = int(np.flatnonzero(frame["utterance"].str.endswith("long.wav"))[0])  # one crop is the whole of it
+    for name, low, high in (("noise", 0, 10), ("noise+reverb", -3, 7)):
+        loud, soft = (render(made, row, f"{name}@{level}", manifests / "tiny")[0] for level in (low, high))
+        ratio = 10 ** ((low - high) / 20)  # of the two noises
+        speech = (soft.astype(np.float64) - ratio * loud) / (1 - ratio)
+        found = 10 * np.log10(np.mean(speech**2) / np.mean((loud - speech) ** 2))
+        assert found == pytest.approx(low, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("noise@", "is not spelled as in 'noise@5'"),
+        ("noise@loud", "is not spelled as in 'noise@5'"),
+        ("noise@inf", "is not spelled as in 'noise@5'"),
+        ("noise@5.0", "is not spelled as in 'noise@5'"),
+        ("noise@-0", "is not spelled as in 'noise@5'"),
+        ("reverb@5", "nothing to mix at it"),
+        ("rain@5", "is not one or more of music, noise, reverb"),
+    ],
+)
+def test_levels_that_are_none_are_refused(condition: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EvaluationParams(conditions=(condition,))
+    with pytest.raises(ValueError, match="is not one or more of"):
+        ExtractParams(variants=("noise@5",))  # training draws its SNR
 
 
 # --------------------------------------------------------------------------------------------------------- self-test

@@ -26,6 +26,7 @@ from seedpipe.scoring import (
     _evaluate,
     _norm,
     _pairs,
+    _systems,
     cohort_from,
     cohort_statistics,
     cosine_scores,
@@ -146,11 +147,36 @@ def test_the_size_of_a_block_does_not_matter(method: str, block: int, monkeypatc
     crops, trials = crops_and_trials(Path("t"))
     expected = score_conditions(crops, trials, method)
     monkeypatch.setattr(_pairs, "BLOCK_BYTES", block * 3 * 8 * 4)
+    monkeypatch.setattr(_pairs, "GATHER_BYTES", block * 8 * 4)
+    monkeypatch.setattr(_pairs, "SPAN_BYTES", 2 * block * 8 * 4)
     monkeypatch.setattr(_pairs, "NEAR_BLOCK", block)
     found = score_conditions(crops, trials, method)
     assert list(found) == ["clean", "noise"]
     for condition, scores in expected.items():
         assert found[condition] == pytest.approx(scores, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_how_embeddings_are_stored_does_not_matter(method: Method) -> None:
+    rng = np.random.default_rng(0)
+    whole = rng.standard_normal((9, 1, 3, 8)).astype(np.float32)
+    rows = rng.integers(0, 9, (2, 40))
+    strided = whole[:, :, 1]  # one condition of several, as a cache has them
+    expected = pair_scores(strided.copy(), strided.copy(), *rows, method)
+    assert pair_scores(strided, strided, *rows, method) == pytest.approx(expected, abs=1e-6)
+    halves = strided.astype(np.float16)
+    exact = pair_scores(halves.astype(np.float32), halves.astype(np.float32), *rows, method)
+    assert pair_scores(halves, halves, *rows, method) == pytest.approx(exact, abs=1e-6)  # type: ignore[arg-type]
+    nothing = np.zeros(0, dtype=np.int64)
+    assert pair_scores(strided, strided, nothing, nothing, method).shape == (0,)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("rows", [(3, 9), (9, 3), (-1, 3), (3, -1)])
+def test_rows_that_do_not_exist_are_refused(method: Method, rows: tuple[int, int]) -> None:
+    embeddings = np.ones((9, 1, 4), np.float32)
+    with pytest.raises(MetricError, match=r"trials name row -?\d of 9 utterances"):
+        pair_scores(embeddings, embeddings, np.array([rows[0], 0]), np.array([rows[1], 0]), method)
 
 
 @given(seed=st.integers(0, 2**32 - 1))
@@ -242,14 +268,14 @@ def test_the_table_holds_every_score(
 ) -> None:
     table = evaluated[1]
     assert len(table) == len(trials)
-    expected = [f"{m}:{c}:{s}" for m in PARAMS.methods for s in ("network", "seed") for c in cache.info.variants]
+    expected = [f"{m}:{c}:{s}" for m in PARAMS.methods for s in ("network", "enhanced") for c in cache.info.variants]
     assert list(table) == ["label", "enrol", "test", *expected]
     lines = trials.path.read_text(encoding="utf-8").splitlines()
     assert (table["label"].astype(str) + " " + table["enrol"] + " " + table["test"]).tolist() == lines
     crops = load_crops(cache)
     assert (table["cosine:noise:network"] == score_conditions(crops, trials, "cosine")["noise"]).all()
     enhanced = CropEmbeddings(crops.utterances, crops.conditions, trained(crops.embeddings))
-    assert (table["euclidean:reverb:seed"] == score_conditions(enhanced, trials, "euclidean")["reverb"]).all()
+    assert (table["euclidean:reverb:enhanced"] == score_conditions(enhanced, trials, "euclidean")["reverb"]).all()
 
 
 def test_figures_are_the_metrics_of_the_scores(evaluated: tuple[list[dict[str, Any]], Any], trials: Trials) -> None:
@@ -265,7 +291,7 @@ def test_figures_are_the_metrics_of_the_scores(evaluated: tuple[list[dict[str, A
 
 def test_a_difference_is_seed_minus_network(evaluated: tuple[list[dict[str, Any]], Any]) -> None:
     for row in evaluated[0][0]["conditions"]:
-        before, after = (row["systems"][system] for system in ("network", "seed"))
+        before, after = (row["systems"][system] for system in ("network", "enhanced"))
         for metric in ("eer", "min_dcf"):
             expected = after[metric]["value"] - before[metric]["value"]
             assert row["difference"][metric]["difference"] == pytest.approx(expected, abs=1e-12)
@@ -307,7 +333,7 @@ def test_a_network_without_errors_has_no_relative_reduction(trials: Trials, tmp_
 
 
 def test_scores_that_are_distances_are_refused(cache: Cache, trials: Trials, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_evaluate, "pair_scores", lambda *given: -pair_scores(*given))
+    monkeypatch.setattr(_systems, "pair_scores", lambda *given: -pair_scores(*given))
     with pytest.raises(MetricError, match="did you supply distances"):
         evaluate(cache, enhancer(), trials, PARAMS, "demo")
 
@@ -323,7 +349,7 @@ def test_the_definition_of_the_eer_is_used_and_named(cache: Cache, trials: Trial
 
 
 def test_sampled_inference_noise_follows_the_seed(cache: Cache, trials: Trials) -> None:
-    model, name = enhancer(inference_noise="sampled"), "cosine:clean:seed"
+    model, name = enhancer(inference_noise="sampled"), "cosine:clean:enhanced"
     tables = [
         evaluate(cache, model, trials, ScoreParams(methods=("cosine",), bootstrap=100, seed=seed), "demo")[1]
         for seed in (3, 3, 4)
@@ -336,7 +362,7 @@ def test_few_speakers_give_values_without_intervals(cache: Cache, trained: Enhan
     few = read_trials(write_trials(tmp_path / "trials_few.txt", speakers=2))
     evaluations, _ = evaluate(cache, trained, few, PARAMS, "few")
     for condition in evaluations[0]["conditions"]:
-        assert set(condition["systems"]["seed"]["eer"]) == {"value"}
+        assert set(condition["systems"]["enhanced"]["eer"]) == {"value"}
         assert set(condition["difference"]["eer"]) == {"difference"}
     assert "mean_relative_reduction" not in evaluations[0]
     data = {"title": "t", "synthetic": True, "seedpipe_version": "0", "made_by": "test", "evaluations": evaluations}
@@ -452,11 +478,11 @@ def test_cohorts_that_do_not_fit_are_refused() -> None:
 
 def test_a_cohort_is_made_of_the_clean_utterances_of_a_training_cache(tmp_path: Path, cache: Cache) -> None:
     training = training_cache(tmp_path / "c", speakers=5, utterances=2, draws=3)
-    everybody = cohort_from(training, 100)
+    everybody = cohort_from(training, 100).means()
     clean = training.to_numpy()[:, 0].reshape(10, 3, -1).astype(np.float64)
     mean = (clean / np.linalg.norm(clean, axis=2, keepdims=True)).mean(axis=1)
     assert everybody == pytest.approx(mean / np.linalg.norm(mean, axis=1, keepdims=True), abs=1e-6)
-    some = cohort_from(training, 4, seed=3)
+    some = cohort_from(training, 4, seed=3).means()
     assert some.shape == (4, 16)
     assert all((everybody == row).all(axis=1).any() for row in some)
     with pytest.raises(CacheMismatchError):

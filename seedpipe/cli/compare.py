@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +29,7 @@ def compare(
 ) -> None:
     """Compare two systems on the same trials: difference b minus a, 95 % interval and p-value over speakers.
 
-    Example: seedpipe compare scores_network.csv scores_seed.csv
+    Example: seedpipe compare scores_network.csv scores_enhanced.csv
     """
     from seedpipe.scoring import compare_scores, read_scores
     from seedpipe.trials import read_trials
@@ -60,7 +61,8 @@ def calibrate(
     given = read_scores(scores, column)
     labels = given.trials.expect_labels().labels
     measures = read_columns(scores, quality or ())
-    found = fit_calibration(given.scores, labels, measures, p_target)
+    fitted = fit_calibration(given.scores, labels, measures, p_target)
+    found = dataclasses.replace(fitted, column=column or "score")
     found.save(out)
     costs = cllr(found(given.scores, measures), labels), min_cllr(given.scores, labels)
     say("seedpipe: Cllr is that of the list of the fit; report it on another list")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from seedpipe.params import ScoreParams
     from seedpipe.scoring import CropEmbeddings
-    from seedpipe.trials import Trials
 
 __all__ = ["score"]
 
@@ -29,87 +28,147 @@ def score(
     other: Annotated[Path, typer.Argument(metavar="MODEL|TEST", help="Model folder, or embedding file.")],
     trials: Annotated[Path, typer.Argument(metavar="LIST", help="Trial list; see 'seedpipe trials check'.")],
     out: Annotated[
-        Path | None, typer.Option(help="Write the score of every trial: .csv; of embedding files also .parquet, .txt.")
+        Path | None, typer.Option(help="Write the score of every trial: .csv, .parquet; of embedding files also .txt.")
     ] = None,
-    method: Annotated[str | None, typer.Option(help="Embedding files: cosine (the default) or euclidean.")] = None,
-    norm: Annotated[str | None, typer.Option(help="Embedding files: z, t, s or as; wants --cohort.")] = None,
-    cohort: Annotated[Path | None, typer.Option(help="Embedding files: training cache with the cohort.")] = None,
-    cohort_size: Annotated[int, typer.Option(min=2, help="Utterances drawn for the cohort.")] = 5000,
-    cohort_top: Annotated[int, typer.Option(min=2, help="Highest cohort scores that '--norm as' uses.")] = 300,
+    method: Annotated[
+        str | None, typer.Option(help="cosine or euclidean; of a cache both by default, of files cosine.")
+    ] = None,
+    norm: Annotated[str | None, typer.Option(help="Score normalisation: z, t, s or as; wants --cohort.")] = None,
+    cohort: Annotated[Path | None, typer.Option(help="Training cache with the cohort of --norm.")] = None,
+    cohort_size: Annotated[int | None, typer.Option(min=2, help="Utterances drawn for the cohort, 5000.")] = None,
+    cohort_top: Annotated[int | None, typer.Option(min=2, help="Highest cohort scores of '--norm as', 300.")] = None,
     models: Annotated[
-        Path | None, typer.Option(help="Embedding files: enrolment models, lines 'model utterance utterance ...'.")
+        Path | None, typer.Option(help="Enrolment models, lines 'model utterance utterance ...'.")
     ] = None,
     calibration: Annotated[
-        Path | None, typer.Option(help="Embedding files: what 'seedpipe calibrate' wrote, applied to the scores.")
+        list[Path] | None,
+        typer.Option(help="What 'seedpipe calibrate' wrote, applied to the scores; of a cache, one for each column."),
     ] = None,
     ids: Annotated[Path | None, typer.Option(help="Names of the rows of .npy files, one a line.")] = None,
     params: ParamsFile = None,
     json: Json = False,
 ) -> None:
-    """Score a trial list: a cache with a model, alone and with SEED, or two embedding files of any toolkit.
+    """Score a trial list: a cache with a model, alone and enhanced, or two embedding files of any toolkit.
 
-    Example: seedpipe score cache/dvector/demo models/dvector data/demo/eval/trials_demo.txt
+    Example: seedpipe score cache/dvector/demo models/dvector/seed data/demo/eval/trials_demo.txt
 
     Example: seedpipe score enrol.npz test.npz trials.txt --out scores.csv
     """
-    from seedpipe.trials import read_trials
-
-    settings = load_params_or_defaults(params).score
+    settings = _settings(load_params_or_defaults(params).score, method, norm, cohort_size, cohort_top)
     if source.is_dir():
-        given = {"method": method, "norm": norm, "cohort": cohort, "models": models, "calibration": calibration}
-        _refuse(given | {"ids": ids})
-        _score_cache(source, other, trials, settings, out, json)
-        return
-    listed = read_trials(trials)
-    sides = _sides(source, other, models, ids)
-    table, rule = _scored(sides, listed, method or "cosine", norm or "none", _cohort(cohort, cohort_size), cohort_top)
-    if calibration:
-        table["score"] = _calibrated(table, calibration)
+        if ids is not None:
+            raise typer.BadParameter("is for embedding files", param_hint="--ids")
+        found = _score_cache(source, other, trials, settings, cohort, models, calibration or [])
+    else:
+        only = settings.model_copy(update={"methods": (method or "cosine",), "norm": norm or "none"})
+        found = _score_files((source, other, ids), trials, only, cohort, models, calibration or [])
     if out:
         from seedpipe.scoring import write_scores
 
-        write_scores(table, out)
-    if rule != "names as they are":
-        say(f"seedpipe: names are found by: {rule}")
-    result = {"list": str(trials), "rule": rule, "trials": len(listed), "out": str(out) if out else None}
-    result["figures"] = None if listed.blind else _figures(listed, table, settings, calibrated=calibration is not None)
-    show(result, _text(result), as_json=json)
+        write_scores(found.table, out)
+    result = found.result | {"out": str(out)} if out else found.result
+    show(result, found.text, as_json=json)
 
 
-def _refuse(given: Mapping[str, object]) -> None:
-    wrong = next((name for name, value in given.items() if value is not None), None)
-    if wrong:
-        raise typer.BadParameter(
-            "is for embedding files; a cache is scored as params.yaml says", param_hint=f"--{wrong}"
-        )
+class _Scored(NamedTuple):
+    result: dict[str, Any]
+    text: str
+    table: pd.DataFrame
 
 
-def _score_cache(cache: Path, model: Path, trials: Path, settings: ScoreParams, out: Path | None, json: bool) -> None:
+def _settings(
+    settings: ScoreParams, method: str | None, norm: str | None, cohort_size: int | None, cohort_top: int | None
+) -> ScoreParams:
+    """What params.yaml says, after the options."""
+    from seedpipe.scoring import METHODS, NORMS
+
+    for option, value, known in (("--method", method, METHODS), ("--norm", norm, NORMS)):
+        if value is not None and value not in known:
+            raise typer.BadParameter(f"{value!r} is none of {', '.join(known)}", param_hint=option)
+    given = {
+        "methods": (method,) if method else None,
+        "norm": norm,
+        "cohort_size": cohort_size,
+        "cohort_top": cohort_top,
+    }
+    return settings.model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+def _score_cache(
+    source: Path,
+    model: Path,
+    trials: Path,
+    settings: ScoreParams,
+    cohort: Path | None,
+    models: Path | None,
+    calibrations: Sequence[Path],
+) -> _Scored:
     import seedpipe
     from seedpipe.cache import open_cache
-    from seedpipe.enhance import Enhancer
-    from seedpipe.files import whole_file
+    from seedpipe.calibration import load_calibration
     from seedpipe.report import format_table
+    from seedpipe.rivals import load_enhancer
     from seedpipe.scoring import evaluate
-    from seedpipe.trials import read_trials
+    from seedpipe.trials import read_models, read_trials
 
-    name = trials.stem.removeprefix("trials_")
-    embeddings = open_cache(cache)
-    evaluations, table = evaluate(embeddings, Enhancer.load(model), read_trials(trials), settings, name)
-    if out:
-        with whole_file(out) as partial:
-            table.to_csv(partial, index=False, lineterminator="\n")
+    cache, name = open_cache(source), trials.stem.removeprefix("trials_")
+    evaluations, table = evaluate(
+        cache,
+        load_enhancer(model),
+        read_trials(trials),
+        settings,
+        name,
+        cohort=open_cache(cohort) if cohort else None,
+        models=read_models(models) if models else None,
+        calibrations=[load_calibration(path) for path in calibrations],
+    )
     report = {
         "title": name,
-        "synthetic": embeddings.info.synthetic,
+        "synthetic": cache.info.synthetic,
         "seedpipe_version": seedpipe.__version__,
         "made_by": "seedpipe score",
         "evaluations": evaluations,
     }
-    show(report, "" if json else format_table(report), as_json=json)
+    return _Scored(report, format_table(report), table)
 
 
-def _sides(enrol: Path, test: Path, models: Path | None, ids: Path | None) -> tuple[CropEmbeddings, CropEmbeddings]:
+def _score_files(
+    sides: tuple[Path, Path, Path | None],
+    trials: Path,
+    settings: ScoreParams,
+    cohort: Path | None,
+    models: Path | None,
+    calibrations: Sequence[Path],
+) -> _Scored:
+    from seedpipe.scoring import figures, score_embeddings
+    from seedpipe.trials import read_trials
+
+    if (settings.norm == "none") != (cohort is None):
+        raise typer.BadParameter("--norm and --cohort go together")
+    if len(calibrations) > 1:
+        raise typer.BadParameter("embedding files are one system: give one", param_hint="--calibration")
+    listed = read_trials(trials)
+    strangers = _cohort(cohort, settings)
+    method, top = settings.methods[0], settings.cohort_top
+    table, rule = score_embeddings(*_sides(*sides, models), listed, method, settings.norm, strangers, top)
+    if calibrations:
+        table["score"] = _calibrated(table, calibrations[0])
+    if rule != "names as they are":
+        say(f"seedpipe: names are found by: {rule}")
+    result: dict[str, Any] = {"list": str(trials), "rule": rule, "trials": len(listed), "out": None, "figures": None}
+    if not listed.blind:
+        result["figures"] = figures(
+            listed,
+            table["score"].to_numpy(),
+            settings.bootstrap,
+            settings.seed,
+            p_targets=settings.p_targets,
+            calibrated=bool(calibrations),
+        )
+    return _Scored(result, _text(result), table)
+
+
+def _sides(enrol: Path, test: Path, ids: Path | None, models: Path | None) -> tuple[CropEmbeddings, CropEmbeddings]:
     """Embeddings of both sides; one object where one file serves both and there are no models."""
     from seedpipe.scoring import read_embeddings, with_models
     from seedpipe.trials import read_models
@@ -119,29 +178,11 @@ def _sides(enrol: Path, test: Path, models: Path | None, ids: Path | None) -> tu
     return (with_models(left, read_models(models)) if models else left), right
 
 
-def _cohort(cache: Path | None, size: int) -> NDArray[np.float32] | None:
+def _cohort(cache: Path | None, settings: ScoreParams) -> NDArray[np.float32] | None:
     from seedpipe.cache import open_cache
     from seedpipe.scoring import cohort_from
 
-    return cohort_from(open_cache(cache), size) if cache else None
-
-
-def _scored(
-    sides: tuple[CropEmbeddings, CropEmbeddings],
-    listed: Trials,
-    method: str,
-    norm: str,
-    cohort: NDArray[np.float32] | None,
-    top: int,
-) -> tuple[pd.DataFrame, str]:
-    from seedpipe.scoring import METHODS, NORMS, score_embeddings
-
-    for option, value, known in (("--method", method, METHODS), ("--norm", norm, NORMS)):
-        if value not in known:
-            raise typer.BadParameter(f"{value!r} is none of {', '.join(known)}", param_hint=option)
-    if (norm == "none") != (cohort is None):
-        raise typer.BadParameter("--norm and --cohort go together")
-    return score_embeddings(*sides, listed, cast(Any, method), cast(Any, norm), cohort, top)
+    return cohort_from(open_cache(cache), settings.cohort_size, settings.seed).means() if cache else None
 
 
 def _calibrated(table: pd.DataFrame, path: Path) -> NDArray[np.float64]:
@@ -150,19 +191,6 @@ def _calibrated(table: pd.DataFrame, path: Path) -> NDArray[np.float64]:
     found = load_calibration(path)
     measures = {name: table[name].to_numpy() for name in found.quality if name in table}
     return found(table["score"].to_numpy(), measures)
-
-
-def _figures(listed: Trials, table: pd.DataFrame, settings: ScoreParams, *, calibrated: bool) -> dict[str, Any]:
-    from seedpipe.metrics import act_dcf, cllr, min_cllr
-    from seedpipe.scoring import figures
-
-    scores = table["score"].to_numpy()
-    found = figures(listed, scores, settings.bootstrap, settings.seed)
-    if calibrated:
-        labels = listed.labels
-        found |= {"act_dcf_0.05": {"value": act_dcf(scores, labels)}, "cllr": {"value": cllr(scores, labels)}}
-        found["min_cllr"] = {"value": min_cllr(scores, labels)}
-    return found
 
 
 def _text(result: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from seedpipe.extract.setting import Row, Setting, bank_files
 from seedpipe.frontends import load_frontend
 from seedpipe.manifest import read_manifest
 from seedpipe.networks import SpeakerNetwork
+from seedpipe.params import split_condition
 
 if TYPE_CHECKING:
     import torch
@@ -106,15 +107,20 @@ class Cutter:
         waveforms = torch.stack([mixed[:, start : start + samples] for start in starts])
         return Cuts(row, [every.index(start) for start in starts], starts, [recipes] * len(starts)), waveforms
 
-    def _recipe(self, row: Row, draw: int, variant: str, samples: int) -> Recipe:
+    def _recipe(self, row: Row, draw: int, name: str, samples: int) -> Recipe:
+        """Draw a recipe; a fixed level takes the place of the range, and all else is drawn as without one."""
+        variant, snr_db = split_condition(name)
+        ranges = self.setting.params.augment
+        if snr_db is not None:
+            ranges = ranges.model_copy(update=dict.fromkeys(("music_snr_db", "noise_snr_db"), (snr_db, snr_db)))
         generator = augment.keyed_generator(self.setting.seed, row.utterance, draw, variant)
-        return augment.draw_recipe(variant, self.banks, self.setting.params.augment, samples, generator)
+        return augment.draw_recipe(variant, self.banks, ranges, samples, generator)
 
     def _mix(self, speech: Tensor, columns: Sequence[Sequence[Recipe]]) -> list[Tensor]:
         floor = self.setting.params.augment.snr_power_floor
         return [
-            augment.apply_recipes(variant, recipes, speech, self.banks, floor)
-            for variant, recipes in zip(self.setting.variants, columns, strict=True)
+            augment.apply_recipes(split_condition(name)[0], recipes, speech, self.banks, floor)
+            for name, recipes in zip(self.setting.variants, columns, strict=True)
         ]
 
     def _sounding_start(self, row: Row, speech: Waveform, draw: int) -> int:

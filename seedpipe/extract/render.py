@@ -18,6 +18,7 @@ from seedpipe.errors import CacheError, CacheMismatchError
 from seedpipe.extract.setting import SPEECH, bank_files
 from seedpipe.frontends import load_frontend
 from seedpipe.manifest import read_manifest
+from seedpipe.params import split_condition
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,6 +68,7 @@ def render(cache: Cache, row: int, variant: str, manifests: Path) -> tuple[Wavef
     samples = int(info.features["crop_samples"]) or len(speech)
     floor = float(info.augmentation["snr_power_floor"])
     recipes = [_recipe(columns, place, info.variants.index(variant))]
+    variant, _ = split_condition(variant)
     if info.kind == "training":
         crop = torch.from_numpy(audio.crop(speech.numpy(), start, samples).copy())
         heard = cleaned(augment.apply_recipes(variant, recipes, crop[None], banks, floor))[0].numpy()

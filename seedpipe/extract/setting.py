@@ -16,7 +16,7 @@ from seedpipe.extract.embed import one_thread
 from seedpipe.frontends import load_frontend
 from seedpipe.manifest import Manifest, read_manifest
 from seedpipe.networks import SpeakerNetwork, load_network
-from seedpipe.params import ExtractParams, MachineParams
+from seedpipe.params import ExtractParams, MachineParams, split_condition
 
 __all__ = ["BANKS", "DECIDING", "SPEECH", "Kind", "Row", "Setting", "bank_files", "describe", "device_of", "digest_of"]
 
@@ -163,7 +163,7 @@ def digest_of(info: dict[str, Any], *, audio: bool = True) -> str:
 
 def bank_files(variants: Iterable[str]) -> dict[str, str]:
     """Manifests of the noise, music and rooms that the variants need, by part."""
-    parts = {part for variant in variants for part in variant.split("+")}
+    parts = {part for name in variants for part in split_condition(name)[0].split("+")}
     return {part: name for part, name in BANKS.items() if part in parts}
 
 

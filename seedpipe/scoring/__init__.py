@@ -3,17 +3,18 @@
 Conventions
 -----------
 - Scores are higher for the same speaker.
-- Enrolment is always clean; the test side is under the condition.
+- Enrolment is clean and the test side under the condition, unless ``mismatch_side`` says otherwise.
 - Shapes: U utterances, C crops of each, V conditions, D embedding dimension, N trials.
 
-Functions
----------
+Contents
+--------
 - :func:`pair_scores`: trials between rows of two arrays; :func:`cosine_scores`, :func:`euclidean_scores`: pairs side by
   side.
-- :func:`normalized_scores`: with z-, t-, s- or AS-norm; :func:`cohort_from`, :func:`cohort_statistics`,
-  :func:`normalize_scores`: its parts.
+- :func:`normalized_scores`: with z-, t-, s- or AS-norm; :func:`cohort_from`, :class:`Cohort`,
+  :func:`cohort_statistics`, :func:`normalize_scores`: its parts.
 - :func:`load_crops`, :func:`with_models`: embeddings by utterance, and enrolment from several.
-- :func:`evaluate`: the network alone against network -> SEED on one list.
+- :func:`score_conditions`: a list under every condition of a cache.
+- :func:`evaluate`: the network alone against network -> enhancer on one list.
 - :func:`read_embeddings`, :func:`score_embeddings`, :func:`figures`: a list on embedding files of any toolkit.
 - :func:`read_scores`, :func:`write_scores`, :func:`compare_scores`: score files, and two systems on the same trials.
 """
@@ -21,7 +22,7 @@ Functions
 from __future__ import annotations
 
 from seedpipe.scoring._crops import CropEmbeddings, load_crops, with_models
-from seedpipe.scoring._evaluate import evaluate, score_conditions
+from seedpipe.scoring._evaluate import evaluate
 from seedpipe.scoring._files import (
     ScoreFile,
     compare_scores,
@@ -34,6 +35,7 @@ from seedpipe.scoring._files import (
 )
 from seedpipe.scoring._norm import (
     NORMS,
+    Cohort,
     CohortStatistics,
     Norm,
     cohort_from,
@@ -42,10 +44,12 @@ from seedpipe.scoring._norm import (
     normalized_scores,
 )
 from seedpipe.scoring._pairs import METHODS, Method, cosine_scores, euclidean_scores, pair_scores
+from seedpipe.scoring._systems import score_conditions
 
 __all__ = [
     "METHODS",
     "NORMS",
+    "Cohort",
     "CohortStatistics",
     "CropEmbeddings",
     "Method",

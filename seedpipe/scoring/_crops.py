@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from seedpipe.cache import Cache
-from seedpipe.enhance import Enhancer
 from seedpipe.errors import CacheDamagedError, TrialError
 from seedpipe.scoring._pairs import Floats, inverse_lengths
 
@@ -32,9 +30,9 @@ class CropEmbeddings:
     conditions: tuple[str, ...]
     embeddings: Floats
 
-    def enhanced(self, enhancer: Enhancer, generator: torch.Generator) -> CropEmbeddings:
+    def through(self, enhance: Callable[[Floats], Floats]) -> CropEmbeddings:
         """Pass every crop through an enhancer."""
-        return CropEmbeddings(self.utterances, self.conditions, enhancer(self.embeddings, generator))
+        return CropEmbeddings(self.utterances, self.conditions, enhance(self.embeddings))
 
 
 def load_crops(cache: Cache) -> CropEmbeddings:

@@ -1,4 +1,4 @@
-"""The network alone against network -> SEED on one evaluation list."""
+"""The network alone against network -> enhancer on one evaluation list."""
 
 from __future__ import annotations
 
@@ -8,60 +8,58 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from seedpipe import metrics
 from seedpipe.cache import Cache
-from seedpipe.enhance import Enhancer
-from seedpipe.errors import MetricError, TooFewSpeakersError
-from seedpipe.params import ScoreParams
-from seedpipe.scoring._crops import CropEmbeddings, load_crops
-from seedpipe.scoring._pairs import Method, pair_scores
+from seedpipe.calibration import Calibration
+from seedpipe.errors import MetricError
+from seedpipe.model import EmbeddingEnhancer
+from seedpipe.params import ScoreParams, split_condition
+from seedpipe.scoring._crops import load_crops
+from seedpipe.scoring._estimates import Figure, bootstrap_of, difference, estimate, figures_of
+from seedpipe.scoring._norm import Cohort, cohort_from
+from seedpipe.scoring._pairs import Method
+from seedpipe.scoring._projection import project
+from seedpipe.scoring._studies import over_noise_seeds, over_snr, over_timesteps
+from seedpipe.scoring._systems import SYSTEMS, Scorer, Scores, enhance_with
+from seedpipe.scoring._warnings import about_data, about_differences, about_list
 from seedpipe.trials import Trials, match_names
 
-__all__ = ["evaluate", "score_conditions"]
-
-METRICS: tuple[metrics.Metric, ...] = ("eer", "min_dcf")
-
-
-def score_conditions(crops: CropEmbeddings, trials: Trials, method: Method) -> dict[str, NDArray[np.float64]]:
-    """Score a trial list under every condition.
-
-    Returns
-    -------
-    dict
-        Condition to scores, shape (N,); higher means same speaker.
-
-    Raises
-    ------
-    TrialError
-        The list names utterances that the cache does not hold.
-    """
-    match = match_names(trials.utterances, crops.utterances).expect_all(trials, crops.utterances)
-    enrol, test = match.rows[trials.enrol], match.rows[trials.test]
-    clean = crops.embeddings[:, :, 0]
-    return {
-        condition: pair_scores(clean, crops.embeddings[:, :, number], enrol, test, method)
-        for number, condition in enumerate(crops.conditions)
-    }
+__all__ = ["evaluate"]
 
 
 def evaluate(
-    cache: Cache, enhancer: Enhancer, trials: Trials, params: ScoreParams, name: str
+    cache: Cache,
+    enhancer: EmbeddingEnhancer,
+    trials: Trials,
+    params: ScoreParams,
+    name: str,
+    *,
+    cohort: Cache | None = None,
+    models: Mapping[str, Sequence[str]] | None = None,
+    calibrations: Sequence[Calibration] = (),
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    """Compare the network alone with network -> SEED on one evaluation list.
+    """Compare the network alone with network -> enhancer on one evaluation list.
 
     Parameters
     ----------
     cache : Cache
         Evaluation embeddings of the utterances in the list.
-    enhancer : Enhancer
+    enhancer : EmbeddingEnhancer
         Trained for the same network.
     trials : Trials
     params : ScoreParams
     name : str
         Name of the list, for tables.
+    cohort : Cache, optional
+        The training cache of the same network, for every ``params.norm`` but ``none``. Each system meets a cohort that
+        went through the same enhancer.
+    models : mapping of str to sequence of str, optional
+        Enrolment from several utterances, as :func:`seedpipe.trials.read_models` gives it.
+    calibrations : sequence of Calibration
+        Each is applied to the system whose column it was fitted on: the scores of that system become log likelihood
+        ratios, and actDCF, Cllr and minCllr are given.
 
     Returns
     -------
@@ -73,46 +71,60 @@ def evaluate(
     Raises
     ------
     CacheMismatchError
-        The cache is of another network than the enhancer.
+        A cache is of another network than the enhancer, or of the wrong kind.
     TrialError
         The list names utterances that the cache does not hold.
     MetricError
-        The scores allow no error rate.
+        The scores allow no error rate; a cohort without a normalisation or the reverse; a calibration of other scores.
     """
     enhancer.expect(cache)
     alone = load_crops(cache)
     # Refuse a list that does not fit, or contradicts itself, before any work.
-    match = match_names(trials.utterances, alone.utterances).expect_all(trials, alone.utterances)
-    bootstrap, table = _bootstrap(trials, params), _table(trials)
-    systems = {"network": alone, "seed": alone.enhanced(enhancer, torch.Generator().manual_seed(params.seed))}
-    head = {
-        "network": cache.info.network.name,
-        "list": name,
-        "trials": len(trials),
-        "targets": int(trials.labels.sum()),
-        "speakers": bootstrap.speakers,
-        "utterances": len(trials.utterances),
-        "utterance_rule": match.rule,
+    known = (*alone.utterances, *(models or {}))
+    match = match_names(trials.utterances, known).expect_all(trials, known)
+    speakers = trials.expect_labels().speakers()
+    bootstrap = bootstrap_of(trials, speakers, params)
+    strangers = _strangers(cohort, enhancer, params)
+    scorer = Scorer(trials, params, strangers, models or {}, calibrations)
+    systems = {
+        "network": scorer.system(alone),
+        "enhanced": scorer.system(alone, enhance_with(enhancer, params.seed)),
     }
-    evaluations = []
+    timesteps = over_timesteps(enhancer, alone, scorer)
+    noise_seeds = over_noise_seeds(enhancer, alone, scorer)
+    head = {"network": cache.info.network.name, "enhancer": enhancer.kind, "list": name} | _about(trials, params)
+    head |= {"speakers": bootstrap.speakers, "utterance_rule": match.rule}
+    head["projection"] = project({name: system.crops for name, system in systems.items()}, match.rows, speakers)
+    remarks = [*about_list(trials, speakers), *about_data(cache, enhancer, strangers, params)]
+    evaluations, table = [], _table(trials)
     for method in params.methods:
-        scores = {system: score_conditions(crops, trials, method) for system, crops in systems.items()}
+        scores = {system: scorer.scores(systems[system], method, system) for system in SYSTEMS}
         columns = {f"{method}:{c}:{system}": values for system, by in scores.items() for c, values in by.items()}
         table = table.assign(**columns)
-        evaluations.append(head | {"method": method} | _figures(scores, trials.labels, bootstrap, params))
+        found = _figures(scores, trials.labels, bootstrap, scorer, method)
+        found["snr"] = over_snr(cache, match.rows, scores, speakers, scorer)
+        found |= {"timesteps": timesteps[method]} if timesteps else {}
+        found |= {"noise_seeds": noise_seeds[method]} if noise_seeds else {}
+        found["warnings"] = [*remarks, *about_differences(found["conditions"])]
+        evaluations.append(head | {"method": method} | found)
     return evaluations, table
 
 
-def _bootstrap(trials: Trials, params: ScoreParams) -> metrics.SpeakerBootstrap:
-    speakers = trials.expect_labels().speakers()
-    return metrics.SpeakerBootstrap(
-        speakers[trials.enrol],
-        speakers[trials.test],
-        params.bootstrap,
-        params.seed,
-        p_target=params.p_target,
-        definition=params.eer_definition,
-    )
+def _strangers(cohort: Cache | None, enhancer: EmbeddingEnhancer, params: ScoreParams) -> Cohort | None:
+    if cohort is None:
+        return None
+    enhancer.expect(cohort)
+    return cohort_from(cohort, params.cohort_size, params.seed)
+
+
+def _about(trials: Trials, params: ScoreParams) -> dict[str, Any]:
+    return {
+        "trials": len(trials),
+        "targets": int(trials.labels.sum()),
+        "utterances": len(trials.utterances),
+        "mismatch_side": params.mismatch_side,
+        "norm": params.norm,
+    }
 
 
 def _table(trials: Trials) -> pd.DataFrame:
@@ -121,74 +133,61 @@ def _table(trials: Trials) -> pd.DataFrame:
 
 
 def _figures(
-    scores: Mapping[str, Mapping[str, NDArray[np.float64]]],
+    scores: Mapping[str, Scores],
     labels: NDArray[np.int8],
     bootstrap: metrics.SpeakerBootstrap,
-    params: ScoreParams,
+    scorer: Scorer,
+    method: Method,
 ) -> dict[str, Any]:
-    conditions = list(scores["network"])
+    """Figures of both systems and their differences under every condition."""
+    priors = scorer.params.p_targets
+    calibrated = {system: scorer.calibration(method, system) is not None for system in SYSTEMS}
+    wanted = {system: figures_of(priors, calibrated=calibrated[system], short=True) for system in SYSTEMS}
+    both = figures_of(priors, calibrated=all(calibrated.values()), short=True)
     rows = []
-    for condition in conditions:
-        before, after = scores["network"][condition], scores["seed"][condition]
+    for condition, before in scores["network"].items():
+        after = scores["enhanced"][condition]
         rows.append(
             {
                 "condition": condition,
                 "systems": {
-                    "network": _system(before, labels, bootstrap, params),
-                    "seed": _system(after, labels, bootstrap, params),
+                    system: _system(values, labels, bootstrap, wanted[system])
+                    for system, values in (("network", before), ("enhanced", after))
                 },
-                "difference": {metric: _difference(before, after, labels, bootstrap, metric) for metric in METRICS},
+                "difference": {figure.name: difference(bootstrap, before, after, labels, figure) for figure in both},
             }
         )
-    mismatch = [(scores["network"][c], scores["seed"][c]) for c in conditions if c != "clean"]
-    return {"conditions": rows} | _reduction(mismatch, labels, bootstrap)
+    return {"conditions": rows} | _reduction(scores, labels, bootstrap)
 
 
 def _reduction(
-    mismatch: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]],
-    labels: NDArray[np.int8],
-    bootstrap: metrics.SpeakerBootstrap,
+    scores: Mapping[str, Scores], labels: NDArray[np.int8], bootstrap: metrics.SpeakerBootstrap
 ) -> dict[str, Any]:
-    """Mean relative reduction of the EER; nothing where the network alone makes too few errors for one to exist."""
+    """Mean relative reduction of the EER; nothing where the network alone makes too few errors for one to exist.
+
+    The mean is over the conditions whose SNR is drawn: a noise that is there at five levels as well would count six
+    times. Where there are levels alone, it is over them.
+    """
+    mismatched = [condition for condition in scores["network"] if condition != "clean"]
+    drawn = [condition for condition in mismatched if split_condition(condition)[1] is None] or mismatched
+    pairs = [(scores["network"][condition], scores["enhanced"][condition]) for condition in drawn]
     try:
-        return {"mean_relative_reduction": asdict(bootstrap.mean_relative_reduction(mismatch, labels))}
+        return {"mean_relative_reduction": asdict(bootstrap.mean_relative_reduction(pairs, labels))}
     except MetricError:
         return {}
 
 
 def _system(
-    scores: NDArray[np.float64], labels: NDArray[np.int8], bootstrap: metrics.SpeakerBootstrap, params: ScoreParams
+    scores: NDArray[np.float64],
+    labels: NDArray[np.int8],
+    bootstrap: metrics.SpeakerBootstrap,
+    figures: Sequence[Figure],
 ) -> dict[str, Any]:
     metrics.check_direction(scores, labels)
     far, frr, _ = metrics.det_curve(scores, labels)
     edges, target, nontarget = metrics.score_histogram(scores, labels)
-    return {
-        "eer": _estimate(scores, labels, bootstrap, "eer"),
-        "eer_definition": params.eer_definition,
-        "min_dcf": _estimate(scores, labels, bootstrap, "min_dcf"),
+    return {figure.name: estimate(bootstrap, scores, labels, figure) for figure in figures} | {
+        "eer_definition": bootstrap.definition,
         "det": {"far": far.tolist(), "frr": frr.tolist()},
         "histogram": {"edges": edges.tolist(), "target": target.tolist(), "nontarget": nontarget.tolist()},
     }
-
-
-def _estimate(
-    scores: NDArray[np.float64], labels: NDArray[np.int8], bootstrap: metrics.SpeakerBootstrap, metric: metrics.Metric
-) -> dict[str, float]:
-    """Value and interval; the value alone where too few speakers could be resampled."""
-    try:
-        return asdict(bootstrap.interval(scores, labels, metric))
-    except TooFewSpeakersError:
-        return {"value": bootstrap.plain(scores, labels, metric)}
-
-
-def _difference(
-    before: NDArray[np.float64],
-    after: NDArray[np.float64],
-    labels: NDArray[np.int8],
-    bootstrap: metrics.SpeakerBootstrap,
-    metric: metrics.Metric,
-) -> dict[str, float]:
-    try:
-        return asdict(bootstrap.paired(before, after, labels, metric))
-    except TooFewSpeakersError:
-        return {"difference": bootstrap.plain(after, labels, metric) - bootstrap.plain(before, labels, metric)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from seedpipe import metrics
 from seedpipe.calibration import pair_quality
-from seedpipe.errors import MissingExtraError, TooFewSpeakersError, TrialError
-from seedpipe.exchange import read_vectors
+from seedpipe.errors import MissingExtraError, TrialError
+from seedpipe.exchange import read_parquet, read_vectors
 from seedpipe.files import whole_file
 from seedpipe.scoring._crops import CropEmbeddings
+from seedpipe.scoring._estimates import difference, estimate, figures_of
 from seedpipe.scoring._norm import Norm, normalized_scores
 from seedpipe.scoring._pairs import Floats, Method, pair_scores
 from seedpipe.trials import LABELS, UNKNOWN, Trials, match_names
@@ -172,8 +173,29 @@ def score_embeddings(
     return pd.DataFrame(columns), rule if rule == test_rule else f"{rule}; on the test side: {test_rule}"
 
 
-def figures(trials: Trials, scores: NDArray[np.float64], replicates: int = 1000, seed: int = 0) -> dict[str, Any]:
-    """EER and minDCF at 0.05 and 0.01, with 95 % intervals over speakers where the list has enough of them.
+def figures(
+    trials: Trials,
+    scores: NDArray[np.float64],
+    replicates: int = 1000,
+    seed: int = 0,
+    *,
+    p_targets: Sequence[float] = PRIORS,
+    calibrated: bool = False,
+) -> dict[str, Any]:
+    """EER and minDCF, with 95 % intervals over speakers where the list has enough of them.
+
+    Parameters
+    ----------
+    trials : Trials
+    scores : ndarray of float64, shape (N,)
+    replicates : int
+        Resamplings of the speakers.
+    seed : int
+        Of the resampling.
+    p_targets : sequence of float
+        Priors of the detection costs.
+    calibrated : bool
+        Whether scores are log likelihood ratios: then actDCF, Cllr and minCllr are given too.
 
     Raises
     ------
@@ -184,7 +206,8 @@ def figures(trials: Trials, scores: NDArray[np.float64], replicates: int = 1000,
     """
     bootstrap = _bootstrap(trials, replicates, seed)
     metrics.check_direction(scores, trials.labels)
-    return {name: _interval(bootstrap, trials, scores, metric, p) for name, metric, p in _figures()}
+    wanted = figures_of(p_targets, calibrated=calibrated)
+    return {figure.name: estimate(bootstrap, scores, trials.labels, figure) for figure in wanted}
 
 
 def compare_scores(
@@ -222,10 +245,10 @@ def compare_scores(
     for system in scores:
         metrics.check_direction(system, trials.labels)
     found = {}
-    for name, metric, p_target in _figures():
-        of_a, of_b = (_interval(bootstrap, trials, system, metric, p_target) for system in scores)
-        difference = _difference(bootstrap, trials, scores, metric, p_target)
-        found[name] = {"a": of_a, "b": of_b, "difference": difference, "verdict": _verdict(difference)}
+    for figure in figures_of(PRIORS):
+        of_a, of_b = (estimate(bootstrap, system, trials.labels, figure) for system in scores)
+        change = difference(bootstrap, *scores, trials.labels, figure)
+        found[figure.name] = {"a": of_a, "b": of_b, "difference": change, "verdict": _verdict(change)}
     return {
         "trials": len(trials),
         "targets": int(trials.labels.sum()),
@@ -282,8 +305,8 @@ def _numbers(column: pd.Series[Any]) -> NDArray[np.float64]:
     """Numbers of a column to the last digit, NaN where there is none."""
     try:
         return np.asarray(column.to_numpy(dtype=object).astype(np.float64))
-    except ValueError:
-        return np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return np.asarray(pd.to_numeric(column.astype(str), errors="coerce"), dtype=np.float64)
 
 
 def _labels(frame: pd.DataFrame, path: Path, first_row: int) -> NDArray[np.int8]:
@@ -316,7 +339,15 @@ def write_scores(frame: pd.DataFrame, path: Path) -> None:
     ------
     MissingExtraError
         Parquet without pyarrow.
+    TrialError
+        Lines ``enrol test score`` of several columns of scores.
     """
+    if path.suffix == ".txt" and "score" not in frame:
+        raise TrialError(
+            "lines 'enrol test score' hold one score, not those of several systems",
+            remedy="write .csv or .parquet",
+            file=path,
+        )
     with whole_file(path) as partial:
         if path.suffix == ".parquet":
             try:
@@ -333,18 +364,22 @@ def _score_frame(path: Path) -> tuple[pd.DataFrame, int]:
     """Read the table and the line of its first trial."""
     try:
         if path.suffix == ".parquet":
-            return pd.read_parquet(path), 1
+            return _named_once(read_parquet(path, expected="a score file").to_pandas(ignore_metadata=True)), 1
         with path.open(encoding="utf-8") as file:
             first = file.readline()
         mark = next((mark for mark in (",", "\t") if mark in first), None)
         if mark and "enrol" in first:
             return _read_text(path, mark, None), 2
         return _read_text(path, r"\s+", ["enrol", "test", "score"]), 1
-    except ImportError as error:
-        raise MissingExtraError("Parquet needs pyarrow", remedy='pip install "seedpipe[parquet]"') from error
     except (OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise TrialError(f"cannot be read ({reason})", expected="a score file", file=path) from error
+
+
+def _named_once(frame: pd.DataFrame) -> pd.DataFrame:
+    if not frame.columns.is_unique:
+        raise ValueError(f"the column {frame.columns[frame.columns.duplicated()][0]} stands twice")
+    return frame
 
 
 def _read_text(path: Path, mark: str, names: list[str] | None) -> pd.DataFrame:
@@ -375,47 +410,14 @@ def _magnitudes(embeddings: Floats) -> NDArray[np.float64]:
     return lengths
 
 
-def _figures() -> list[tuple[str, metrics.Metric, float | None]]:
-    costs: list[tuple[str, metrics.Metric, float | None]] = [(f"min_dcf_{p}", "min_dcf", p) for p in PRIORS]
-    return [("eer", "eer", None), *costs]
-
-
 def _bootstrap(trials: Trials, replicates: int, seed: int) -> metrics.SpeakerBootstrap:
     speakers = trials.expect_labels().speakers()
     return metrics.SpeakerBootstrap(speakers[trials.enrol], speakers[trials.test], replicates, seed)
 
 
-def _interval(
-    bootstrap: metrics.SpeakerBootstrap,
-    trials: Trials,
-    scores: NDArray[np.float64],
-    metric: metrics.Metric,
-    p_target: float | None,
-) -> dict[str, float]:
-    """Value and interval; the value alone where too few speakers could be resampled."""
-    try:
-        return asdict(bootstrap.interval(scores, trials.labels, metric, p_target=p_target))
-    except TooFewSpeakersError:
-        return {"value": bootstrap.plain(scores, trials.labels, metric, p_target=p_target)}
-
-
-def _difference(
-    bootstrap: metrics.SpeakerBootstrap,
-    trials: Trials,
-    scores: Sequence[NDArray[np.float64]],
-    metric: metrics.Metric,
-    p_target: float | None,
-) -> dict[str, float]:
-    try:
-        return asdict(bootstrap.paired(scores[0], scores[1], trials.labels, metric, p_target=p_target))
-    except TooFewSpeakersError:
-        a, b = (bootstrap.plain(system, trials.labels, metric, p_target=p_target) for system in scores)
-        return {"difference": b - a}
-
-
-def _verdict(difference: Mapping[str, float]) -> str:
-    if "low" not in difference:
+def _verdict(change: Mapping[str, float]) -> str:
+    if "low" not in change:
         return "not tested: too few speakers"
-    if difference["low"] <= 0.0 <= difference["high"]:
+    if change["low"] <= 0.0 <= change["high"]:
         return "no measurable difference"
-    return "b has fewer errors" if difference["difference"] < 0.0 else "b has more errors"
+    return "b has fewer errors" if change["difference"] < 0.0 else "b has more errors"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -14,8 +15,10 @@ from seedpipe.scoring._pairs import Floats, Method, Rows, inverse_lengths, means
 
 __all__ = [
     "NORMS",
+    "Cohort",
     "CohortStatistics",
     "Norm",
+    "adaptive_top",
     "cohort_from",
     "cohort_statistics",
     "normalize_scores",
@@ -42,6 +45,34 @@ class CohortStatistics:
     std: NDArray[np.float64]
 
 
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """Clean training utterances.
+
+    Parameters
+    ----------
+    crops : ndarray of float32, shape (R, D)
+        Their crops, those of an utterance side by side.
+    first : ndarray of int64, shape (K,)
+        The first crop of each utterance.
+    """
+
+    crops: Floats
+    first: Rows
+
+    def means(self, enhance: Callable[[Floats], Floats] | None = None) -> Floats:
+        """Mean of the unit-length crops of every utterance, at unit length, shape (K, D).
+
+        Parameters
+        ----------
+        enhance : callable, optional
+            What the embeddings that meet the cohort went through, and so the crops have to go through first.
+        """
+        crops = self.crops if enhance is None else enhance(self.crops)
+        sums: Floats = np.add.reduceat(crops * inverse_lengths(crops[:, None]), self.first, axis=0)
+        return means(sums[:, None])
+
+
 def cohort_statistics(
     embeddings: Floats,
     cohort: Floats,
@@ -57,7 +88,7 @@ def cohort_statistics(
     embeddings : ndarray of float32, shape (A, C, D)
         The crops of A utterances.
     cohort : ndarray of float32, shape (K, D)
-        One embedding of each of K strangers; see :func:`cohort_from`.
+        One embedding of each of K strangers; see :meth:`Cohort.means`.
     method : {"cosine", "euclidean"}
         As the trials are scored.
     top : int, optional
@@ -136,6 +167,11 @@ def normalize_scores(
     return by_test if norm == "t" else (by_enrol + by_test) / 2.0
 
 
+def adaptive_top(norm: Norm, top: int, cohort: Floats) -> int | None:
+    """How many of the highest scores against the cohort count; None for all."""
+    return top if norm == "as" and top < len(cohort) else None
+
+
 def normalized_scores(
     enrol: Floats,
     test: Floats,
@@ -155,9 +191,9 @@ def normalized_scores(
     norm : {"none", "z", "t", "s", "as"}
         See :func:`normalize_scores`.
     cohort : ndarray of float32, shape (K, D)
-        One embedding of each of K strangers; see :func:`cohort_from`.
+        One embedding of each of K strangers; see :meth:`Cohort.means`.
     top : int
-        For ``as``: the so many highest cohort scores of each utterance.
+        For ``as``: the so many highest cohort scores of each utterance; all where the cohort is smaller.
 
     Returns
     -------
@@ -174,7 +210,7 @@ def normalized_scores(
     scores = pair_scores(enrol, test, enrol_rows, test_rows, method)
     if norm == "none":
         return scores
-    adaptive = top if norm == "as" else None
+    adaptive = adaptive_top(norm, top, cohort)
 
     def statistics(embeddings: Floats, rows: Rows) -> tuple[CohortStatistics, Rows]:
         named, numbers = np.unique(rows, return_inverse=True)
@@ -187,8 +223,8 @@ def normalized_scores(
     return normalize_scores(scores, norm, enrol_side, test_side, e, t)
 
 
-def cohort_from(cache: Cache, size: int, seed: int = 0) -> Floats:
-    """Take a cohort from a training cache: the mean clean embedding of each of some utterances.
+def cohort_from(cache: Cache, size: int, seed: int = 0) -> Cohort:
+    """Take a cohort from a training cache.
 
     Parameters
     ----------
@@ -201,7 +237,7 @@ def cohort_from(cache: Cache, size: int, seed: int = 0) -> Floats:
 
     Returns
     -------
-    ndarray of float32, shape (K, D)
+    Cohort
 
     Raises
     ------
@@ -209,14 +245,15 @@ def cohort_from(cache: Cache, size: int, seed: int = 0) -> Floats:
         The cache was made for evaluation.
     """
     names = cache.expect(kind="training").frame()["utterance"].to_numpy()
-    clean = cache.to_numpy()[:, 0]
-    first = np.flatnonzero(np.append(True, names[1:] != names[:-1]))
-    unit = clean * inverse_lengths(clean[:, None])
-    sums: Floats = np.add.reduceat(unit, first, axis=0)
-    if size < len(sums):
-        chosen = np.random.default_rng(seed).choice(len(sums), size=size, replace=False)
-        sums = sums[np.sort(chosen)]
-    return means(sums[:, None])
+    starts = np.append(True, names[1:] != names[:-1])
+    member = np.cumsum(starts) - 1
+    if size < member[-1] + 1:
+        chosen = np.zeros(member[-1] + 1, dtype=bool)
+        chosen[np.random.default_rng(seed).choice(len(chosen), size=size, replace=False)] = True
+        rows = np.flatnonzero(chosen[member])
+    else:
+        rows = np.arange(len(names))
+    return Cohort(cache.to_numpy()[rows, 0], np.flatnonzero(starts[rows]))
 
 
 def _check_cohort(embeddings: Floats, cohort: Floats, top: int | None) -> None:
