@@ -27,13 +27,15 @@ from seedpipe.diffusion import SeedMLP
 from seedpipe.enhance import Enhancer, ModelConfig, Normalization
 from seedpipe.errors import ModelError, NetworkError, WorkerLostError
 from seedpipe.networks import load_network
-from seedpipe.params import TrainParams
+from seedpipe.params import EnhancerKind, TrainParams
+from seedpipe.rivals import Rival
 
 MATRIX = "test_bench:Matrix"
 GLUTTON = "test_bench:Glutton"
 LOUDER = "test_bench:Louder"
 SETUP = bench.Setup(batches=(2,), seconds=0.1, repeats=3, threads=1)
 MEGABYTES = 200
+INFO = NetworkInfo(name="matrix", fingerprint="ones", dimension=8, sample_rate=RATE)
 
 
 class Matrix(nn.Module):
@@ -114,9 +116,8 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None: 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A SEED model for the network of one matrix."""
-    info = NetworkInfo(name="matrix", fingerprint="ones", dimension=8, sample_rate=RATE)
     config = ModelConfig(
-        network=info,
+        network=INFO,
         normalization=Normalization(kind="length", scale=8**0.5),
         train=TrainParams(normalize="length", inference_noise="sampled"),
         cache="",
@@ -130,8 +131,9 @@ def silent(done: int, total: int) -> None:
     """No progress."""
 
 
-def seed_parameters(dimension: int) -> int:
-    return sum(parameter.numel() for parameter in SeedMLP(dimension).parameters())
+SEED_MLP = sum(parameter.numel() for parameter in SeedMLP(8).parameters())
+WHITENING = 8 + 8 * 8  # a mean and a matrix; the ensemble of SEED whitens both of its parts
+DRL = 4 * 8 + 8 * 16 + 16  # a batch norm and a linear layer to two codes
 
 
 # ----------------------------------------------------------------------------------------------------- what is measured
@@ -142,7 +144,20 @@ def seed_parameters(dimension: int) -> int:
     ("system", "title", "stages", "parameters"),
     [
         (bench.System(MATRIX), "matrix", ["network"], 128),
-        (bench.System(MATRIX, seed=True), "matrix -> SEED", ["network", "SEED"], 128 + seed_parameters(8)),
+        (
+            bench.System(MATRIX, enhancer="seed"),
+            "matrix -> SEED",
+            ["network", "enhancer"],
+            128 + SEED_MLP + 2 * WHITENING,
+        ),
+        (
+            bench.System(MATRIX, enhancer="regression"),
+            "matrix -> regression",
+            ["network", "enhancer"],
+            128 + SEED_MLP + 2 * WHITENING,
+        ),
+        (bench.System(MATRIX, enhancer="whitening"), "matrix -> whitening", ["network", "enhancer"], 128 + WHITENING),
+        (bench.System(MATRIX, enhancer="drl"), "matrix -> DRL", ["network", "enhancer"], 128 + DRL),
         (bench.System(MATRIX, frontend=LOUDER), "louder -> matrix", ["front end", "network"], None),
         (bench.System(MATRIX, frontend="rnnoise"), "rnnoise -> matrix", ["front end", "network"], 128 + 2_888_225),
         (bench.System(STUB), "stub", ["network"], None),
@@ -157,20 +172,20 @@ def test_a_row_says_what_was_measured(
     assert (row.system, row.batch, row.device, row.threads) == (title, 2, "cpu", 1)
     assert list(row.stages) == stages
     assert row.parameters == parameters
-    assert row.untrained == system.seed
+    assert row.untrained == (system.enhancer is not None)
     assert 0 < row.quartiles[0] <= row.real_time_factor <= row.quartiles[1]
     assert all(value > 0 for value in row.stages.values())
-    assert (row.seed_share is not None) == system.seed
+    assert (row.enhancer_share is not None) == (system.enhancer is not None)
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_the_factor_counts_all_audio_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(np.arange(100) * 0.3)  # every stage takes 0.3 s by this clock
     monkeypatch.setattr("seedpipe.bench.measurement.time.perf_counter", lambda: next(ticks))
-    row = bench.measure(bench.System(MATRIX, seed=True), 4, dataclasses.replace(SETUP, seconds=0.5))
+    row = bench.measure(bench.System(MATRIX, enhancer="seed"), 4, dataclasses.replace(SETUP, seconds=0.5))
     assert row.real_time_factor == pytest.approx(0.6 / (4 * 0.5))
-    assert row.stages == pytest.approx({"network": 0.15, "SEED": 0.15})
-    assert row.seed_share == pytest.approx(0.5)
+    assert row.stages == pytest.approx({"network": 0.15, "enhancer": 0.15})
+    assert row.enhancer_share == pytest.approx(0.5)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -183,7 +198,7 @@ def test_a_front_end_comes_before_the_network_and_seed_after_it(monkeypatch: pyt
             "__call__",
             lambda self, x, *rest, o=original: (seen.append((type(self).__name__, x)), o(self, x, *rest))[1],
         )
-    bench.measure(bench.System(MATRIX, frontend=LOUDER, seed=True), 2, SETUP)
+    bench.measure(bench.System(MATRIX, frontend=LOUDER, enhancer="seed"), 2, SETUP)
     assert [name for name, _ in seen[:2]] == ["Louder", "Enhancer"]
     waveforms, embeddings = seen[0][1], seen[1][1]
     assert waveforms.shape == (2, 1_600)
@@ -222,16 +237,27 @@ def test_audio_that_is_too_short_for_the_network_is_refused() -> None:
 
 @pytest.mark.parametrize("frontend", ["", "none"])
 def test_the_rows_are_those_of_table_2(frontend: str) -> None:
-    alone = [bench.System(MATRIX), bench.System(MATRIX, seed=True)]
+    alone = [bench.System(MATRIX), bench.System(MATRIX, enhancer="seed")]
     assert bench.systems_of([MATRIX], frontend=frontend) == alone
     assert bench.systems_of([MATRIX], frontend=LOUDER) == [*alone, bench.System(MATRIX, frontend=LOUDER)]
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_a_model_goes_to_the_network_that_it_was_trained_for(model: Path) -> None:
-    systems = bench.systems_of([STUB, MATRIX], [model])
-    assert [system.model for system in systems if system.seed] == [None, model]
-    assert not bench.measure(systems[-1], 1, SETUP).untrained
+def test_models_go_to_the_network_and_enhancer_that_they_were_trained_for(model: Path, tmp_path: Path) -> None:
+    Rival.untrained("drl", INFO).save(tmp_path / "drl", "a card")
+    kinds: tuple[EnhancerKind, ...] = ("whitening", "drl", "seed")
+    systems = bench.systems_of([STUB, MATRIX], [model, tmp_path / "drl"], enhancers=kinds)
+    assert [(system.network, system.enhancer, system.model) for system in systems if system.enhancer] == [
+        *((STUB, kind, None) for kind in kinds),
+        *((MATRIX, "whitening", None), (MATRIX, "drl", tmp_path / "drl"), (MATRIX, "seed", model)),
+    ]
+    rows = [bench.measure(system, 1, SETUP) for system in systems[-2:]]
+    assert [(row.system, row.untrained) for row in rows] == [("matrix -> DRL", False), ("matrix -> SEED", False)]
+
+
+def test_a_model_of_another_kind_is_refused(model: Path) -> None:
+    with pytest.raises(ModelError, match=r"is of the kind seed; expected one of .*: whitening, drl; add --enhancer s"):
+        bench.systems_of([MATRIX], [model], enhancers=("whitening", "drl"))
 
 
 def test_a_model_of_another_network_is_refused(model: Path) -> None:
@@ -244,7 +270,7 @@ def test_a_model_of_another_network_is_refused(model: Path) -> None:
 
 def row(system: str, batch: int, stages: dict[str, float], parameters: int | None = 11_000_000) -> bench.Measurement:
     total = sum(stages.values())
-    share = stages["SEED"] / total if "SEED" in stages else None
+    share = stages["enhancer"] / total if "enhancer" in stages else None
     return bench.Measurement(
         system,
         batch,
@@ -267,7 +293,8 @@ def result() -> bench.Result:
         for batch, speed in ((1, 0.1), (32, 0.05))
         for found in (
             row("net", batch, {"network": speed}),
-            row("net -> SEED", batch, {"network": speed, "SEED": speed / 99}),
+            row("net -> SEED", batch, {"network": speed, "enhancer": speed / 99}),
+            row("net -> whitening", batch, {"network": speed, "enhancer": speed / 999}),
             row("a<b & c -> net", batch, {"front end": 3 * speed, "network": speed}, None),
         )
     )
@@ -279,7 +306,7 @@ def test_the_table_shows_figures_with_their_spread_and_what_they_mean(result: be
     assert lines[0] == "a machine, 2 cores; 2 threads; torch 2.11.0, float32; 2026-11-22"
     assert re.split(r"\s{2,}", lines[4]) == ["net", "1", "11.0 M", "0.1000 [0.0900, 0.1100]", "3 MiB"]
     assert re.split(r"\s{2,}", lines[5])[-1] == "1.0 %"
-    assert re.split(r"\s{2,}", lines[6])[2] == "?"
+    assert re.split(r"\s{2,}", lines[7])[2] == "?"
     notes = "\n".join(lines[-5:])
     assert "median of 10 calls" in notes
     assert "untrained where no model was given" in notes
@@ -297,7 +324,7 @@ def test_the_csv_holds_every_figure_in_full(result: bench.Result, tmp_path: Path
     for record, found in zip(records, result.rows, strict=True):
         assert (record["system"], int(record["batch"])) == (found.system, found.batch)
         assert float(record["real_time_factor"]) == found.real_time_factor
-        assert record["seed_share"] == ("" if found.seed_share is None else str(found.seed_share))
+        assert record["enhancer_share"] == ("" if found.enhancer_share is None else str(found.enhancer_share))
         stages = {stage: record[f"{stage.replace(' ', '_').lower()}_real_time_factor"] for stage in found.stages}
         assert {stage: float(value) for stage, value in stages.items()} == found.stages
 
@@ -306,27 +333,25 @@ def test_the_bars_of_the_drawing_are_as_long_as_the_times(result: bench.Result, 
     write_chart(result, tmp_path / "bench.svg")
     root = ET.parse(tmp_path / "bench.svg").getroot()  # noqa: S314 - our own file
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    bars: dict[str, list[float]] = {"network": [], "seed": [], "front": []}
-    for polygon in root.iter("{http://www.w3.org/2000/svg}polygon"):
-        xs = [float(point.split(",")[0]) for point in polygon.attrib["points"].split()]
-        if polygon.attrib["class"] in bars:
-            bars[polygon.attrib["class"]].append(max(xs) - min(xs))
-    network, seed, front = (lengths[1:] for lengths in bars.values())  # the first is that of the legend
-    assert front[0] / network[2] == pytest.approx(3, abs=0.02)
+    bars: dict[str, list[float]] = {"network": [], "enhancer": [], "front": []}
+    for bar in root.iter("{http://www.w3.org/2000/svg}path"):
+        xs = [float(x) for x in re.findall(r"[MH]([\d.]+)", bar.attrib["d"])]
+        if bar.attrib["class"] in bars:
+            bars[bar.attrib["class"]].append(max(xs) - min(xs))
+    network, enhancer, front = (lengths[1:] for lengths in bars.values())  # the first is that of the legend
+    assert front[0] / network[3] == pytest.approx(3, abs=0.02)
     assert network[0] == pytest.approx(network[1], abs=0.2)
-    assert seed[0] == pytest.approx(network[0] / 99, abs=0.1)
+    assert enhancer[0] == pytest.approx(network[0] / 99, abs=0.1)
     words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"front end", "1 utterance of 4 s at a time", "a<b & c -> net", "0.1010, SEED 1.0 %"} <= set(words)
+    assert {"front end", "1 utterance of 4 s at a time", "a<b & c -> net", "0.1010, enhancer 1.0 %"} <= set(words)
 
 
 def test_the_drawing_stays_inside_its_frame(result: bench.Result) -> None:
     root = ET.fromstring(cost_chart(result))  # noqa: S314 - our own text
     _, _, width, height = (float(value) for value in root.attrib["viewBox"].split())
-    for polygon in root.iter("{http://www.w3.org/2000/svg}polygon"):
-        for point in polygon.attrib["points"].split():
-            x, y = map(float, point.split(","))
-            assert 0 <= x <= width
-            assert 0 <= y <= height
+    for bar in root.iter("{http://www.w3.org/2000/svg}path"):
+        assert all(0 <= float(x) <= width for x in re.findall(r"[MH](-?[\d.]+)", bar.attrib["d"]))
+        assert all(0 <= float(y) <= height for y in re.findall(r"[V,](-?[\d.]+)", bar.attrib["d"]))
 
 
 def test_without_a_front_end_the_legend_has_none(result: bench.Result) -> None:
@@ -337,12 +362,13 @@ def test_without_a_front_end_the_legend_has_none(result: bench.Result) -> None:
 def test_the_command_prints_json_and_writes_files(tmp_path: Path) -> None:
     options = ["--batch", "1", "--seconds", "0.1", "--repeats", "1", "--threads", "1", "--device", "cpu", "--json"]
     files = ["--csv", str(tmp_path / "bench.csv"), "--plot", str(tmp_path / "bench.svg")]
-    done = CliRunner().invoke(app, ["bench", "--network", MATRIX, *options, *files])
+    enhancers = ["--enhancer", "seed", "--enhancer", "drl"]
+    done = CliRunner().invoke(app, ["bench", "--network", MATRIX, *enhancers, *options, *files])
     assert done.exit_code == 0, done.output
     printed = json.loads(done.stdout)
-    assert [found["system"] for found in printed["rows"]] == ["matrix", "matrix -> SEED"]
+    assert [found["system"] for found in printed["rows"]] == ["matrix", "matrix -> SEED", "matrix -> DRL"]
     assert (printed["seconds"], printed["repeats"], printed["machine"]) == (0.1, 1, bench.machine())
-    assert len((tmp_path / "bench.csv").read_text(encoding="utf-8").splitlines()) == 3
+    assert len((tmp_path / "bench.csv").read_text(encoding="utf-8").splitlines()) == 4
     assert (tmp_path / "bench.svg").read_text(encoding="utf-8").startswith("<svg")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import json
 import re
 import subprocess
@@ -15,11 +16,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from seedpipe import metrics as m
+from seedpipe.cli import app
 from seedpipe.errors import MetricError
-from seedpipe.report import format_table, headline, write_report
-from seedpipe.report.svg import ticks
+from seedpipe.report import format_table, headline, write_plot_tables, write_report
+from seedpipe.report.svg import path, ticks
 
 Metrics = dict[str, Any]
 CONDITIONS = ("clean", "noise", "music", "reverb", "noise+reverb")
@@ -43,7 +46,7 @@ def difference(value: float, spread: float) -> Metrics:
 def condition(name: str, before: float, after: float, spread: float = 0.005) -> Metrics:
     return {
         "condition": name,
-        "systems": {"network": system(before), "seed": system(after)},
+        "systems": {"network": system(before), "enhanced": system(after)},
         "difference": {"eer": difference(after - before, spread), "min_dcf": difference(0.0, spread)},
     }
 
@@ -70,7 +73,7 @@ def report(*evaluations: Metrics, synthetic: bool = True) -> Metrics:
         "seedpipe_version": "0.1.0",
         "made_by": "dvc repro",
         "evaluations": list(evaluations),
-        "training": {"dvector": {"seed": 0, "rows": 5000, "epochs": 20, "seconds": 42.1, "curve": curve}},
+        "training": {"dvector/seed": {"seed": 0, "rows": 5000, "epochs": 20, "seconds": 42.1, "curve": curve}},
         "facts": {"noise": "generated", "sources": 3},
     }
 
@@ -79,6 +82,49 @@ BETTER = evaluation((0.08, 0.08), (0.25, 0.19), {"value": 0.24, "low": 0.18, "hi
 WORSE = evaluation((0.08, 0.11), (0.19, 0.25), {"value": -0.32, "low": -0.4, "high": -0.2})
 SAME = evaluation((0.08, 0.08), (0.19, 0.19), {"value": 0.01, "low": -0.03, "high": 0.05})
 MIXED = evaluation((0.08, 0.11), (0.25, 0.19), {"value": 0.24, "low": 0.18, "high": 0.29})
+
+
+def but(result: Metrics, **keys: object) -> Metrics:
+    """The same evaluation with other keys."""
+    return {**copy.deepcopy(result), **keys}
+
+
+OTHER = but(WORSE, list="other")
+
+
+def snr_bin(name: str, low: float, before: float, after: float) -> Metrics:
+    systems = {"network": {"eer": {"value": before, "low": 0.11, "high": 0.42}}, "enhanced": {"eer": {"value": after}}}
+    return {"condition": name, "low": low, "high": low + 5, "trials": 1234, "targets": 56, "systems": systems}
+
+
+def places(spread: float, speakers: int = 9) -> list[Metrics]:
+    return [
+        {"x": k + spread * j, "y": -k / 4, "speaker": f"voice {k}", "condition": name}
+        for k in range(speakers)
+        for j, name in enumerate(("clean", "noise", "far field"))
+    ]
+
+
+def rich(result: Metrics) -> Metrics:
+    """The same evaluation with every optional key."""
+    found = copy.deepcopy(result)
+    for part in found["conditions"]:
+        part["systems"]["network"] |= {"min_dcf_0.01": 0.777, "cllr": {"value": 1.25, "low": 1.125, "high": 1.375}}
+        part["systems"]["enhanced"] |= {"min_dcf_0.01": 0.666, "cllr": 0.875, "act_dcf": 0.555, "min_cllr": 0.444}
+    steps = ((200, 0.3), (1, 0.15), (50, 0.1234))
+    return found | {
+        "utterance_rule": "without extension",
+        "norm": "as",
+        "mismatch_side": "both",
+        "warnings": ["the list has 5 speakers", "12 trials are repeated"],
+        "snr": [snr_bin("noise", 0, 0.3125, 0.2), snr_bin("noise", -5, 0.4, 0.25), snr_bin("music", 0, 0.2, 0.1)],
+        "timesteps": [{"t": t, "conditions": {"clean": 0.0625, "noise": eer}} for t, eer in steps],
+        "projection": {"systems": {"network": places(0.5), "enhanced": places(0.125)}},
+        "noise_seeds": {"count": 5, "eer": {"clean": {"mean": 0.0789, "deviation": 0.00123}}},
+    }
+
+
+RICH = rich(BETTER)
 
 
 @pytest.fixture
@@ -167,6 +213,8 @@ def test_lists_without_speakers_get_no_verdict(page: Page) -> None:
     assert "on clean speech it goes from 8.0 % to 8.0 %" in words
     html, markdown = page(report(result))
     assert "not tested" in html
+    assert "| → SEED | 8.0 ? / 0.500 ? | **19.0** ? / 0.500 ? |" in markdown
+    assert "? without an interval" in markdown
     assert "better:" not in markdown
     assert "not tested" in format_table(report(result))
 
@@ -182,15 +230,15 @@ def test_the_word_synthetic_is_there_exactly_when_it_is_true(page: Page) -> None
 
 
 def test_the_page_fetches_nothing(page: Page) -> None:
-    html, _ = page(report(BETTER, WORSE))
+    html, _ = page(report(BETTER, OTHER))
     assert "http://" not in html
     assert "https://" not in html
     assert not re.search(r"<(script|link|img|iframe)\b|@import|url\(|\bsrc=", html)
 
 
 def test_the_same_metrics_give_the_same_bytes(page: Page) -> None:
-    first = page(report(BETTER, SAME))
-    assert page(json.loads(json.dumps(report(BETTER, SAME)))) == first
+    metrics = report(BETTER, OTHER, but(RICH, network="resnet34"))
+    assert page(json.loads(json.dumps(metrics))) == page(metrics)
 
 
 def test_every_figure_is_there_and_has_a_label(page: Page) -> None:
@@ -202,7 +250,7 @@ def test_every_figure_is_there_and_has_a_label(page: Page) -> None:
 
 
 def test_the_drawings_are_well_formed_and_finite(page: Page) -> None:
-    html, _ = page(report(BETTER, WORSE))
+    html, _ = page(report(BETTER, OTHER))
     drawings = re.findall(r'<svg viewBox="[^"]*" role="img".*?</svg>(?=\s*</(?:div|figure)>)', html, re.DOTALL)
     assert len(drawings) == 2 * 11 + 1
     for drawing in drawings:
@@ -230,7 +278,7 @@ def test_the_elements_are_closed_in_order(page: Page) -> None:
             assert self.open.pop() == tag
 
     parser = Balance()
-    parser.feed(page(report(BETTER, MIXED))[0])
+    parser.feed(page(report(RICH, but(MIXED, enhancer="drl")))[0])
     parser.close()
     assert parser.open == []
 
@@ -251,20 +299,25 @@ def test_the_tables_show_values_intervals_and_verdicts_in_words(page: Page) -> N
 def test_several_evaluations_get_a_table_of_contents(page: Page) -> None:
     euclidean = {**WORSE, "method": "euclidean"}
     html, markdown = page(report(BETTER, euclidean))
-    assert "dvector on demo (euclidean)</a>" in html
+    assert "dvector → SEED on demo (euclidean)</a>" in html
     for number in (1, 2):
         assert f'href="#evaluation-{number}"' in html
         assert f'id="evaluation-{number}"' in html
     assert "href=" not in page(report(BETTER))[0]
-    assert markdown.count("## dvector on demo") == 2
+    assert markdown.count("## dvector → SEED on demo") == 2
 
 
 def test_hostile_names_stay_text(page: Page) -> None:
-    metrics = report(copy.deepcopy(BETTER))
+    result = but(RICH, network=HOSTILE, list=HOSTILE, enhancer=HOSTILE, norm=HOSTILE, utterance_rule=HOSTILE)
+    result |= {"mismatch_side": HOSTILE, "warnings": [HOSTILE]}
+    result["conditions"][1]["condition"] = result["snr"][0]["condition"] = HOSTILE
+    result["timesteps"] = [{"t": 50, "conditions": {HOSTILE: 0.1}}]
+    result["noise_seeds"]["eer"] = {HOSTILE: {"mean": 0.1, "deviation": 0.01}}
+    for side in result["projection"]["systems"].values():
+        side[0] |= {"speaker": HOSTILE, "condition": HOSTILE}
+    metrics = report(result, but(result, train_seed=1))
     metrics["title"] = metrics["made_by"] = HOSTILE
-    metrics["evaluations"][0]["network"] = metrics["evaluations"][0]["list"] = HOSTILE
-    metrics["evaluations"][0]["conditions"][1]["condition"] = HOSTILE
-    metrics["training"] = {HOSTILE: metrics["training"]["dvector"]}
+    metrics["training"] = {HOSTILE: metrics["training"]["dvector/seed"]}
     metrics["facts"] = {HOSTILE: HOSTILE + "\n# heading"}
     html, markdown = page(metrics)
     for text in (html, markdown):
@@ -272,8 +325,17 @@ def test_hostile_names_stay_text(page: Page) -> None:
     assert '"&"' not in html.replace("&#34;", "")
     assert "&lt;script&gt;" in markdown
     assert "\n# heading" not in markdown
-    rows = [line for line in markdown.splitlines() if line.startswith("| &lt;script")]
-    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 9
+    for table in re.findall(r"(?:^\|.*\n)+", markdown, re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1, table
+
+
+def test_an_enhancer_without_a_curve_is_described(page: Page) -> None:
+    metrics = report(but(BETTER, enhancer="whitening"))
+    fitted = {"seed": 0, "rows": 5000, "epochs": 0, "seconds": 0.2, "parameters": 65_792, "curve": []}
+    metrics["training"] = {"dvector/whitening": fitted}
+    html, markdown = page(metrics)
+    assert "5,000 rows, 0 epochs, 0 s, seed 0, 65,792 parameters." in html
+    assert "| dvector → whitening | 65,792 | 5,000 | 0 | 0 | 0 s |  |  |" in markdown
 
 
 def test_reports_without_training_and_facts(page: Page) -> None:
@@ -287,7 +349,7 @@ def test_reports_without_training_and_facts(page: Page) -> None:
 @pytest.mark.parametrize("curve", [[], [{"epoch": 1, "loss": 0.5}], [{"epoch": k, "loss": 0.5} for k in (1, 2)]])
 def test_short_and_flat_training_curves(page: Page, curve: list[Metrics]) -> None:
     metrics = report(BETTER)
-    metrics["training"]["dvector"]["curve"] = curve
+    metrics["training"]["dvector/seed"]["curve"] = curve
     assert ("Training and validation loss" in page(metrics)[0]) is (len(curve) > 1)
 
 
@@ -302,11 +364,353 @@ def test_extreme_rates_can_be_drawn(page: Page, rates: tuple[float, float]) -> N
     assert format_table(report(result))
 
 
+# --- several systems --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("enhancer", "name"),
+    [("seed", "SEED"), ("drl", "DRL"), ("whitening", "whitening"), ("regression", "regression"), ("my own", "my own")],
+)
+def test_every_enhancer_goes_by_its_name(enhancer: str, name: str, page: Page) -> None:
+    metrics = report(but(BETTER, enhancer=enhancer))
+    metrics["title"], metrics["training"] = "Results", {f"dvector/{enhancer}": {**metrics["training"]["dvector/seed"]}}
+    html, markdown = page(metrics)
+    text = format_table(metrics)
+    assert headline(metrics)[0].startswith(f"On the synthetic list demo, with dvector embeddings, {name} lowers the")
+    assert f"<h2>dvector → {name} on demo</h2>" in html
+    assert f'<th scope="col">→ {name}</th>' in html
+    assert f"<h3>dvector → {name}</h3>" in html
+    assert f"network above {name}" in html
+    assert f"EER %: {name} |" in markdown
+    assert f"-> {name} EER %" in text
+    if enhancer not in ("seed", "regression"):  # which is explained as SEED without diffusion
+        assert "SEED" not in html + markdown + text
+
+
+def test_a_sentence_about_no_enhancement_is_one() -> None:
+    words = headline(report(but(SAME, enhancer="none")))[0]
+    assert "no enhancement makes no measurable difference to the equal error rate on average" in words
+
+
+def test_a_front_end_belongs_to_the_name_of_the_network(page: Page) -> None:
+    metrics = report(BETTER, but(WORSE, frontend="rnnoise"))
+    html, markdown = page(metrics)
+    assert "<h2>rnnoise → dvector → SEED on demo</h2>" in html
+    assert [row[0] for row in _rows(markdown, "| system |")[1:]] == ["dvector", "→ SEED", "rnnoise → dvector", "→ SEED"]
+    assert "with rnnoise → dvector embeddings, SEED raises" in headline(metrics)[1]
+    text = format_table(metrics)
+    assert "\nrnnoise -> dvector on demo (cosine" in text
+    assert text.isascii()
+
+
+def test_sections_are_ordered_by_network_list_and_enhancer(page: Page) -> None:
+    order = [(n, a, e) for n in ("resnet34", "dvector") for a in ("far", "demo") for e in ("whitening", "seed")]
+    mixed = [order[k] for k in (0, 7, 2, 5, 1, 6, 3, 4)]
+    html, markdown = page(report(*(but(BETTER, network=n, list=a, enhancer=e) for n, a, e in mixed)))
+    names = {"whitening": "whitening", "seed": "SEED"}
+    networks, lists = ("resnet34", "dvector"), ("far", "demo")
+    expected = [f"{n} → {names[e]} on {a}" for n in networks for a in lists for e in ("whitening", "seed")]
+    assert re.findall(r"<h2>(.* → .*)</h2>", html) == expected
+    assert re.findall(r"^## (.* → .*)$", markdown, re.MULTILINE) == expected
+
+
+def _rows(markdown: str, start: str) -> list[list[str]]:
+    """Cells of the first table of a Markdown text whose header starts so."""
+    table = markdown[markdown.index(start) :].split("\n\n", maxsplit=1)[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table if not line.startswith("|---")]
+
+
+def test_the_overview_marks_the_best_and_what_is_measurable(page: Page) -> None:
+    clean_alike = evaluation((0.08, 0.08), (0.25, 0.30), {"value": -0.2, "low": -0.3, "high": -0.1})
+    html, markdown = page(report(BETTER, but(clean_alike, enhancer="drl"), but(WORSE, list="far", enhancer="drl")))
+    rows = _rows(markdown, "| system | demo: clean")
+    assert [row[0] for row in rows[1:]] == ["dvector", "→ SEED", "→ DRL"]
+    noise = rows[0].index("demo: noise")
+    assert [row[noise] for row in rows[1:]] == ["25.0 / 0.500", "**19.0** ▼ / 0.500", "30.0 ▲ / 0.500"]
+    assert [row[1] for row in rows[1:]] == ["8.0 / 0.500"] * 3  # all alike: none is the best
+    far = _rows(markdown, "| system | far: clean")
+    assert [row[1] for row in far[1:]] == ["**8.0** / 0.500", "11.0 ▲ / 0.500"]
+    flat = " ".join(re.sub(r"<[^>]+>", " ", html).split())
+    assert "noise 19.0 ▼ measurably better / 0.500" in flat
+    assert html.index("<caption>EER, % / minDCF on demo") < html.index("<h2>")
+
+
+def test_lists_of_one_condition_share_a_table_as_in_the_paper(page: Page) -> None:
+    lists = ("VoxSRC23", "VC-Mix", "Vox1-O", "Vox1-E", "Vox1-H")
+    results = [but(BETTER, list=name, network=network) for network in ("resnet34", "ecapa") for name in lists]
+    for result in results:
+        del result["conditions"][1:], result["mean_relative_reduction"]
+    del results[-1]
+    rows = _rows(page(report(*results))[1], "| system |")
+    assert rows[0] == ["system", *(f"{name}: clean" for name in lists)]
+    assert [row[0] for row in rows[1:]] == ["resnet34", "→ SEED", "ecapa", "→ SEED"]
+    assert rows[-1][-1] == "–"
+
+
+def test_wide_overviews_are_split(page: Page) -> None:
+    result = copy.deepcopy(BETTER)
+    result["conditions"] += [condition(f"noise@{snr}", 0.3, 0.2) for snr in range(0, 30, 5)]
+    headers = re.findall(r"^\| system \|(.*)\|$", page(report(result))[1], re.MULTILINE)
+    assert [header.count("|") + 1 for header in headers] == [6, 5]
+    names = [cell.strip().removeprefix("demo: ") for header in headers for cell in header.split("|")]
+    assert names == [part["condition"] for part in result["conditions"]]
+
+
+def test_training_seeds_stand_side_by_side(page: Page) -> None:
+    eers = (0.19, 0.21, 0.15)
+    seeds = [evaluation((0.08, 0.08), (0.25, eer), None) | {"train_seed": k} for k, eer in enumerate(eers)]
+    html, markdown = page(report(*seeds))
+    rows = _rows(markdown[markdown.index("## Training seeds") :], "| condition")
+    assert rows[0] == ["condition", "network", "seed 0", "seed 1", "seed 2", "mean", "deviation"]
+    mean, deviation = 100 * np.mean(eers), 100 * np.std(eers, ddof=1)
+    assert rows[2] == ["noise", "25.0", "19.0", "21.0", "15.0", f"{mean:.1f}", f"{deviation:.2f}"]
+    assert "dvector → SEED on demo (training seed 2)</h2>" in html
+    overview = _rows(markdown, "| system |")
+    assert overview[2][0] == "→ SEED (mean of 3 training seeds)"
+    assert overview[2][2] == f"**{mean:.1f}** ▼ / 0.500"
+    assert "A mean over training seeds has a mark where all of them have it." in html
+    assert f'<span class="phone">deviation</span> {deviation:.2f}</td>' in html
+    assert "-> SEED (3 seeds)" in format_table(report(*seeds))
+
+
+def test_a_mean_over_seeds_is_measurable_only_where_every_seed_is(page: Page) -> None:
+    seeds = [but(BETTER, train_seed=0), but(SAME, train_seed=1)]
+    assert _rows(page(report(*seeds))[1], "| system |")[2][2] == "19.0 / 0.500".replace("19.0", "**19.0**")
+
+
+# --- behind the error rates -------------------------------------------------------------------------------------------
+
+
+def test_the_numbers_of_every_new_chart_are_in_a_table(page: Page) -> None:
+    html, markdown = page(report(RICH))
+    shown = (" ".join(re.sub(r"<svg.*?</svg>|<[^>]+>", " ", html, flags=re.DOTALL).split()), markdown)
+    for number in ("−5 to 0", "0 to 5", "31.2", "[11.0, 42.0]", "1,234", "56", "12.3", "6.2", "7.9", "0.12"):
+        assert all(number in text for text in shown), number
+    for number in ("0.777", "0.666", "1.250", "[1.125, 1.375]", "0.875", "0.555", "0.444"):
+        assert all(number in text for text in shown), number
+    for number in ("1.500, −0.250", "1.125, −0.250"):  # a speaker under noise, before and after
+        assert number in shown[0]
+
+
+def test_every_new_chart_is_there_and_has_a_label(page: Page) -> None:
+    html, _ = page(report(RICH))
+    labels = re.findall(r'role="img" aria-label="([^"]+)"', html)
+    for start, times in (("Equal error rate against SNR", 2), ("Equal error rate against t", 1), ("Embeddings on", 2)):
+        assert sum(label.startswith(start) for label in labels) == times
+    assert "Embeddings on a plane, SEED: 27 points of 9 speakers" in labels
+    for text in ("the list has 5 speakers", "12 trials are repeated", "without extension", "cosine, as-norm"):
+        assert all(text in version for version in page(report(RICH)))
+
+
+def test_conditions_of_fixed_snr_become_a_curve(page: Page) -> None:
+    result = copy.deepcopy(BETTER)
+    result["conditions"] = [
+        condition(f"noise@{snr}", eer, 0.1) for snr, eer in (("10", 0.2), ("-2.5", 0.4), ("0", 0.3))
+    ]
+    metrics = report(result)
+    assert "on average over noise at −2.5, 0 and 10 dB." in headline(metrics)[0]
+    html, markdown = page(metrics)
+    rows = _rows(markdown, "| SNR, dB")
+    assert [row[:2] for row in rows[1:]] == [
+        ["−2.5", "40.0 [39.0, 41.0]"],
+        ["0", "30.0 [29.0, 31.0]"],
+        ["10", "20.0 [19.0, 21.0]"],
+    ]
+    assert html.count("Equal error rate against SNR for noise, fixed SNR") == 1
+
+
+def test_a_mean_over_drawn_snrs_does_not_name_the_levels() -> None:
+    result = copy.deepcopy(BETTER)
+    result["conditions"].append(condition("noise@5", 0.3, 0.2))
+    assert "on average over noise, music, reverb and noise+reverb;" in headline(report(result))[0]
+
+
+def test_embeddings_are_shown_once_for_all_scoring_methods(page: Page) -> None:
+    html, _ = page(report(RICH, but(RICH, method="euclidean"), but(RICH, enhancer="drl", projection=None)))
+    assert html.count("<h3>Embeddings on a plane</h3>") == 1
+
+
+def test_marks_keep_their_condition_and_colours_their_speaker(page: Page) -> None:
+    html, _ = page(report(RICH))
+    drawings = re.findall(r'aria-label="Embeddings on a plane.*?</svg>', html, re.DOTALL)
+    for drawing in drawings:
+        groups = re.findall(r'<path d="([^"]+)" class="mark speaker-(\d)"><title>(.*?), (.*?)</title>', drawing)
+        assert len(groups) == 27
+        shapes = {(condition_, outline.split("l")[1]) for outline, _, _, condition_ in groups}
+        assert len(shapes) == 3
+        colours = {(speaker, colour) for _, colour, speaker, _ in groups}
+        assert len(colours) == 9
+        assert sorted(colour for _, colour in colours) == sorted("001234567")
+        assert re.findall(r'class="middle speaker">(\d)<', drawing) == list("1234567")
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.01, 0.3])
+def test_the_names_of_many_lines_stay_apart_and_inside(rate: float, page: Page) -> None:
+    steps = [{"t": t, "conditions": {f"noise@{k}": rate for k in range(12)} | {"clean": 0.3}} for t in (1, 50)]
+    html, _ = page(report(but(BETTER, timesteps=steps)))
+    drawing = html[html.index("Equal error rate against t with") :].split("</svg>", maxsplit=1)[0]
+    heights = [float(y) for y in re.findall(r'<text x="331" y="([\d.]+)" class="name">', drawing)]
+    assert len(heights) == 13
+    assert min(np.diff(heights)) >= 13.9
+    assert min(heights) > 0
+    assert max(heights) <= 220
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_flat_and_extreme_diagnostics_can_be_drawn(rate: float, page: Page) -> None:
+    one = {"eer": {"value": rate}}
+    spot = [{"x": 0.0, "y": 0.0, "speaker": "a", "condition": "clean"}]
+    extreme = but(
+        BETTER,
+        snr=[{**snr_bin("noise", 0, 0.1, 0.1), "systems": {"network": one, "enhanced": one}}],
+        timesteps=[{"t": 1, "conditions": {"clean": rate}}],
+        projection={"systems": {"network": spot, "enhanced": spot}},
+    )
+    html, _ = page(report(extreme))
+    assert not re.search(r"[\">, ](nan|inf)\b", html)
+    assert "Equal error rate against t" in html
+
+
+def test_a_line_is_thinned_by_less_than_a_pixel() -> None:
+    rng = np.random.default_rng(0)
+    walk = np.cumsum(rng.normal(0, [[0.2, 1.0]], (400, 2)), axis=0)
+    drawn = re.search(r'points="([^"]+)"', path([(float(x), float(y)) for x, y in walk], "curve"))
+    assert drawn is not None
+    corners = np.array([[float(v) for v in pair.split(",")] for pair in drawn[1].split()])
+    assert len(corners) < len(walk)
+    starts, steps = corners[:-1], np.diff(corners, axis=0)
+    lengths = np.maximum((steps**2).sum(axis=1), 1e-9)
+    along = np.clip(((walk[:, None] - starts) * steps).sum(axis=2) / lengths, 0, 1)
+    distances = np.linalg.norm(walk[:, None] - starts - along[..., None] * steps, axis=2).min(axis=1)
+    assert distances.max() < 0.5
+
+
+def test_a_page_of_twenty_evaluations_stays_below_a_megabyte_and_a_half(page: Page) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([1, 0], [20_000, 100_000])
+    scores = rng.normal(1.5 * labels)
+    far, frr, _ = m.det_curve(scores, labels)
+    edges, target, other = m.score_histogram(scores, labels)
+    assert len(far) > 1_000
+    result = copy.deepcopy(BETTER)
+    for part in result["conditions"]:
+        for one in part["systems"].values():
+            one["det"] = {"far": far.tolist(), "frr": frr.tolist()}
+            one["histogram"] = {"edges": edges.tolist(), "target": target.tolist(), "nontarget": other.tolist()}
+    html, _ = page(report(result))
+    assert len(html.encode()) < 1_500_000 / 20
+
+
+# --- tables for dvc plots ---------------------------------------------------------------------------------------------
+
+
+def _csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(("points", "bins", "levels"), [(5, 3, 0), (1999, 40, 0), (700, 90, 30)])
+def test_plot_tables_are_bounded_and_exact(points: int, bins: int, levels: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(points)
+    far, frr = np.sort(rng.random(points)), -np.sort(-rng.random(points))
+    edges, target, other = np.cumsum(rng.random(bins + 1)), rng.random(bins), rng.random(bins)
+    result = copy.deepcopy(BETTER)
+    result["conditions"] += [condition(f"noise@{level}", 0.2, 0.1) for level in range(levels)]
+    for part in result["conditions"]:
+        for one in part["systems"].values():
+            one["det"] = {"far": far.tolist(), "frr": frr.tolist()}
+            one["histogram"] = {"edges": edges.tolist(), "target": target.tolist(), "nontarget": other.tolist()}
+    write_plot_tables([result, but(result, method="euclidean")], tmp_path / "a" / "b")
+    det, histogram = _csv(tmp_path / "a/b/det.csv"), _csv(tmp_path / "a/b/histogram.csv")
+    assert len(det) <= 2_000
+    assert len(histogram) <= 2_000
+    curve = [row for row in det if (row["method"], row["condition"], row["system"]) == ("cosine", "music", "network")]
+    drawn = [(float(row["far"]), float(row["frr"])) for row in curve]
+    whole = list(zip(far.tolist(), frr.tolist(), strict=True))
+    assert len(drawn) == min(points, 2_000 // (4 * (5 + levels)))
+    assert set(drawn) <= set(whole)
+    assert (drawn[0], drawn[-1]) == (whole[0], whole[-1])
+    assert drawn == sorted(drawn)
+    bars = [
+        row
+        for row in histogram
+        if (row["method"], row["condition"], row["system"]) == ("euclidean", "clean", "enhanced")
+    ]
+    assert [float(row["low"]) for row in bars[1:]] == [float(row["high"]) for row in bars[:-1]]
+    assert (float(bars[0]["low"]), float(bars[-1]["high"])) == (edges[0], edges[-1])
+    for name, densities in (("target", target), ("nontarget", other)):
+        mass = sum(float(row[name]) * (float(row["high"]) - float(row["low"])) for row in bars)
+        assert mass == pytest.approx(float((densities * np.diff(edges)).sum()))
+
+
+def test_plot_tables_of_malformed_evaluations_name_the_key(tmp_path: Path) -> None:
+    broken = copy.deepcopy(BETTER)
+    del broken["conditions"][1]["systems"]["network"]["det"]
+    with pytest.raises(MetricError, match=re.escape("evaluations[0].conditions[1].systems.network.det is missing")):
+        write_plot_tables([broken], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_templates_of_dvc_plots_name_columns_that_exist(tmp_path: Path) -> None:
+    write_plot_tables([BETTER], tmp_path)
+    folder = Path(__file__).resolve().parents[1] / ".dvc" / "plots"
+    for name in ("det", "histogram"):
+        template = (folder / f"{name}.json").read_text(encoding="utf-8")
+        columns = set(_csv(tmp_path / f"{name}.csv")[0]) | {"rev", "x", "y", "trials", "density", "scores"}
+        assert set(re.findall(r'"field": "([^<"]+)"', template)) <= columns
+        assert '"<DVC_METRIC_DATA>"' in json.dumps(json.loads(template))
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def _saved(folder: Path, *evaluations: Metrics) -> Path:
+    folder.mkdir(parents=True)
+    data = {"synthetic": True, "evaluations": list(evaluations)}
+    (folder / "evaluation.json").write_text(json.dumps(data), encoding="utf-8")
+    return folder
+
+
+def test_the_command_puts_runs_on_one_page(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        _saved(tmp_path / f"run{seed}/results/dvector/seed/demo", but(BETTER, train_seed=seed))
+    out, appendix = tmp_path / "page.html", tmp_path / "page.md"
+    arguments = ["report", str(tmp_path / "run0"), str(tmp_path / "run1/results"), "--out", str(out)]
+    done = CliRunner().invoke(app, [*arguments, "--markdown", str(appendix), "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["headlines"] == headline(report(BETTER)) * 2
+    assert "<h2>Training seeds</h2>" in out.read_text(encoding="utf-8")
+    assert "## Training seeds" in appendix.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty", None, "holds no evaluation.json"),
+        ("evaluation.json", "{", "cannot be read"),
+        ("evaluation.json", "[1]", "has no results"),
+        ("absent.json", None, "cannot be read"),
+    ],
+)
+def test_the_command_names_files_that_are_no_results(
+    name: str, content: str | None, words: str, tmp_path: Path
+) -> None:
+    file = tmp_path / name
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    elif name == "empty":
+        file.mkdir()
+    done = CliRunner().invoke(app, ["report", str(file), "--out", str(tmp_path / "page.html")])
+    assert done.exit_code == 1
+    assert f"{name}: {words}" in done.stderr
+    assert not (tmp_path / "page.html").exists()
+
+
 # --- the terminal -----------------------------------------------------------------------------------------------------
 
 
 def test_the_terminal_table_fits_and_is_complete() -> None:
-    text = format_table(report(BETTER, WORSE))
+    text = format_table(report(BETTER, OTHER))
     assert max(map(len, text.splitlines())) <= 92
     assert text.isascii()
     assert re.search(
@@ -316,6 +720,26 @@ def test_the_terminal_table_fits_and_is_complete() -> None:
     flat = " ".join(text.split())
     assert "SEED lowers the equal error rate by 24 % [18, 29]" in flat
     assert "SEED raises the equal error rate by 32 % [20, 40]" in flat
+
+
+def test_the_terminal_overview_holds_all_systems() -> None:
+    names = ("seed", "regression", "whitening", "drl", "none")
+    systems = [
+        but(result, enhancer=name) for name, result in zip(names, (BETTER, MIXED, SAME, WORSE, SAME), strict=True)
+    ]
+    text = format_table(report(*systems, but(WORSE, network="resnet34")))
+    assert max(map(len, text.splitlines())) <= 92
+    assert text.isascii()
+    overview = text[: text.index("dvector on demo")]
+    assert re.search(r"^EER %/minDCF +clean +noise +music +reverb +noise\+reverb$", overview, re.MULTILINE)
+    assert re.search(r"^-> SEED +8\.0/0\.500 +19\.0\*/0\.500", overview, re.MULTILINE)
+    assert re.search(r"^-> DRL +11\.0!/0\.500 +25\.0!/0\.500", overview, re.MULTILINE)
+    assert "* measurably better" in overview
+    assert "All systems" not in format_table(report(BETTER, but(BETTER, method="euclidean")))
+
+
+def test_the_terminal_says_warnings() -> None:
+    assert "Warning: the list has 5 speakers\nWarning: 12 trials are repeated\n" in format_table(report(RICH))
 
 
 def test_the_terminal_table_tames_names() -> None:
@@ -347,26 +771,59 @@ def _with(path: tuple[str | int, ...], value: object) -> Metrics:
     return dict(metrics)
 
 
-SYSTEM = ("evaluations", 0, "conditions", 1, "systems", "seed")
+def _rich(path: tuple[str | int, ...], value: object) -> Metrics:
+    metrics: Any = report(copy.deepcopy(RICH))
+    part = metrics["evaluations"][0]
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = value
+    return dict(metrics)
+
+
+SYSTEM = ("evaluations", 0, "conditions", 1, "systems", "enhanced")
 
 
 @pytest.mark.parametrize(
     ("metrics", "words"),
     [
         (_without(("title",)), "title is missing"),
-        (_without((*SYSTEM, "eer")), "evaluations[0].conditions[1].systems.seed.eer is missing"),
-        (_without((*SYSTEM, "det", "far")), "evaluations[0].conditions[1].systems.seed.det.far is missing"),
-        (_with((*SYSTEM, "eer", "value"), 19.0), "seed.eer.value is 19.0; expected less than or equal to 1 (rates are"),
-        (_with((*SYSTEM, "min_dcf", "value"), float("nan")), "seed.min_dcf.value is nan; expected a finite number"),
-        (_with((*SYSTEM, "min_dcf", "low"), "0.1"), "seed.min_dcf.low is '0.1'; expected a valid number"),
+        (_without((*SYSTEM, "eer")), "evaluations[0].conditions[1].systems.enhanced.eer is missing"),
+        (_without((*SYSTEM, "det", "far")), "evaluations[0].conditions[1].systems.enhanced.det.far is missing"),
+        (
+            _with((*SYSTEM, "eer", "value"), 19.0),
+            "enhanced.eer.value is 19.0; expected less than or equal to 1 (rates are",
+        ),
+        (_with((*SYSTEM, "min_dcf", "value"), float("nan")), "enhanced.min_dcf.value is nan; expected a finite number"),
+        (_with((*SYSTEM, "min_dcf", "low"), "0.1"), "enhanced.min_dcf.low is '0.1'; expected a valid number"),
         (_with((*SYSTEM, "det", "frr"), [1.0]), "far and frr of one length, not 5 and 1"),
         (_with((*SYSTEM, "histogram", "target"), [1.0]), "one density per bin, not 1 and 3 for 3 bins"),
         (_with((*SYSTEM, "histogram", "edges"), [1.0, 1.0, 1.0, 1.0]), "edges that rise"),
         (_with(("evaluations",), []), "evaluations is []"),
         (_with(("synthetic",), "no"), "synthetic is 'no'; expected a valid boolean"),
         (_with(("evaluations", 0, "conditions", 1, "condition"), "clean"), "not clean twice"),
+        (
+            report(BETTER, BETTER),
+            "each training seed once, not dvector with seed on demo (cosine) twice for one seed",
+        ),
+        (_rich(("snr", 0, "systems", "enhanced", "eer", "value"), 20.0), "snr[0].systems.enhanced.eer.value is 20.0"),
+        (_rich(("snr", 0, "high"), -1.0), "snr[0] is {'condition': 'noise'"),
+        (_rich(("snr", 0, "high"), -1.0), "expected a bin with low below high, not 0 and -1 dB"),
+        (_rich(("timesteps", 1, "t"), 0), "timesteps[1].t is 0; expected greater than or equal to 1"),
+        (_rich(("timesteps", 1, "conditions"), {"clean": 0.1}), "timesteps with the same conditions at every t"),
+        (_rich(("timesteps", 1, "conditions", "noise"), 7.0), "evaluations[0].timesteps[1].conditions.noise is 7.0"),
+        (_rich(("projection", "systems", "network", 2, "x"), "a"), "projection.systems.network[2].x is 'a'"),
+        (
+            _rich(("projection", "systems", "enhanced", 2, "speaker"), "x"),
+            "the same speakers and conditions before and",
+        ),
+        (_rich(("noise_seeds", "count"), 1), "noise_seeds.count is 1; expected greater than or equal to 2"),
+        (_rich(("noise_seeds", "eer", "clean", "mean"), 7.9), "noise_seeds.eer.clean.mean is 7.9; expected less than"),
+        (_rich(("warnings",), "careful"), "evaluations[0].warnings is 'careful'; expected a valid list"),
+        (_rich(("train_seed",), 0.5), "evaluations[0].train_seed is 0.5; expected a valid integer"),
+        (_with((*SYSTEM, "min_dcf_0.01"), -0.5), "systems.enhanced.min_dcf_0.01.value is -0.5; expected greater"),
+        (_with((*SYSTEM, "cllr"), "high"), "systems.enhanced.cllr is 'high'"),
         (_with(("facts", "list"), [1]), "facts.list is [1]; expected a text, a number, true or false; write"),
-        ({}, "title is missing (and 4 more)"),
+        ({}, "evaluations is missing (and 4 more)"),
     ],
 )
 def test_malformed_metrics_name_the_key(metrics: Metrics, words: str, tmp_path: Path) -> None:
@@ -382,7 +839,10 @@ def test_metrics_that_are_no_mapping_are_refused() -> None:
 
 
 def test_unknown_keys_are_left_alone(page: Page) -> None:
-    assert page(_with((*SYSTEM, "auc"), 0.9)) == page(report(BETTER))
+    plain = page(report(BETTER))
+    assert page(_with((*SYSTEM, "auc"), 0.9)) == plain
+    assert page(_with((*SYSTEM, "min_dcf_mean"), "a text")) == plain
+    assert page(report(but(BETTER, half_life=[1, 2]))) == plain
 
 
 # --- surroundings -----------------------------------------------------------------------------------------------------
@@ -419,7 +879,7 @@ def test_the_metrics_module_feeds_the_report(page: Page) -> None:
     metrics["evaluations"][0]["conditions"] = [
         {
             "condition": "noise",
-            "systems": {"network": as_system(before), "seed": as_system(after)},
+            "systems": {"network": as_system(before), "enhanced": as_system(after)},
             "difference": {name: vars(bootstrap.paired(before, after, labels, name)) for name in ("eer", "min_dcf")},
         }
     ]

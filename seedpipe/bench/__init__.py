@@ -1,4 +1,4 @@
-"""What speaker networks, SEED behind them and enhancers in front of them cost: the paper's Table 2 on this machine."""
+"""What speaker networks cost, with enhancers behind or in front of them: the paper's Table 2 on this machine."""
 
 from __future__ import annotations
 

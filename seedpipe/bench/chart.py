@@ -1,4 +1,4 @@
-"""The table as a drawing: a bar per system, in parts for front end, network and SEED."""
+"""The table as a drawing: a bar per system, in parts for front end, network and enhancer."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from markupsafe import Markup
 from seedpipe.bench.measurement import STAGES, Measurement
 from seedpipe.bench.result import Result
 from seedpipe.files import whole_file
-from seedpipe.report.svg import Box, Scale, area, document, line, text, ticks
+from seedpipe.report.svg import Box, Scale, document, line, steps, text, ticks
 
 __all__ = ["cost_chart", "write_chart"]
 
 WIDTH, MARGIN = 760.0, 16.0
 ROW, BAR, GAP = 24.0, 15.0, 8.0
 LETTER = 7.2  # width of a letter of 12.5 px, on average
-FIGURES = 136.0  # room for the figures behind the longest bar
-KINDS = dict(zip(STAGES, ("front", "network", "seed"), strict=True))
+FIGURES = 156.0  # room for the figures behind the longest bar
+KINDS = dict(zip(STAGES, ("front", "network", "enhancer"), strict=True))
 STYLE = Markup("""<style>
-:root { --page: #fff; --ink: #1c2126; --soft: #5a646e; --grid: #e6e9ec; --network: #8b949c; --seed: #0b5fa5;
+:root { --page: #fff; --ink: #1c2126; --soft: #5a646e; --grid: #e6e9ec; --network: #8b949c; --enhancer: #0b5fa5;
   --front: #b8560b; }
 @media (prefers-color-scheme: dark) { :root { --page: #15181b; --ink: #e6e9ec; --soft: #a2abb4; --grid: #2a3036;
-  --network: #87919a; --seed: #66b2f2; --front: #f0a15a; } }
+  --network: #87919a; --enhancer: #66b2f2; --front: #f0a15a; } }
 .page { fill: var(--page); }
 text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; fill: var(--soft);
   font-variant-numeric: tabular-nums; }
@@ -32,7 +32,7 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue"
 .heading { font-size: 13px; font-weight: 600; fill: var(--ink); }
 .end { text-anchor: end; } .middle { text-anchor: middle; } .tick { font-size: 11px; }
 .grid { stroke: var(--grid); } .axis { stroke: var(--soft); }
-.network { fill: var(--network); } .seed { fill: var(--seed); }
+.network { fill: var(--network); } .enhancer { fill: var(--enhancer); }
 .front { fill: var(--front); fill-opacity: .3; stroke: var(--front); stroke-dasharray: 3 2; }
 </style>
 """)
@@ -66,9 +66,9 @@ def cost_chart(result: Result) -> Markup:
         parts += [text((MARGIN, top + 14), _heading(batch, result.seconds), "heading"), _panel(rows, box)]
         top = box.bottom + 52
     parts.append(text((MARGIN, top), result.title, "tick"))
-    label = "Real-time factor of networks, alone, with SEED and behind a front end; the numbers are in the table"
+    label = "Real-time factor of networks, alone, with enhancers and behind a front end; the numbers are in the table"
     height = top + MARGIN
-    page = area([(0, 0), (WIDTH, 0)], height, "page")
+    page = steps([0, WIDTH], [0], height, "page")
     opening = Markup('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0:.0f} {1:.0f}" width="{0:.0f}">\n')
     drawing = document(WIDTH, height, label, [page, *parts])
     return opening.format(WIDTH, height) + STYLE + drawing + Markup("\n</svg>\n")
@@ -115,9 +115,9 @@ def _row(row: Measurement, middle: float, scale: Scale) -> Markup:
         if end > start:
             drawn += _bar(scale(start), scale(end), middle, KINDS[stage])
         start = end
-    share = "" if row.seed_share is None else f", SEED {100 * row.seed_share:.1f} %"
+    share = "" if row.enhancer_share is None else f", enhancer {100 * row.enhancer_share:.1f} %"
     return drawn + text((scale(start) + 8, middle + 4.5), f"{row.real_time_factor:.4f}{share}", "name")
 
 
 def _bar(start: float, end: float, middle: float, kind: str) -> Markup:
-    return area([(start, middle - BAR / 2), (end, middle - BAR / 2)], middle + BAR / 2, kind)
+    return steps([start, end], [middle - BAR / 2], middle + BAR / 2, kind)

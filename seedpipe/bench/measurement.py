@@ -24,11 +24,13 @@ from seedpipe.errors import ModelError, NetworkError, WorkerLostError
 from seedpipe.frontends import load_frontend
 from seedpipe.networks import SpeakerNetwork, load_network
 from seedpipe.networks.selftest import synthetic_signal
-from seedpipe.params import TrainParams
+from seedpipe.params import EnhancerKind, TrainParams
+from seedpipe.report.wording import enhancer_name
+from seedpipe.rivals import EmbeddingEnhancer, Rival, load_enhancer
 
 __all__ = ["STAGES", "Measurement", "Setup", "System", "benchmark", "measure", "systems_of"]
 
-STAGES = ("front end", "network", "SEED")
+STAGES = ("front end", "network", "enhancer")
 WARM_UP = 2
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 FORGET_PEAK = "5"  # see proc(5)
@@ -36,7 +38,7 @@ FORGET_PEAK = "5"  # see proc(5)
 
 @dataclass(frozen=True)
 class System:
-    """A row of the table: a network, with a front end before it or SEED behind it.
+    """A row of the table: a network, with a front end before it or an enhancer behind it.
 
     Parameters
     ----------
@@ -44,15 +46,15 @@ class System:
         As :func:`seedpipe.networks.load_network` takes it.
     frontend : str
         As :func:`seedpipe.frontends.load_frontend` takes it.
-    seed : bool
-        Whether SEED follows.
+    enhancer : str, optional
+        What follows.
     model : Path, optional
-        Its model folder; without one SEED is untrained, which costs the same.
+        Its model folder; without one the enhancer is untrained, which costs the same.
     """
 
     network: str
     frontend: str = ""
-    seed: bool = False
+    enhancer: EnhancerKind | None = None
     model: Path | None = None
 
 
@@ -99,8 +101,8 @@ class Measurement:
         First and third quartile of the same.
     stages : dict of str to float
         Real-time factor of each stage, median; keys from :data:`STAGES`.
-    seed_share : float or None
-        Share of SEED in the time of a call, median, 0 to 1.
+    enhancer_share : float or None
+        Share of the enhancer in the time of a call, median, 0 to 1.
     peak_memory_bytes : int or None
         CPU: memory of the process at its peak less that after the imports, None where the system does not tell.
         CUDA: what torch had allocated at its peak.
@@ -109,7 +111,7 @@ class Measurement:
     threads : int
         Threads of torch.
     untrained : bool
-        Whether SEED is untrained.
+        Whether the enhancer is untrained.
     """
 
     system: str
@@ -118,31 +120,37 @@ class Measurement:
     real_time_factor: float
     quartiles: tuple[float, float]
     stages: dict[str, float]
-    seed_share: float | None
+    enhancer_share: float | None
     peak_memory_bytes: int | None
     device: str
     threads: int
     untrained: bool
 
 
-def systems_of(names: Sequence[str], models: Sequence[Path] = (), frontend: str = "") -> list[System]:
-    """The rows of the table: each network alone, with SEED, and behind the front end if there is one.
+def systems_of(
+    names: Sequence[str],
+    models: Sequence[Path] = (),
+    frontend: str = "",
+    enhancers: Sequence[EnhancerKind] = ("seed",),
+) -> list[System]:
+    """The rows of the table: each network alone, with each enhancer, and behind the front end if there is one.
 
     All of them are loaded once, so that a mistake is met before anything is measured.
 
     Raises
     ------
     ModelError
-        A model cannot be loaded, or was trained for none of the networks.
+        A model cannot be loaded, is none of the enhancers, or was trained for none of the networks.
     NetworkError
         A network or the front end cannot be loaded.
     """
     networks = [load_network(name) for name in names]
     fingerprints = [network.fingerprint() for network in networks]
-    trained = _models_by_network(fingerprints, models)
+    trained = _trained(fingerprints, enhancers, models)
     systems = []
     for name, network, fingerprint in zip(names, networks, fingerprints, strict=True):
-        systems += [System(name), System(name, seed=True, model=trained.get(fingerprint))]
+        systems.append(System(name))
+        systems += [System(name, enhancer=kind, model=trained.get((fingerprint, kind))) for kind in enhancers]
         if load_frontend(frontend, network.sample_rate) is not None:
             systems.append(System(name, frontend=frontend))
     return systems
@@ -201,11 +209,11 @@ def measure(system: System, batch: int, setup: Setup) -> Measurement:
         real_time_factor=float(np.median(total)),
         quartiles=(float(np.quantile(total, 0.25)), float(np.quantile(total, 0.75))),
         stages={stage.role: float(value) for stage, value in zip(stages, np.median(factors, axis=0), strict=True)},
-        seed_share=float(np.median(factors[:, -1] / total)) if system.seed else None,
+        enhancer_share=float(np.median(factors[:, -1] / total)) if system.enhancer else None,
         peak_memory_bytes=memory.peak(),
         device="cpu" if device.type == "cpu" else torch.cuda.get_device_name(device),
         threads=torch.get_num_threads(),
-        untrained=system.seed and system.model is None,
+        untrained=system.enhancer is not None and system.model is None,
     )
 
 
@@ -234,25 +242,27 @@ def _stages(system: System, seconds: float, device: torch.device) -> list[_Stage
     if frontend is not None:
         stages.append(_Stage(STAGES[0], frontend.name, frontend.to(device), _parameters(frontend), rate))
     stages.append(_Stage(STAGES[1], network.name, network.to(device), _parameters(network), rate))
-    if system.seed:
-        enhancer = Enhancer.load(system.model, device) if system.model else _untrained(network, device)
+    if system.enhancer:
+        model, name = system.model, enhancer_name(system.enhancer)
+        enhancer = load_enhancer(model, device) if model else _untrained(system.enhancer, network, device)
         generator = torch.Generator().manual_seed(0)
-        stages.append(
-            _Stage(STAGES[2], "SEED", lambda rows: enhancer(rows, generator), _parameters(enhancer.module), rate)
-        )
+        stages.append(_Stage(STAGES[2], name, lambda rows: enhancer(rows, generator), enhancer.parameters, rate))
     return stages
 
 
-def _untrained(network: SpeakerNetwork, device: torch.device) -> Enhancer:
-    """SEED as the defaults have it, before training."""
-    dimension, train = network.dimension, TrainParams()
+def _untrained(kind: EnhancerKind, network: SpeakerNetwork, device: torch.device) -> EmbeddingEnhancer:
+    """An enhancer as the defaults have it, before training."""
+    dimension = network.dimension
     info = NetworkInfo(
         name=network.name, fingerprint=network.fingerprint(), dimension=dimension, sample_rate=network.sample_rate
     )
+    if kind != "seed" and kind != "regression":  # noqa: PLR1714 - types are narrowed by comparisons
+        return Rival.untrained(kind, info, device)
+    train = TrainParams() if kind == "seed" else TrainParams().without_diffusion()
     center = (0.0,) * dimension if train.normalize == "length+center" else ()
     normalization = Normalization(kind=train.normalize, center=center, scale=dimension**0.5)
     config = ModelConfig(
-        network=info, normalization=normalization, train=train, cache="", seedpipe=seedpipe.__version__
+        kind=kind, network=info, normalization=normalization, train=train, cache="", seedpipe=seedpipe.__version__
     )
     return Enhancer(SeedMLP(dimension).to(device), config)
 
@@ -317,11 +327,14 @@ def _import_what_is_lazy() -> None:
         importlib.import_module(module)
 
 
-def _models_by_network(fingerprints: Sequence[str], models: Sequence[Path]) -> dict[str, Path]:
-    """Model folders by the fingerprint of the network that they were trained for."""
-    found: dict[str, Path] = {}
+def _trained(
+    fingerprints: Sequence[str], enhancers: Sequence[EnhancerKind], models: Sequence[Path]
+) -> dict[tuple[str, EnhancerKind], Path]:
+    """Model folders by the fingerprint of the network that they were trained for, and by what they are."""
+    found: dict[tuple[str, EnhancerKind], Path] = {}
     for model in models:
-        network = Enhancer.load(model).config.network
+        enhancer = load_enhancer(model)
+        network, kind = enhancer.config.network, enhancer.kind
         if network.fingerprint not in fingerprints:
             raise ModelError(
                 f"was trained for {network.name} with the fingerprint {network.fingerprint[:16]}",
@@ -329,5 +342,12 @@ def _models_by_network(fingerprints: Sequence[str], models: Sequence[Path]) -> d
                 remedy="name its network with --network",
                 file=model,
             )
-        found[network.fingerprint] = model
+        if kind not in enhancers:
+            raise ModelError(
+                f"is of the kind {kind}",
+                expected=f"one of the enhancers to measure: {', '.join(enhancers)}",
+                remedy=f"add --enhancer {kind}",
+                file=model,
+            )
+        found[network.fingerprint, kind] = model
     return found

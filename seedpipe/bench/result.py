@@ -79,7 +79,7 @@ def machine() -> str:
 
 def format_table(result: Result) -> str:
     """Lay the rows out for a terminal, with what has to be known to read them."""
-    head = ("system", "batch", "parameters", "real-time factor [quartiles]", "peak memory", "SEED")
+    head = ("system", "batch", "parameters", "real-time factor [quartiles]", "peak memory", "enhancer")
     rows = [head, *(_cells(row) for row in result.rows)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = [_line(row, widths) for row in rows]
@@ -104,7 +104,7 @@ def _cells(row: Measurement) -> tuple[str, ...]:
         UNKNOWN if row.parameters is None else f"{row.parameters / 1e6:.1f} M",
         f"{row.real_time_factor:.4f} [{low:.4f}, {high:.4f}]",
         UNKNOWN if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 2**20:,.0f} MiB",
-        "" if row.seed_share is None else f"{100 * row.seed_share:.1f} %",
+        "" if row.enhancer_share is None else f"{100 * row.enhancer_share:.1f} %",
     )
 
 
@@ -120,12 +120,12 @@ def _notes(result: Result) -> list[str]:
     repeats = "1 call" if result.repeats == 1 else f"{result.repeats} calls"
     notes = [
         f"Real-time factor: seconds of computing per second of audio, {result.seconds:g} s each; median of {repeats}.",
-        "SEED: its share in the time of a call.",
+        "Enhancer: its share in the time of a call.",
     ]
     memory = "of the process beyond its code" if result.rows[0].device == "cpu" else "allocated by torch"
     notes.append(f"Peak memory: {memory}, weights included.")
     if any(row.untrained for row in result.rows):
-        notes.append("SEED is untrained where no model was given; it costs what a trained one costs.")
+        notes.append("An enhancer is untrained where no model was given; it costs what a trained one costs.")
     if any(row.parameters is None for row in result.rows):
         notes.append(f"{UNKNOWN}: a part does not say how many parameters it has.")
     return notes
@@ -142,9 +142,9 @@ def _record(row: Measurement, result: Result) -> dict[str, object]:
         "quartile_1": row.quartiles[0],
         "quartile_3": row.quartiles[1],
         **stages,
-        "seed_share": row.seed_share,
+        "enhancer_share": row.enhancer_share,
         "peak_memory_bytes": row.peak_memory_bytes,
-        "untrained_seed": row.untrained,
+        "untrained": row.untrained,
         "device": row.device,
         "threads": row.threads,
         "repeats": result.repeats,

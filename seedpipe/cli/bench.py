@@ -9,6 +9,7 @@ import typer
 
 from seedpipe.cli.common import Json
 from seedpipe.cli.extract import Device
+from seedpipe.cli.train import Kind
 from seedpipe.console import Progress, guarded, show
 
 __all__ = ["bench"]
@@ -20,11 +21,15 @@ def bench(
         list[str],
         typer.Option(help="Folder or ONNX file of a network, registered name or package.module:factory; repeatable."),
     ],
+    enhancer: Annotated[
+        list[Kind] | None, typer.Option(help="What to set behind each network, SEED by default; repeatable.")
+    ] = None,
     model: Annotated[
-        list[Path] | None, typer.Option(help="Model folder of one of them; without one SEED is untrained; repeatable.")
+        list[Path] | None,
+        typer.Option(help="Model folder for one of both; without one the enhancer is untrained; repeatable."),
     ] = None,
     frontend: Annotated[
-        str, typer.Option(help="Enhancer to set in front of each network: rnnoise, denoiser or package.module:factory.")
+        str, typer.Option(help="What to set in front of each network: rnnoise, denoiser or package.module:factory.")
     ] = "",
     batch: Annotated[
         list[int] | None, typer.Option(min=1, help="Utterances of one call, 1 and 32 by default; repeatable.")
@@ -37,7 +42,7 @@ def bench(
     plot: Annotated[Path | None, typer.Option(help="Write a drawing to this SVG file.")] = None,
     json: Json = False,
 ) -> None:
-    """Measure what networks cost alone, with SEED and behind an enhancer: parameters, time, peak memory.
+    """Measure what networks cost alone, with SEED or its rivals, and behind a front end: parameters, time, peak memory.
 
     Example: seedpipe bench --network dvector --frontend rnnoise --plot bench.svg
     """
@@ -47,7 +52,7 @@ def bench(
     from seedpipe.params import MachineParams
 
     setup = Setup(tuple(batch or (1, 32)), seconds, repeats, threads, device_of(MachineParams(device=device.value)))
-    systems = systems_of(network, model or [], frontend)
+    systems = systems_of(network, model or [], frontend, [kind.value for kind in enhancer or [Kind.seed]])
     result = Result.of(list(benchmark(systems, setup, Progress("bench", "rows"))), setup)
     if csv:
         write_csv(result, csv)

@@ -7,12 +7,10 @@ sample rate.
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from seedpipe.errors import FrontendError, SeedpipeError
+from seedpipe.errors import FrontendError
+from seedpipe.plugins import Plugins
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +23,8 @@ BUILT_IN = {
     "denoiser-master64": "seedpipe.frontends.denoiser:master64",
     "rnnoise": "seedpipe.frontends.rnnoise:RNNoise",
 }
-GROUP = "seedpipe.frontends"
 NONE = "none"
+PLUGINS = Plugins("front end", FrontendError, "seedpipe.frontends", BUILT_IN)
 
 
 @runtime_checkable
@@ -56,8 +54,7 @@ class Frontend(Protocol):
 
 def frontend_names() -> list[str]:
     """Names that :func:`load_frontend` knows: built in, then registered by installed packages."""
-    registered = {entry.name for entry in importlib.metadata.entry_points(group=GROUP)}
-    return [*BUILT_IN, *sorted(registered - set(BUILT_IN))]
+    return PLUGINS.names()
 
 
 def load_frontend(spec: str, sample_rate: int) -> Frontend | None:
@@ -83,15 +80,14 @@ def load_frontend(spec: str, sample_rate: int) -> Frontend | None:
     """
     if spec in ("", NONE):
         return None
-    factory = _factory(spec)
-    try:
-        frontend = factory(sample_rate)
-    except SeedpipeError:
-        raise
-    except Exception as error:
+    if not PLUGINS.knows(spec):
+        known = ", ".join(frontend_names())
         raise FrontendError(
-            f"the factory of the front end {spec!r} failed: {error}", remedy="call it in Python"
-        ) from error
+            f"unknown front end {spec!r}",
+            expected=f"{NONE}, {known} or package.module:factory",
+            remedy="see docs/frontends.md",
+        )
+    frontend = PLUGINS.make(spec, sample_rate)
     if not isinstance(frontend, Frontend):
         raise FrontendError(
             f"{spec!r} makes a {type(frontend).__name__}",
@@ -105,21 +101,3 @@ def load_frontend(spec: str, sample_rate: int) -> Frontend | None:
             remedy="resample inside the front end",
         )
     return frontend
-
-
-def _factory(name: str) -> Callable[[int], object]:
-    entries = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
-    target = BUILT_IN.get(name) or entries.get(name) or name
-    module, colon, attribute = target.partition(":")
-    if not colon:
-        known = ", ".join(frontend_names())
-        raise FrontendError(
-            f"unknown front end {name!r}",
-            expected=f"{NONE}, {known} or package.module:factory",
-            remedy="see docs/frontends.md",
-        )
-    try:
-        factory: Callable[[int], object] = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # a module may fail in any way while it is imported
-        raise FrontendError(f"the front end {name!r} cannot be imported: {error}", remedy="check the path") from error
-    return factory

@@ -1,8 +1,9 @@
-"""The report: one page that says whether the enhancement helped, and how sure that is.
+"""The report: one page that says whether an enhancement helped, and how sure that is.
 
 - :func:`write_report`: a self-contained HTML page (no script, nothing fetched, charts inside) and a Markdown version.
 - :func:`format_table`: the same table as plain text, for a terminal.
 - :func:`headline`: the main result as sentences.
+- :func:`write_plot_tables`: DET curves and score histograms as csv for ``dvc plots``.
 
 All take the dictionary that the scoring stage writes as JSON; :mod:`seedpipe.report.schema` says what is in it. The
 same dictionary gives the same bytes. Importing this package is cheap; templates and schema load on the first call.
@@ -10,11 +11,11 @@ same dictionary gives the same bytes. Importing this package is cheap; templates
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["format_table", "headline", "write_report"]
+__all__ = ["format_table", "headline", "write_plot_tables", "write_report"]
 
 
 def write_report(metrics: Mapping[str, Any], out_html: Path, out_markdown: Path | None = None) -> None:
@@ -90,6 +91,29 @@ def headline(metrics: Mapping[str, Any]) -> list[str]:
 
     report = parse(metrics)
     return [sentence(evaluation, synthetic=report.synthetic) for evaluation in report.evaluations]
+
+
+def write_plot_tables(evaluations: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Write ``det.csv`` and ``histogram.csv``, of 2,000 rows at most, for ``dvc plots``.
+
+    Parameters
+    ----------
+    evaluations : sequence of mapping
+        Those of one network, enhancer and list, by scoring method; see :mod:`seedpipe.report.schema`.
+    folder : Path
+        Where to write; made where it is missing.
+
+    Raises
+    ------
+    MetricError
+        A key of `evaluations` is missing or impossible; the error names it.
+    """
+    from seedpipe.report import plots
+    from seedpipe.report.schema import parse_evaluations
+
+    checked = parse_evaluations(evaluations)
+    plots.write_table(folder / "det.csv", plots.DET, plots.det_rows(checked))
+    plots.write_table(folder / "histogram.csv", plots.HISTOGRAM, plots.histogram_rows(checked))
 
 
 def _write(path: Path, text: str) -> None:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from seedpipe.report import charts, wording
-from seedpipe.report.schema import Condition, Difference, Estimate, Evaluation, Report, Training
+from seedpipe.report import charts
+from seedpipe.report.glossary import glossary
+from seedpipe.report.overview import Overview, overviews, seed_tables
+from seedpipe.report.schema import Report, Training
+from seedpipe.report.svg import marks
+from seedpipe.report.views import sections
+from seedpipe.report.wording import enhancer_name
 
 __all__ = ["render_html", "render_markdown"]
-
-# A glyph and words besides the colour: readable in grey, and by a screen reader.
-_MARKS = {
-    "better": ("▼", "better"),
-    "worse": ("▲", "worse"),
-    "same": ("≈", "no measurable difference"),
-    "untested": ("?", "not tested"),
-}
 
 
 def render_html(report: Report) -> str:
@@ -36,7 +35,7 @@ def render_html(report: Report) -> str:
         A whole document that refers to nothing outside of itself.
     """
     template = _environment(autoescape=True).get_template("template.html.j2")
-    return template.render(report=report, sections=_sections(report), **_common(report)) + "\n"
+    return template.render(_common(report)) + "\n"
 
 
 def render_markdown(report: Report) -> str:
@@ -53,9 +52,10 @@ def render_markdown(report: Report) -> str:
         Headings, sentences and pipe tables, no charts.
     """
     template = _environment(autoescape=False).get_template("template.md.j2")
-    return template.render(report=report, sections=_sections(report), **_common(report)) + "\n"
+    return template.render(_common(report)) + "\n"
 
 
+@functools.cache
 def _environment(*, autoescape: bool) -> Environment:
     # Markdown has its own escaping (the filter "md"), applied by hand in its short template.
     environment = Environment(
@@ -70,64 +70,45 @@ def _environment(*, autoescape: bool) -> Environment:
 
 
 def _common(report: Report) -> dict[str, Any]:
-    trained = [(name, training, _duration(training)) for name, training in report.training.items()]
-    return {"glossary": wording.GLOSSARY, "charts": charts, "trained": trained}
-
-
-def _sections(report: Report) -> list[dict[str, Any]]:
-    return [_section(number, evaluation, report) for number, evaluation in enumerate(report.evaluations, start=1)]
-
-
-def _section(number: int, evaluation: Evaluation, report: Report) -> dict[str, Any]:
-    definitions = {s.eer_definition for c in evaluation.conditions for s in (c.systems.network, c.systems.seed)}
+    evaluations, tables = report.evaluations, overviews(report)
     return {
-        "anchor": f"evaluation-{number}",
-        "evaluation": evaluation,
-        "title": _title(evaluation, report),
-        "sentence": wording.sentence(evaluation, synthetic=report.synthetic),
-        "rows": [_row(condition, wording.decimals(evaluation)) for condition in evaluation.conditions],
-        "definitions": ", ".join(sorted(definitions)),
-        "det_limits": charts.det_limits(evaluation),
+        "report": report,
+        "sections": sections(report),
+        "overviews": tables,
+        "key": _key(tables),
+        "seed_tables": seed_tables(report),
+        "trained": [(_spelt(name), training, _duration(training)) for name, training in report.training.items()],
+        "lists": list(
+            dict.fromkeys(
+                (e.list, e.trials, e.targets, e.speakers, e.utterances, e.utterance_rule) for e in evaluations
+            )
+        ),
+        "glossary": glossary(report),
+        "charts": charts,
+        "marks": marks,
     }
 
 
-def _title(evaluation: Evaluation, report: Report) -> str:
-    """Name network and list, and the scoring method where those two do not tell the evaluations apart."""
-    alike = [e for e in report.evaluations if (e.network, e.list) == (evaluation.network, evaluation.list)]
-    return f"{evaluation.network} on {evaluation.list}" + (f" ({evaluation.method})" if len(alike) > 1 else "")
+def _key(tables: Sequence[Overview]) -> str:
+    """Explain the marks of the first tables, as far as they occur."""
+    rows = [row for table in tables for row in table.rows]
+    figures = [figure for row in rows for cell in row.cells if cell for figure in (cell.eer, cell.min_dcf)]
+    untested = any(figure.verdict == "untested" for figure in figures)
+    sentences = (
+        "Bold: the lowest of a network and its enhancers.",
+        "▼ measurably better and ▲ measurably worse than the network alone; no mark, no measurable difference.",
+        "? without an interval: the list names too few speakers." if untested else "",
+        "A mean over training seeds has a mark where all of them have it."
+        if any(row.seeds > 1 for row in rows)
+        else "",
+    )
+    return " ".join(filter(None, sentences))
 
 
-def _row(condition: Condition, places: int) -> dict[str, Any]:
-    network, seed, difference = condition.systems.network, condition.systems.seed, condition.difference
-    return {
-        "name": condition.condition,
-        "eer": _cells(network.eer, seed.eer, difference.eer, places, 100.0),
-        "min_dcf": _cells(network.min_dcf, seed.min_dcf, difference.min_dcf, 3, 1.0),
-    }
-
-
-def _cells(before: Estimate, after: Estimate, difference: Difference, places: int, scale: float) -> dict[str, str]:
-    verdict = wording.verdict(difference)
-    glyph, words = _MARKS[verdict]
-    return {
-        "before": wording.percent(before.value * scale / 100.0, places),
-        "before_interval": wording.interval(before.low, before.high, places, scale),
-        "after": wording.percent(after.value * scale / 100.0, places),
-        "after_interval": wording.interval(after.low, after.high, places, scale),
-        "change": wording.change(before, after),
-        "difference": _difference(difference, places, scale),
-        "p_value": "" if difference.p_value is None else f"p = {difference.p_value:.2g}",
-        "verdict": verdict,
-        "glyph": glyph,
-        "words": words,
-    }
-
-
-def _difference(difference: Difference, places: int, scale: float) -> str:
-    if difference.low is None:
-        return ""
-    value = wording.percent(difference.difference * scale / 100.0, places)
-    return f"{value} {wording.interval(difference.low, difference.high, places, scale)}"
+def _spelt(name: str) -> str:
+    """Spell the key of a training as the page does: "dvector/seed" becomes "dvector → SEED"."""
+    network, _, enhancer = name.partition("/")
+    return f"{network} → {enhancer_name(enhancer)}" if enhancer else network
 
 
 def _duration(training: Training) -> str:

@@ -8,17 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import floor, log10
+from itertools import pairwise
+from math import floor, hypot, log10
 from typing import TypeAlias
 
 from markupsafe import Markup
 
-__all__ = ["Box", "Point", "Scale", "area", "circle", "clipped", "document", "line", "path", "text", "ticks"]
+__all__ = [
+    "MARKS",
+    "Box",
+    "Point",
+    "Scale",
+    "circle",
+    "clipped",
+    "document",
+    "line",
+    "lines",
+    "marks",
+    "path",
+    "steps",
+    "text",
+    "ticks",
+]
 
 Point: TypeAlias = tuple[float, float]
 
-# Points closer than this (in units of the drawing, about a pixel) look like one.
-_NEGLIGIBLE = 0.6
+# A line may leave out points this near to it (in units of the drawing, about a pixel).
+_NEGLIGIBLE = 0.3
+# Outlines within a square of side 2 about the origin, told apart without colour.
+MARKS: tuple[tuple[Point, ...], ...] = (
+    ((-0.4, -0.9), (0.4, -0.9), (0.9, -0.4), (0.9, 0.4), (0.4, 0.9), (-0.4, 0.9), (-0.9, 0.4), (-0.9, -0.4)),
+    ((0.0, -1.0), (0.95, 0.75), (-0.95, 0.75)),
+    ((-0.8, -0.8), (0.8, -0.8), (0.8, 0.8), (-0.8, 0.8)),
+    ((0.0, -1.1), (1.1, 0.0), (0.0, 1.1), (-1.1, 0.0)),
+    ((0.0, 1.0), (-0.95, -0.75), (0.95, -0.75)),
+    ((-1.0, -1.0), (0.0, -0.3), (1.0, -1.0), (0.3, 0.0), (1.0, 1.0), (0.0, 0.3), (-1.0, 1.0), (-0.3, 0.0)),
+)
 
 
 def _same(value: float) -> float:
@@ -110,18 +135,57 @@ def path(points: Sequence[Point], kind: str) -> Markup:
     return Markup('<polyline points="{}" class="{}"/>').format(_joined(_sparse(points)), kind)
 
 
-def area(points: Sequence[Point], baseline: float, kind: str) -> Markup:
-    """Fill between points and a horizontal baseline."""
-    closed = [(points[0][0], baseline), *points, (points[-1][0], baseline)]
-    return Markup('<polygon points="{}" class="{}"/>').format(_joined(closed), kind)
+def marks(points: Sequence[Point], shape: int, size: float, kind: str, title: str = "") -> Markup:
+    """Draw one of the :data:`MARKS` (again from the first after the last) at every point, with a tooltip for all."""
+    outline = MARKS[shape % len(MARKS)]
+    drawn = "".join(_outline(point, outline, size) for point in points)
+    inside = Markup("<title>{}</title>").format(title) if title else Markup("")
+    return Markup('<path d="{}" class="{}">{}</path>').format(drawn, kind, inside)
+
+
+def _outline(at: Point, outline: Sequence[Point], size: float) -> str:
+    corners = [(size * x, size * y) for x, y in outline]
+    sides = [(end[0] - start[0], end[1] - start[1]) for start, end in pairwise(corners)]
+    return f"M{_joined([(at[0] + corners[0][0], at[1] + corners[0][1])])}l{_joined(sides)}z"
+
+
+def steps(edges: Sequence[float], heights: Sequence[float], baseline: float, kind: str) -> Markup:
+    """Draw a filled histogram: a height between each two edges, above a horizontal baseline."""
+    rises = zip(heights, edges[1:], strict=True)
+    drawn = "".join(f"V{_number(height)}H{_number(edge)}" for height, edge in rises)
+    return Markup('<path d="M{},{}{}V{}Z" class="{}"/>').format(
+        _number(edges[0]), _number(baseline), drawn, _number(baseline), kind
+    )
+
+
+def lines(ends: Iterable[tuple[Point, Point]], kind: str) -> Markup:
+    """Draw several straight lines of a CSS class as one mark."""
+    drawn = "".join(f"M{_joined([start])}L{_joined([end])}" for start, end in ends)
+    return Markup('<path d="{}" class="{}"/>').format(drawn, kind)
 
 
 def _sparse(points: Sequence[Point]) -> list[Point]:
-    kept = [points[0]]
-    for x, y in points[1:-1]:
-        if abs(x - kept[-1][0]) + abs(y - kept[-1][1]) >= _NEGLIGIBLE:
-            kept.append((x, y))
-    return [*kept, points[-1]]
+    """Thin a line by the method of Ramer, Douglas and Peucker."""
+    keep, open_ends = {0, len(points) - 1}, [(0, len(points) - 1)]
+    while open_ends:
+        first, last = open_ends.pop()
+        far, distance = max(
+            ((k, _distance(points[k], points[first], points[last])) for k in range(first + 1, last)),
+            key=lambda found: found[1],
+            default=(first, 0.0),
+        )
+        if distance > _NEGLIGIBLE:
+            keep.add(far)
+            open_ends += [(first, far), (far, last)]
+    return [points[k] for k in sorted(keep)]
+
+
+def _distance(point: Point, start: Point, end: Point) -> float:
+    """Distance of a point from the line between two others, or from the first where they are one."""
+    along_x, along_y = end[0] - start[0], end[1] - start[1]
+    off_x, off_y = point[0] - start[0], point[1] - start[1]
+    length = hypot(along_x, along_y)
+    return abs(along_x * off_y - along_y * off_x) / length if length else hypot(off_x, off_y)
 
 
 def _joined(points: Iterable[Point]) -> str:

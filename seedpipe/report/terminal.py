@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
+from seedpipe.report.overview import Cell, Overview, Row, overviews
 from seedpipe.report.schema import Condition, Estimate, Evaluation, Report
-from seedpipe.report.wording import MINUS, change, decimals, interval, percent, sentence, verdict
+from seedpipe.report.wording import MINUS, change, decimals, enhancer_name, interval, percent, sentence, verdict
 
 __all__ = ["render_text"]
 
 _WIDTH = 90
 _LONGEST_NAME = 18
+_LONGEST_COLUMN = 13
 _VERDICTS = {"better": "better", "worse": "worse", "same": "not measurable", "untested": "not tested"}
+_SIGNS = {"better": "*", "worse": "!", "untested": "?"}
 
 
 def render_text(report: Report) -> str:
@@ -28,40 +32,76 @@ def render_text(report: Report) -> str:
         ASCII apart from the names in it; ends with a line break.
     """
     blocks = [_plain(report.title) + (" (synthetic data)" if report.synthetic else "")]
-    blocks += [_block(evaluation, synthetic=report.synthetic) for evaluation in report.evaluations]
+    if len({(e.source, e.enhancer, e.list, e.train_seed) for e in report.evaluations}) > 1:
+        blocks += [_overview(table) for table in overviews(report)]
+    blocks += [_block(evaluation, report) for evaluation in report.evaluations]
     blocks.append("[low, high]: 95 % interval, bootstrap over speakers. Verdict: paired difference of the EER.")
     return "\n\n".join(blocks) + "\n"
 
 
 def _plain(text: str) -> str:
     """Keep control characters of a hostile name out of the terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text.replace(MINUS, "-"))
+    return "".join(letter if letter.isprintable() else "?" for letter in text.replace(MINUS, "-").replace("→", "->"))
 
 
-def _block(evaluation: Evaluation, *, synthetic: bool) -> str:
+def _overview(table: Overview) -> str:
+    """Lay out Table 1: EER and minDCF by system, list and condition."""
+    single = len(table.lists) == 1
+    names = [c.condition if single else f"{c.list}: {c.condition}" for c in table.columns]
+    rows = [("EER %/minDCF", *(_shortened(name, _LONGEST_COLUMN) for name in names))]
+    rows += [(_system(row), *map(_cell, row.cells)) for row in table.rows]
+    place = f" on {table.lists[0][0]}" if single else ""
+    key = "* measurably better, ! worse than the network alone, ? not tested; else not measurable"
+    return f"{_plain(f'All systems{place} ({table.scores} scores)')}\n\n{_table(rows)}\n\n{key}"
+
+
+def _system(row: Row) -> str:
+    name = f"-> {row.name}" if row.enhanced else row.name
+    return _shortened(name, _LONGEST_NAME) + (f" ({row.seeds} seeds)" if row.seeds > 1 else "")
+
+
+def _cell(cell: Cell | None) -> str:
+    if cell is None:
+        return "-"
+    return "/".join(figure.text + _SIGNS.get(figure.verdict, "") for figure in (cell.eer, cell.min_dcf))
+
+
+def _block(evaluation: Evaluation, report: Report) -> str:
     counts = f"{evaluation.trials:,} trials, {evaluation.targets:,} target, {evaluation.speakers:,} speakers"
-    title = _plain(f"{evaluation.network} on {evaluation.list} ({evaluation.method}; {counts})")
-    rows: list[tuple[str, ...]] = [("condition", "network EER %", "-> SEED EER %", "change", "minDCF", "verdict")]
+    several = len({one.train_seed for one in report.evaluations}) > 1
+    seed = f"training seed {evaluation.train_seed}; " if several else ""
+    title = _plain(f"{evaluation.source} on {evaluation.list} ({evaluation.scores}; {seed}{counts})")
+    enhanced = f"-> {_shortened(enhancer_name(evaluation.enhancer), _LONGEST_NAME)} EER %"
+    rows: list[tuple[str, ...]] = [("condition", "network EER %", enhanced, "change", "minDCF", "verdict")]
     rows += [_row(condition, decimals(evaluation)) for condition in evaluation.conditions]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    words = textwrap.fill(_plain(sentence(evaluation, synthetic=report.synthetic)), _WIDTH)
+    warnings = [textwrap.fill(_plain(f"Warning: {warning}"), _WIDTH) for warning in evaluation.warnings]
+    return "\n".join([title, "", _table(rows), "", *warnings, words])
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Align columns, with a rule below the first row."""
+    plain = [tuple(_plain(cell) for cell in row) for row in rows]
+    widths = [max(len(row[column]) for row in plain) for column in range(len(plain[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in plain]
     lines.insert(1, "-" * max(map(len, lines)))
-    words = textwrap.fill(_plain(sentence(evaluation, synthetic=synthetic)), _WIDTH)
-    return "\n".join([title, "", *lines, "", words])
+    return "\n".join(lines)
+
+
+def _shortened(name: str, longest: int) -> str:
+    return name if len(name) <= longest else name[: longest - 3] + "..."
 
 
 def _row(condition: Condition, places: int) -> tuple[str, ...]:
-    network, seed = condition.systems.network, condition.systems.seed
-    name = condition.condition
-    cells = (
-        name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 3] + "...",
-        _estimate(network.eer, places),
-        _estimate(seed.eer, places),
-        change(network.eer, seed.eer).rjust(6),
-        f"{network.min_dcf.value:.3f} -> {seed.min_dcf.value:.3f}",
+    before, after = condition.systems.network, condition.systems.enhanced
+    return (
+        _shortened(condition.condition, _LONGEST_NAME),
+        _estimate(before.eer, places),
+        _estimate(after.eer, places),
+        change(before.eer, after.eer).rjust(6),
+        f"{before.min_dcf.value:.3f} -> {after.min_dcf.value:.3f}",
         _VERDICTS[verdict(condition.difference.eer)],
     )
-    return tuple(_plain(cell) for cell in cells)
 
 
 def _estimate(estimate: Estimate, places: int) -> str:

@@ -10,34 +10,51 @@ from typing import Literal, TypeAlias
 
 from seedpipe.report.schema import Condition, Difference, Estimate, Evaluation, Reduction
 
-__all__ = ["GLOSSARY", "Verdict", "change", "decimals", "enumerate_names", "interval", "percent", "sentence", "verdict"]
+__all__ = [
+    "Verdict",
+    "change",
+    "decimals",
+    "enhancer_name",
+    "enumerate_names",
+    "interval",
+    "metric_name",
+    "number",
+    "percent",
+    "sentence",
+    "verdict",
+]
 
 Verdict: TypeAlias = Literal["better", "worse", "same", "untested"]
 
 MINUS = "\N{MINUS SIGN}"
 
-GLOSSARY = {
-    "EER": "Equal error rate: the share of wrong decisions at the threshold where false alarms (different speakers "
-    "accepted) and misses (the same speaker rejected) are equally frequent. Lower is better; guessing gives 50 %.",
-    "minDCF": "Minimum detection cost: the lowest weighted sum of misses and false alarms over all thresholds, for "
-    "applications where a false alarm is the costlier of the two. Normalised: 1 is the cost of always giving the same "
-    "answer, 0 is perfect.",
-    "DET curve": "Detection error trade-off: misses against false alarms for every threshold, on axes on which normal "
-    "distributions give straight lines. Lower left is better; the dot is the EER.",
-    "95 % interval": "The range in which the number stays in 95 of 100 cases when the speakers of the list are drawn "
-    "again with replacement (bootstrap over speakers, not over trials, because trials share speakers). Each interval "
-    "stands alone: among many comparisons about one in twenty looks measurable by chance.",
-    "No measurable difference": "Both systems are compared on the same draws of speakers, and the 95 % interval of "
-    "their difference contains zero. The intervals of the two systems may well overlap while the difference is "
-    "measurable.",
-    "Network, SEED": "The embeddings of the frozen speaker network as they are, and after enhancement by SEED. "
-    "Both are scored on the same trials.",
-}
+_ENHANCERS = {"seed": "SEED", "drl": "DRL"}
+_METRICS = {"act_dcf": "actDCF", "cllr": "Cllr", "min_cllr": "minCllr"}
+
+
+def enhancer_name(enhancer: str) -> str:
+    """Name an enhancer as the page does: "seed" becomes "SEED"; most are called by their own name."""
+    return _ENHANCERS.get(enhancer, enhancer)
+
+
+def metric_name(metric: str) -> str:
+    """Name a metric as the page does: "min_dcf_0.01" becomes "minDCF(0.01)"."""
+    kind, _, prior = metric.partition("dcf_")
+    return f"{kind.removesuffix('_')}DCF({prior})" if prior else _METRICS[metric]
+
+
+def _subject(evaluation: Evaluation) -> str:
+    return "no enhancement" if evaluation.enhancer == "none" else enhancer_name(evaluation.enhancer)
 
 
 def percent(value: float, places: int = 1) -> str:
     """Write a fraction as a percentage without its sign: 0.2291 becomes "22.9"."""
     return _signed(100.0 * value, places)
+
+
+def number(value: float) -> str:
+    """Write a number without superfluous digits, with a true minus sign: -5.0 becomes "−5"."""
+    return f"{value:g}".replace("-", MINUS)
 
 
 def _signed(value: float, places: int) -> str:
@@ -54,7 +71,7 @@ def _with_sign(value: float) -> str:
 
 def decimals(evaluation: Evaluation) -> int:
     """Choose places for the percentages of one table: two where an EER is below 3 %."""
-    lowest = min(min(c.systems.network.eer.value, c.systems.seed.eer.value) for c in evaluation.conditions)
+    lowest = min(min(c.systems.network.eer.value, c.systems.enhanced.eer.value) for c in evaluation.conditions)
     return 2 if lowest < 0.03 else 1
 
 
@@ -90,6 +107,19 @@ def enumerate_names(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
+def _condition_names(conditions: Sequence[Condition]) -> list[str]:
+    """Name conditions for a sentence; levels of one become "noise at 0, 5 and 10 dB"."""
+    levels: dict[str, list[float]] = {}
+    for condition in conditions:
+        if condition.level is not None:
+            levels.setdefault(condition.level[0], []).append(condition.level[1])
+    plain = [condition.condition for condition in conditions if condition.level is None]
+    grouped = [
+        f"{name} at {enumerate_names([number(snr) for snr in sorted(all_)])} dB" for name, all_ in levels.items()
+    ]
+    return plain + grouped
+
+
 def sentence(evaluation: Evaluation, *, synthetic: bool) -> str:
     """Say the result of one evaluation in one sentence.
 
@@ -107,7 +137,7 @@ def sentence(evaluation: Evaluation, *, synthetic: bool) -> str:
         on average over noise and music; on clean speech there is no measurable difference."
     """
     kind = "synthetic list" if synthetic else "list"
-    place = f"On the {kind} {evaluation.list}, with {evaluation.network} embeddings, "
+    place = f"On the {kind} {evaluation.list}, with {evaluation.source} embeddings, "
     if not evaluation.mismatched:
         return place + _only_clean(evaluation) + "."
     main = _mismatched(evaluation)
@@ -116,22 +146,28 @@ def sentence(evaluation: Evaluation, *, synthetic: bool) -> str:
 
 
 def _mismatched(evaluation: Evaluation) -> str:
-    names = [condition.condition for condition in evaluation.mismatched]
-    where = f"on average over {enumerate_names(names)}" if len(names) > 1 else f"in the condition {names[0]}"
-    reduction = evaluation.mean_relative_reduction
+    names, several = _condition_names(evaluation.averaged), len(evaluation.averaged) > 1
+    where = f"on average over {enumerate_names(names)}" if several else f"in the condition {names[0]}"
+    reduction, enhancer = evaluation.mean_relative_reduction, _subject(evaluation)
     if reduction is None:
         return _tally(evaluation)
     judged = verdict(reduction)
     size = f"{percent(abs(reduction.value), 0)} %"
     if judged == "better":
-        return f"SEED lowers the equal error rate by {size} {interval(reduction.low, reduction.high, 0, 100)} {where}"
+        return f"{enhancer} lowers the equal error rate by {size} {_straight(reduction)} {where}"
     if judged == "worse":
-        return f"SEED raises the equal error rate by {size} {_turned(reduction)} {where}"
+        return f"{enhancer} raises the equal error rate by {size} {_turned(reduction)} {where}"
     if judged == "same":
         size = f"{_with_sign(-100.0 * reduction.value)} % {_turned(reduction)}"
-        return f"SEED makes no measurable difference to the equal error rate {where} (change {size})"
+        return f"{enhancer} makes no measurable difference to the equal error rate {where} (change {size})"
     direction = "lower" if reduction.value >= 0.0 else "higher"
-    return f"the equal error rate with SEED is {size} {direction} {where} (no interval: the list names no speakers)"
+    return (
+        f"the equal error rate with {enhancer} is {size} {direction} {where} (no interval: the list names no speakers)"
+    )
+
+
+def _straight(reduction: Reduction) -> str:
+    return interval(reduction.low, reduction.high, 0, 100)
 
 
 def _turned(reduction: Reduction) -> str:
@@ -145,8 +181,8 @@ def _tally(evaluation: Evaluation) -> str:
     verdicts = [verdict(condition.difference.eer) for condition in evaluation.mismatched]
     lower, higher = verdicts.count("better"), verdicts.count("worse")
     return (
-        f"the equal error rate with SEED is measurably lower in {lower} and measurably higher in {higher} "
-        f"of {len(verdicts)} mismatched conditions"
+        f"the equal error rate with {_subject(evaluation)} is measurably lower in {lower} and measurably higher "
+        f"in {higher} of {len(verdicts)} mismatched conditions"
     )
 
 
@@ -162,17 +198,17 @@ def _clean_clause(evaluation: Evaluation, clean: Condition) -> str:
 
 
 def _only_clean(evaluation: Evaluation) -> str:
-    clean = evaluation.conditions[0]
+    clean, enhancer = evaluation.conditions[0], _subject(evaluation)
     judged = verdict(clean.difference.eer)
     if judged == "same":
-        return "SEED makes no measurable difference to the equal error rate on clean speech"
+        return f"{enhancer} makes no measurable difference to the equal error rate on clean speech"
     if judged == "untested":
-        return f"the equal error rate on clean speech goes {_from_to(evaluation, clean)} with SEED"
+        return f"the equal error rate on clean speech goes {_from_to(evaluation, clean)} with {enhancer}"
     verb = "lowers" if judged == "better" else "raises"
-    return f"SEED {verb} the equal error rate on clean speech {_from_to(evaluation, clean)}"
+    return f"{enhancer} {verb} the equal error rate on clean speech {_from_to(evaluation, clean)}"
 
 
 def _from_to(evaluation: Evaluation, condition: Condition) -> str:
     places = decimals(evaluation)
-    before, after = condition.systems.network.eer.value, condition.systems.seed.eer.value
+    before, after = condition.systems.network.eer.value, condition.systems.enhanced.eer.value
     return f"from {percent(before, places)} % to {percent(after, places)} %"
