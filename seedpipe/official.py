@@ -7,19 +7,11 @@ Checkpoints of the authors' code hold the diffusion network alone or together wi
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError  # noqa: TID251 - an error to be caught, nothing is unpickled
-from typing import Any
-
-import safetensors
-import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
 from seedpipe.diffusion import SeedMLP
-from seedpipe.errors import ModelError
+from seedpipe.errors import ModelError, NetworkError
+from seedpipe.networks.checkpoint import State, check_numbers, read_tensors
 
 __all__ = ["read_official"]
 
@@ -39,40 +31,32 @@ def read_official(path: Path) -> SeedMLP:
     ModelError
         The file cannot be read, or holds no SEED network or several, or one of other shapes.
     """
-    state = _unwrapped(_read(path))
-    prefixes = sorted(name.removesuffix(LANDMARK) for name in state if name.endswith(LANDMARK))
-    if len(prefixes) != 1:
-        found = f"{len(prefixes)} entries end in {LANDMARK}"
-        raise ModelError(found, expected="the one of a SEED network", remedy="choose another file", file=path)
-    entries = {name.removeprefix(prefixes[0]): entry for name, entry in state.items() if name.startswith(prefixes[0])}
-    network = SeedMLP(entries[LANDMARK].shape[-1])
+    try:
+        entries, prefix = _seed_entries(read_tensors(path), path)
+    except NetworkError as error:  # what is wrong with the file is said of a model here, not of a speaker network
+        raise ModelError(error.found, expected=error.expected, remedy=error.remedy, file=path) from error
+    landmark = entries[LANDMARK]
+    if landmark.ndim != 2:
+        raise ModelError(f"{prefix}{LANDMARK} has shape {tuple(landmark.shape)}", expected="(2D, D)", file=path)
+    network = SeedMLP(landmark.shape[1])
     wanted = network.state_dict()
     missing = sorted(name for name in wanted if name not in entries)
     if missing:
-        raise ModelError(f"has no entry {prefixes[0]}{missing[0]}", expected="a SEED network", file=path)
+        raise ModelError(f"has no entry {prefix}{missing[0]}", expected="a SEED network", file=path)
     for name, weight in wanted.items():
         if entries[name].shape != weight.shape:
             shape, expected = tuple(entries[name].shape), tuple(weight.shape)
-            raise ModelError(f"{prefixes[0]}{name} has shape {shape}", expected=f"{expected}", file=path)
+            raise ModelError(f"{prefix}{name} has shape {shape}", expected=f"{expected}", file=path)
     network.load_state_dict({name: entries[name].float() for name in wanted})
     return network
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, UnpicklingError, zipfile.BadZipFile, safetensors.SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"is no checkpoint of plain weights ({reason})", remedy="choose another", file=path) from error
-    return contents if isinstance(contents, dict) else {}
-
-
-def _unwrapped(contents: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors, by their names; wrappers are dictionaries in dictionaries."""
-    tensors = {name: value for name, value in contents.items() if isinstance(value, Tensor)}
-    for value in contents.values():
-        if isinstance(value, dict):
-            tensors |= _unwrapped(value)
-    return tensors
+def _seed_entries(state: State, path: Path) -> tuple[State, str]:
+    """The entries of the one SEED network in a checkpoint, by their names in it, and what leads up to these."""
+    prefixes = sorted(name.removesuffix(LANDMARK) for name in state if name.endswith(LANDMARK))
+    if len(prefixes) != 1:
+        found = f"{len(prefixes)} entries end in {LANDMARK}"
+        raise ModelError(found, expected="the one of a SEED network", remedy="choose another file", file=path)
+    entries = {name: entry for name, entry in state.items() if name.startswith(prefixes[0])}
+    check_numbers(entries, path)
+    return {name.removeprefix(prefixes[0]): entry for name, entry in entries.items()}, prefixes[0]

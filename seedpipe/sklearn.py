@@ -44,7 +44,7 @@ class SeedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     --------
     >>> from sklearn.neighbors import KNeighborsClassifier
     >>> from sklearn.pipeline import make_pipeline
-    >>> pipeline = make_pipeline(SeedTransformer("models/dvector"), KNeighborsClassifier(metric="cosine"))
+    >>> pipeline = make_pipeline(SeedTransformer("models/dvector/seed"), KNeighborsClassifier(metric="cosine"))
     """
 
     def __init__(

@@ -145,3 +145,22 @@ def test_unit_length_survives_every_runtime(tmp_path: Path) -> None:
     export_onnx(enhancer(), tmp_path / "a.onnx")
     found = torch.from_numpy(run(tmp_path / "a.onnx", embeddings=1e3 * ROWS))
     assert torch.allclose(found, functional.normalize(found, dim=1), atol=1e-6)
+
+
+def test_a_regression_is_exported_without_noise(tmp_path: Path) -> None:
+    model = enhancer()
+    changes = {"kind": "regression", "train": model.config.train.without_diffusion()}
+    regression = Enhancer(model.module, model.config.model_copy(update=changes))
+    export_onnx(regression, tmp_path / "a.onnx")
+    assert np.abs(run(tmp_path / "a.onnx", embeddings=ROWS) - regression(ROWS)).max() < 1e-4
+    assert np.abs(regression(ROWS) - model(ROWS)).max() > 1e-4
+    with pytest.raises(ModelError, match="is a regression: it takes no noise"):
+        export_onnx(regression, tmp_path / "b.onnx", noise=True)
+    assert not (tmp_path / "b.onnx").exists()
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_the_export_says_how_far_it_is_from_torch(tmp_path: Path, noise: bool) -> None:
+    difference = export_onnx(enhancer(), tmp_path / "a.onnx", noise=noise)
+    assert difference is not None
+    assert 0 < difference < 1e-4

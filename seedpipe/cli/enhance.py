@@ -1,0 +1,101 @@
+"""``seedpipe enhance``: embeddings of files, caches or audio through a trained enhancer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import typer
+
+from seedpipe.cli.common import MAX_SEED, Json, ParamsFile, load_params_or_defaults
+from seedpipe.console import Progress, resumable, say, show
+
+__all__ = ["enhance"]
+
+Noise = Literal["zero", "sampled"] | int
+
+
+@resumable
+def enhance(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model folder.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT",
+            help="Embeddings: .npy (..., D), .npz, .parquet, Kaldi .ark or .scp, a cache; or audio, with --network.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUTPUT", help="A .npy, .npz, .parquet or .ark file; without an extension, the folder of a cache."
+        ),
+    ],
+    network: Annotated[
+        str | None, typer.Option(help="Audio: what embeds it, the network that the model was trained for.")
+    ] = None,
+    ids: Annotated[Path | None, typer.Option(help="Names of the rows of an .npy file, one a line.")] = None,
+    t: Annotated[int | None, typer.Option(min=0, max=999, help="Timestep at which an embedding enters.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Network evaluations from there to 0: more than one is DDIM.")
+    ] = None,
+    ensemble: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of the enhanced embedding in the result.")
+    ] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(metavar="zero|sampled|M", help="Noise before the network; M is the mean over M sampled noises."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=MAX_SEED, help="Seed of the noise, where it is sampled; 0 if not given.")
+    ] = None,
+    params: ParamsFile = None,
+    json: Json = False,
+) -> None:
+    """Enhance embeddings, or the speech in audio files. What is not given is as the model says.
+
+    Names are kept wherever the format of the result has them.
+
+    Example: seedpipe enhance models/dvector/seed embeddings.npz enhanced.npz
+
+    Example: seedpipe enhance models/dvector/seed speech enhanced.npz --network networks/dvector
+    """
+    wanted = _noise(noise)
+    if seed is not None and wanted == "zero":
+        raise typer.BadParameter("there is no noise to be seeded with --noise zero", param_hint="--seed")
+    if params is not None and network is None:
+        raise typer.BadParameter("is for audio, which wants --network", param_hint="--params")
+    if ids is not None and source.suffix != ".npy":
+        raise typer.BadParameter("is for .npy files; others bring their names", param_hint="--ids")
+    if ids is not None and network is not None:
+        raise typer.BadParameter("is for embeddings, not for audio", param_hint="--ids")
+    if ids is None and source.suffix == ".npy" and out.suffix not in (".npy", ""):
+        raise typer.BadParameter("an .npy file has no names for its rows: give them, or write .npy", param_hint="--ids")
+
+    from seedpipe.enhance_files import Use, enhance_file
+
+    result = enhance_file(
+        model,
+        source,
+        out,
+        Use(t, steps, ensemble, wanted, seed or 0),
+        ids=ids,
+        network=network,
+        params=load_params_or_defaults(params),
+        progress=Progress("enhance", "embeddings" if network is None else "utterances"),
+    )
+    rate = result.rows / max(result.seconds, 1e-9)
+    for remark in result.remarks:
+        say(f"seedpipe: {remark}")
+    files = [str(path) for path in result.files]
+    text = f"{', '.join(files)}: {result.rows:,} enhanced embeddings, {result.dimension}-d, {rate:,.0f}/s"
+    figures = {"rows": result.rows, "dimension": result.dimension, "rows_per_second": rate}
+    show({"files": files} | figures, text, as_json=json)
+
+
+def _noise(text: str | None) -> Noise | None:
+    if text in (None, "zero", "sampled"):
+        return cast("Noise | None", text)
+    if text and text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise typer.BadParameter(f"{text!r} is none of zero, sampled and a number from 1", param_hint="--noise")

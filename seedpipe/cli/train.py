@@ -1,0 +1,84 @@
+"""``seedpipe train``: stage two."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seedpipe.cli.common import MAX_SEED, Json, ParamsFile, load_params_or_defaults
+from seedpipe.console import Progress, resumable, show
+
+if TYPE_CHECKING:
+    from seedpipe.params import Params
+
+__all__ = ["train"]
+
+
+class Log(StrEnum):
+    """Values of ``machine.log``, but for none."""
+
+    tensorboard = "tensorboard"
+    dvclive = "dvclive"
+
+
+class Kind(StrEnum):
+    """Values of ``enhancers.names``."""
+
+    seed = "seed"
+    regression = "regression"
+    whitening = "whitening"
+    drl = "drl"
+    none = "none"
+
+
+@resumable
+def train(
+    cache: Annotated[Path, typer.Argument(help="Training cache.")],
+    out: Annotated[Path, typer.Argument(help="Model folder; an older one is replaced when training has ended well.")],
+    enhancer: Annotated[Kind, typer.Option(help="SEED, or a rival: see docs/enhancers.md.")] = Kind.seed,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=MAX_SEED, help="Instead of the seed in the parameters.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the epochs in the parameters.")] = None,
+    log: Annotated[
+        Log | None, typer.Option(help="Write the curve as it grows, too, into OUT.tensorboard or OUT.dvclive.")
+    ] = None,
+    params: ParamsFile = None,
+    json: Json = False,
+) -> None:
+    """Train SEED, or a rival of it, on a cache.
+
+    Example: seedpipe train cache/dvector/train models/dvector/seed --epochs 30
+    """
+    from seedpipe.cache import open_cache
+    from seedpipe.model import Epoch
+    from seedpipe.rivals import train_enhancer
+    from seedpipe.train.curves import followed
+
+    settings = _with(load_params_or_defaults(params), enhancer.value, seed=seed, epochs=epochs)
+    draw = Progress("train", "epochs")
+
+    def progress(epoch: Epoch, total: int) -> None:
+        draw(epoch.epoch, total, f", loss {epoch.loss:.4f}")
+
+    with followed(log.value if log else settings.machine.log, out, progress) as noted:
+        trained, result = train_enhancer(enhancer.value, open_cache(cache), out, settings, progress=noted)
+    eer = result.held_out_eer
+    held_out = "" if eer is None else f"; held-out EER {100 * eer[0]:.2f} % before, {100 * eer[1]:.2f} % after"
+    show({"model": str(out)} | result.as_dict(), f"{out}: {trained!r}{held_out}", as_json=json)
+
+
+def _with(params: Params, kind: str, **options: int | None) -> Params:
+    """The parameters with the options in the place of those of the enhancer."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if kind in ("whitening", "none") and given:
+        raise typer.BadParameter(
+            f"{kind} is not trained in epochs and draws nothing", param_hint=f"--{next(iter(given))}"
+        )
+    if kind == "drl":
+        drl = params.enhancers.drl.model_copy(update=given)
+        return params.model_copy(update={"enhancers": params.enhancers.model_copy(update={"drl": drl})})
+    return params.model_copy(update={"train": params.train.model_copy(update=given)})
