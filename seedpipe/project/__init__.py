@@ -1,0 +1,7 @@
+"""A project, the folder in which the pipeline runs: :func:`start_project` makes one, :func:`examine` looks it over."""
+
+from seedpipe.project.doctor import examine
+from seedpipe.project.finding import Finding, healthy
+from seedpipe.project.start import start_project
+
+__all__ = ["Finding", "examine", "healthy", "start_project"]
