@@ -4,7 +4,7 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: demo test check install lock clean
+.PHONY: demo test check docs install lock clean
 
 demo: $(STAMP) .dvc/tmp/.ready  ## build the demonstration corpus, run the pipeline, print the table
 	$(RUN) dvc repro
@@ -19,13 +19,16 @@ check: $(STAMP)
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 
+docs: $(STAMP)  ## write the site to build/site; a warning is an error
+	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
 install: $(STAMP)
 
 # Two go in alone: Resemblyzer wants a package that needs a C compiler, and only its weights are used; denoiser wants a
 # release of hydra that DVC refuses, and only its model is used, in tests.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dask,demo,onnx,parquet,pipeline,ray,rnnoise,speechbrain,test]"
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dask,demo,docs,onnx,parquet,pipeline,ray,rnnoise,speechbrain,test]"
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt Resemblyzer denoiser
 	touch $(STAMP)
 

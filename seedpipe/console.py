@@ -1,21 +1,51 @@
 """What a person at a terminal meets: progress and errors on stderr, results on stdout, exit codes.
 
 Exit codes: 0 done, 1 data or user error, 2 usage, 130 interrupted.
+
+How much is said is one choice of the process, :func:`set_verbosity`:
+
+=========  =====================================  ====================  ===============================
+           progress                               remarks, warnings     unexpected errors
+=========  =====================================  ====================  ===============================
+quiet      none                                   none                  one line
+normal     a line, redrawn or every ten seconds   on stderr             one line
+verbose    a line, redrawn or every second        and paths and times   the traceback
+=========  =====================================  ====================  ===============================
+
+Errors and results are always there.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
+import shutil
 import sys
 import time
+import traceback
 from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
 from seedpipe.errors import SeedpipeError
 
-__all__ = ["INTERRUPTED", "Progress", "duration", "guarded", "say", "show"]
+__all__ = [
+    "FAILED",
+    "INTERRUPTED",
+    "Progress",
+    "Verbosity",
+    "complain",
+    "duration",
+    "guarded",
+    "resumable",
+    "say",
+    "set_verbosity",
+    "show",
+    "unexpected",
+]
 
 # OpenMP threads that wait for each other in a loop slow training several times down as soon as another program wants a
 # core. Commands ask them to sleep instead, before torch is loaded; whoever has set the variable knows better.
@@ -24,41 +54,121 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 P = ParamSpec("P")
 R = TypeVar("R")
 FAILED, INTERRUPTED = 1, 130
-LINE_SECONDS = 10.0
+BEGINS_AGAIN = "nothing was left half-written, and the same command begins again"
+GOES_ON = "what is finished is kept, and the same command goes on from there"
 REDRAW_SECONDS = 0.1
+
+
+class Verbosity(Enum):
+    """How much is said on stderr; the value is the time between plain lines of progress, in seconds."""
+
+    QUIET = float("inf")
+    NORMAL = 10.0
+    VERBOSE = 1.0
+
+
+class _Stderr:
+    """What all of a process shares: how much is said, and the line of progress that is being redrawn."""
+
+    verbosity = Verbosity.NORMAL
+    drawn_on: IO[str] | None = None
+
+    def end_line(self) -> None:
+        """Leave a redrawn line as it stands, so that what follows has a line of its own."""
+        if self.drawn_on is not None:
+            self.drawn_on.write("\n")
+            self.drawn_on.flush()
+            self.drawn_on = None
+
+
+_stderr = _Stderr()
+
+
+class _Remarks(logging.Handler):
+    """Logged warnings of the library are remarks."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"seedpipe: {record.getMessage()}")
+
+
+def set_verbosity(verbosity: Verbosity) -> None:
+    """Choose how much this process says on stderr."""
+    _stderr.verbosity = verbosity
+    logger = logging.getLogger("seedpipe")
+    if not any(isinstance(handler, _Remarks) for handler in logger.handlers):
+        logger.addHandler(_Remarks())
 
 
 def guarded(function: Callable[P, R]) -> Callable[P, R]:
     """Turn errors of ours and of the file system into one line and an exit code, and Ctrl-C into how to go on."""
+    return _guard(function, BEGINS_AGAIN)
 
+
+def resumable(function: Callable[P, R]) -> Callable[P, R]:
+    """Do as :func:`guarded` does, for work that goes on where an interrupted run stopped."""
+    return _guard(function, GOES_ON)
+
+
+def _guard(function: Callable[P, R], after_interrupt: str) -> Callable[P, R]:
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        started = time.monotonic()
+        for name, value in kwargs.items():
+            if isinstance(value, Path):
+                _detail(f"seedpipe: {name} is {value.absolute()}")
         try:
-            return function(*args, **kwargs)
+            result = function(*args, **kwargs)
         except BrokenPipeError:
             raise  # nobody reads any more, as in '| head': typer leaves quietly
         except (SeedpipeError, OSError) as error:
-            say(f"seedpipe: error: {error}")
+            complain(f"seedpipe: error: {error}")
             raise SystemExit(FAILED) from error
         except KeyboardInterrupt as error:
-            say("seedpipe: interrupted; what is finished is kept, and the same command goes on from there")
+            complain(f"seedpipe: interrupted; {after_interrupt}")
             raise SystemExit(INTERRUPTED) from error
+        _detail(f"seedpipe: {function.__name__} took {time.monotonic() - started:.2f} s")
+        return result
 
     return run
 
 
-def say(text: str) -> None:
-    """Write a line to stderr."""
+def unexpected(error: Exception) -> None:
+    """Say that something went wrong that nobody foresaw: a line, or the traceback where much is asked for."""
+    if _stderr.verbosity is Verbosity.VERBOSE:
+        complain("".join(traceback.format_exception(error)).rstrip())
+        return
+    text = " ".join(str(error).split())
+    complain(
+        f"seedpipe: unexpected error: {type(error).__name__}: {text}; 'seedpipe --verbose COMMAND' shows where it "
+        "happened, which a report of this defect needs"
+    )
+
+
+def complain(text: str) -> None:
+    """Write an error to stderr, however little is to be said."""
+    _stderr.end_line()
     print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def say(text: str) -> None:
+    """Write a remark to stderr, unless the process is to be quiet."""
+    if _stderr.verbosity is not Verbosity.QUIET:
+        complain(text)
+
+
+def _detail(text: str) -> None:
+    if _stderr.verbosity is Verbosity.VERBOSE:
+        complain(text)
 
 
 def show(result: object, text: str, *, as_json: bool) -> None:
     """Write a result to stdout: for people, or for machines as JSON."""
+    _stderr.end_line()
     print(json.dumps(result, indent=1, ensure_ascii=False) if as_json else text, flush=True)  # noqa: T201
 
 
 class Progress:
-    """Rate and time left: one line that is redrawn in a terminal, a plain line every ten seconds elsewhere.
+    """Rate and time left: one line that is redrawn in a terminal, plain lines in a log file or a notebook.
 
     Parameters
     ----------
@@ -85,8 +195,9 @@ class Progress:
     def __call__(self, done: int, total: int, note: str = "") -> None:
         """Note that ``done`` of ``total`` are done."""
         now = time.monotonic()
-        terminal = self.stream.isatty()
-        if done < total and now - self.written < (REDRAW_SECONDS if terminal else LINE_SECONDS):
+        terminal = self.stream.isatty() and os.environ.get("TERM") != "dumb"
+        between = REDRAW_SECONDS if terminal else _stderr.verbosity.value
+        if _stderr.verbosity is Verbosity.QUIET or (done < total and now - self.written < between):
             return
         self.written = now
         rate = done / max(now - self.started, 1e-9)
@@ -94,9 +205,19 @@ class Progress:
         if done < total:
             left = f"{duration((total - done) / rate)} left" if done else "time left unknown"
         text = f"{self.label}: {done:,}/{total:,} {self.unit}, {_rate(rate)}/s, {left}{note}"
-        end = "\n" if done >= total or not terminal else ""
-        self.stream.write(f"\r\x1b[2K{text}{end}" if terminal else f"{text}{end}")
+        if terminal:
+            self._redraw(text)
+        else:
+            self.stream.write(f"{text}\n")
+            self.stream.flush()
+        if done >= total:
+            _stderr.end_line()
+
+    def _redraw(self, text: str) -> None:
+        width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be redrawn
+        self.stream.write(f"\r\x1b[2K{text[:width]}")
         self.stream.flush()
+        _stderr.drawn_on = self.stream
 
 
 def _rate(rate: float) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from demo_project import make_project
 from hypothesis import settings
 
 from seedpipe import layout
@@ -120,6 +121,12 @@ def write_manifests(root: Path, out: Path) -> None:
     params = ManifestParams(root=root, evaluations=("tiny",))
     layout.write_training_manifests(params, out / "train")
     layout.write_evaluation_manifests(params, "tiny", out / "tiny")
+
+
+@pytest.fixture(scope="session")
+def demo_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project after one ``dvc repro``, under a path with a space; tests leave it as they found it."""
+    return make_project(tmp_path_factory.mktemp("a project") / "seedpipe")
 
 
 def folder_bytes(folder: Path) -> dict[str, bytes]:

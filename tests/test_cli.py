@@ -205,28 +205,6 @@ def test_score_shows_people_a_table(work: Path) -> None:
         assert part in result.stdout
 
 
-def test_enhance_writes_an_array_of_the_same_shape(work: Path) -> None:
-    found = done(invoke("enhance", work / "model", work / "in.npy", work / "out" / "e.npy", "--json"))
-    assert found == {"out": str(work / "out" / "e.npy"), "shape": [4, 3, D]}
-    rows = np.load(work / "in.npy")
-    assert (np.load(work / "out" / "e.npy") == Enhancer.load(work / "model")(rows)).all()
-
-
-def test_enhance_reads_a_cache(work: Path) -> None:
-    result = invoke("enhance", work / "model", work / "demo", work / "e.npy")
-    assert result.exit_code == 0
-    assert result.stdout == f"{work / 'e.npy'}: 80 x 3 x {D} enhanced embeddings\n"
-    assert np.load(work / "e.npy").shape == (80, 3, D)
-
-
-def test_the_seed_of_enhance_decides_the_noise(work: Path) -> None:
-    enhancer(inference_noise="sampled").save(work / "model", "# Card\n")
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        assert invoke("enhance", work / "model", work / "in.npy", work / f"{name}.npy", "--seed", seed).exit_code == 0
-    made = contents(work)
-    assert made["a.npy"] == made["b.npy"] != made["c.npy"]
-
-
 def with_model_of_another_network(work: Path) -> None:
     enhancer(name="ecapa").save(work / "model", "# Card\n")
 
@@ -260,12 +238,6 @@ def with_damaged_training_cache(work: Path) -> None:
             ["network name is 'toy', but the model is for 'ecapa'"],
         ),
         (with_model_of_another_dimension, ["score", "demo", "model", "trials_demo.txt"], ["network dimension"]),
-        (with_model_of_another_network, ["enhance", "model", "demo", "e.npy"], ["'ecapa'"]),
-        (with_model_of_another_dimension, ["enhance", "model", "in.npy", "e.npy"], ["(4, 3, 16)", "(..., 24)"]),
-        (None, ["enhance", "model", "nowhere.npy", "e.npy"], ["nowhere.npy: holds no embeddings"]),
-        (None, ["enhance", "model", "params.yaml", "e.npy"], ["params.yaml: holds no embeddings"]),
-        (None, ["enhance", "model", "train/manifest.json", "e.npy"], ["holds no embeddings"]),
-        (None, ["enhance", "model", "in.npy", "demo"], ["Is a directory"]),
         (None, ["manifest", "nowhere", "manifests"], ["nowhere/train: there is no such folder"]),
         (None, ["manifest", "nowhere", "manifests", "--list", "demo"], ["no evaluation list 'demo'"]),
         (None, ["extract", "nowhere", "cache"], ["nowhere/speech.csv: cannot be read", "run seedpipe manifest"]),
@@ -286,38 +258,6 @@ def test_an_error_is_one_line_and_leaves_nothing_behind(
     line = refused(result)
     for part in parts:
         assert part in line
-    assert contents(work) == before
-
-
-def write_array(path: Path, content: object) -> None:
-    with path.open("wb") as file:
-        if isinstance(content, bytes):
-            file.write(content)
-        elif isinstance(content, dict):
-            np.savez(file, **content)
-        else:
-            np.save(file, content)
-
-
-@pytest.mark.parametrize(
-    ("content", "part"),
-    [
-        (b"", "holds no embeddings"),
-        (b"PK\x03\x04 but no archive", "holds no embeddings"),
-        (b"\x93NUMPY\x01\x00", "holds no embeddings"),
-        ({"a": np.zeros(3)}, "no array of floating-point numbers"),
-        (np.zeros((2, D), dtype=np.int64), "no array of floating-point numbers"),
-        (np.array(["a", "b"]), "no array of floating-point numbers"),
-        (np.array([{}], dtype=object), "holds no embeddings"),
-        (np.full((2, D), np.nan), "not finite"),
-        (np.float64(1.0), "()"),
-    ],
-    ids=["empty", "zip", "truncated", "npz", "integers", "text", "objects", "nan", "scalar"],
-)
-def test_a_file_that_holds_no_embeddings_is_refused(work: Path, content: object, part: str) -> None:
-    write_array(work / "bad.npy", content)
-    before = contents(work)
-    assert part in refused(invoke("enhance", work / "model", work / "bad.npy", work / "e.npy"))
     assert contents(work) == before
 
 

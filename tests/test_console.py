@@ -5,14 +5,33 @@ from __future__ import annotations
 import errno
 import io
 import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
-from seedpipe import console
-from seedpipe.console import INTERRUPTED, Progress, guarded, say, show
+from seedpipe import cli, console
+from seedpipe.console import (
+    INTERRUPTED,
+    Progress,
+    Verbosity,
+    complain,
+    guarded,
+    resumable,
+    say,
+    set_verbosity,
+    show,
+    unexpected,
+)
 from seedpipe.errors import CacheError
+
+HEAVY = ("torch", "torchaudio", "diffusers", "h5py", "numpy", "pandas")
 
 
 class Clock:
@@ -22,6 +41,13 @@ class Clock:
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+@pytest.fixture(autouse=True)
+def normal() -> Iterator[None]:
+    """The choice is one of the process, and so of the next test."""
+    yield
+    set_verbosity(Verbosity.NORMAL)
 
 
 @pytest.fixture
@@ -67,9 +93,21 @@ def test_ctrl_c_is_one_line_and_exit_code_130(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit) as caught:
         fail_with(KeyboardInterrupt())
     assert caught.value.code == INTERRUPTED == 130
-    text = capsys.readouterr().err
-    assert text.startswith("seedpipe: interrupted")
-    assert text.count("\n") == 1
+    assert capsys.readouterr().err == (
+        "seedpipe: interrupted; nothing was left half-written, and the same command begins again\n"
+    )
+
+
+def test_ctrl_c_says_where_work_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    @resumable
+    def extract() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit):
+        extract()
+    assert capsys.readouterr().err == (
+        "seedpipe: interrupted; what is finished is kept, and the same command goes on from there\n"
+    )
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), BrokenPipeError()])
@@ -154,3 +192,175 @@ def test_progress_written_to_a_file_is_plain(tmp_path: Path) -> None:
     with (tmp_path / "log.txt").open("w", encoding="utf-8") as stream:
         Progress("manifest", "files", stream)(2, 2)
     assert "\x1b" not in (tmp_path / "log.txt").read_text(encoding="utf-8")
+
+
+def test_a_log_file_and_a_notebook_get_plain_lines(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook's stderr is no terminal; one that calls itself dumb cannot redraw either."""
+    monkeypatch.setenv("TERM", "dumb")
+    for stream in (io.StringIO(), Terminal()):
+        progress = Progress("train", "epochs", stream)
+        clock.now += 20
+        progress(1, 2)
+        progress(2, 2)
+        assert stream.getvalue() == "train: 1/2 epochs, 0.05/s, 20 s left\ntrain: 2/2 epochs, 0.1/s, done in 20 s\n"
+
+
+def test_a_redrawn_line_is_no_wider_than_the_terminal(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    stream = Terminal()
+    progress = Progress("extract a network with a long name", "utterances", stream)
+    clock.now = 1.0
+    progress(1, 10)
+    assert stream.getvalue() == "\r\x1b[2Kextract a network with a long"
+    complain("")  # ends the line
+
+
+@pytest.mark.parametrize("write", [say, complain, lambda text: show(None, text, as_json=False)])
+def test_words_do_not_run_into_a_redrawn_line(
+    clock: Clock, write: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert callable(write)
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    progress = Progress("extract", "utterances")
+    clock.now = 1.0
+    progress(1, 10)
+    write("words")
+    everything = stream.getvalue() + capsys.readouterr().out
+    assert everything.splitlines()[-2:] == ["\r\x1b[2Kextract: 1/10 utterances, 1/s, 9 s left"[1:], "words"]
+
+
+def test_quiet_leaves_errors_and_results(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    set_verbosity(Verbosity.QUIET)
+    progress = Progress("extract", "utterances")
+    clock.now = 60.0
+    progress(1, 2)
+    progress(2, 2)
+    say("seedpipe: left out: a.wav")
+    logging.getLogger("seedpipe.extract").warning("a worker died")
+    show(None, "2 rows", as_json=False)
+    with pytest.raises(SystemExit):
+        fail_with(CacheError("is no cache"))
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("2 rows\n", "seedpipe: error: is no cache\n")
+
+
+def test_verbose_adds_paths_times_and_more_progress(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    @guarded
+    def extract(*, out: Path) -> Path:
+        progress = Progress("extract", "utterances")
+        for done in range(1, 4):
+            clock.now = float(done)
+            progress(done, 3)
+        return out
+
+    set_verbosity(Verbosity.VERBOSE)
+    extract(out=Path("cache"))
+    assert capsys.readouterr().err.splitlines() == [
+        f"seedpipe: out is {Path.cwd() / 'cache'}",
+        "extract: 1/3 utterances, 1/s, 2 s left",
+        "extract: 2/3 utterances, 1/s, 1 s left",
+        "extract: 3/3 utterances, 1/s, done in 3 s",
+        "seedpipe: extract took 3.00 s",
+    ]
+
+
+def test_logged_warnings_are_remarks_once(capsys: pytest.CaptureFixture[str]) -> None:
+    set_verbosity(Verbosity.NORMAL)
+    set_verbosity(Verbosity.NORMAL)
+    logging.getLogger("seedpipe.extract").warning("a worker %s", "died")
+    assert capsys.readouterr().err == "seedpipe: a worker died\n"
+
+
+def defect() -> None:
+    raise ZeroDivisionError("division\nby zero")
+
+
+@pytest.mark.parametrize("verbosity", Verbosity)
+def test_an_unexpected_error_is_a_line_or_a_traceback(
+    verbosity: Verbosity, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_verbosity(verbosity)
+    monkeypatch.setattr(cli, "app", defect)
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 1
+    text = capsys.readouterr().err
+    if verbosity is Verbosity.VERBOSE:
+        assert text.startswith("Traceback")
+        assert "in defect" in text
+    else:
+        assert text.startswith("seedpipe: unexpected error: ZeroDivisionError: division by zero; 'seedpipe --verbose")
+        assert text.count("\n") == 1
+
+
+def test_an_unexpected_error_without_words_has_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    unexpected(MemoryError())
+    assert capsys.readouterr().err.startswith("seedpipe: unexpected error: MemoryError")
+
+
+def test_global_options_stand_before_the_command(tmp_path: Path) -> None:
+    (tmp_path / "speakers.csv").write_text("utterance,speaker\na,1\nb,1\nc,2\nd,2\n", encoding="utf-8")
+    command = ["trials", "make", str(tmp_path / "speakers.csv"), str(tmp_path / "trials.txt")]
+    command += ["--targets", "2", "--nontargets", "2"]
+    said = {option: CliRunner().invoke(cli.app, [*option, *command]) for option in ((), ("--quiet",), ("--verbose",))}
+    assert {result.exit_code for result in said.values()} == {0}
+    assert len({result.stdout for result in said.values()}) == 1
+    assert said[()].stderr == said["--quiet",].stderr == ""
+    assert f"seedpipe: table is {tmp_path / 'speakers.csv'}" in said["--verbose",].stderr
+    assert "seedpipe: make took" in said["--verbose",].stderr
+
+
+@pytest.mark.parametrize("arguments", [["--quiet"], ["--quiet", "--verbose", "train", "cache", "model"]])
+def test_options_without_a_command_or_against_each_other_are_wrong_usage(arguments: list[str]) -> None:
+    result = CliRunner().invoke(cli.app, arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "goes_on"),
+    [
+        ("seedpipe.params.Params", ["extract", "manifests", "cache"], True),
+        ("seedpipe.params.Params", ["train", "cache", "model"], True),
+        ("seedpipe.params.Params", ["score", "cache", "model", "list"], False),
+        ("seedpipe.enhance_files.enhance_file", ["enhance", "model", "in.npy", "out.npy"], True),
+        ("seedpipe.trials.check_trials", ["trials", "check", "list"], False),
+        ("seedpipe.trials.make_vcmix", ["trials", "make-vcmix", "a", "b", "c"], False),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_an_interrupted_command_says_what_the_same_command_does(
+    monkeypatch: pytest.MonkeyPatch, target: str, arguments: list[str], goes_on: bool
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(target, interrupt)
+    result = CliRunner().invoke(cli.app, arguments)
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr.startswith("seedpipe: interrupted; ")
+    assert ("goes on from there" in result.stderr) == goes_on
+    assert ("begins again" in result.stderr) != goes_on
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("seedpipe ca", ["cache", "calibrate"]), ("seedpipe cache ver", ["verify"]), ("seedpipe --qu", ["--quiet"])],
+)
+def test_completion_is_there_and_imports_nothing_heavy(words: str, completed: list[str]) -> None:
+    environment = os.environ | {
+        "_SEEDPIPE_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    command = [sys.executable, "-X", "importtime", str(Path(sys.executable).with_name("seedpipe"))]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert sorted(run.stdout.split()) == completed, run.stderr[-300:]
+    imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
+    assert "typer" in imported
+    assert not imported & set(HEAVY)
+
+
+def test_completion_can_be_installed() -> None:
+    assert "--install-completion" in CliRunner().invoke(cli.app, ["--help"]).stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import importlib.metadata
+import importlib.util
 import inspect
 import pkgutil
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from synthetic import REPOSITORY, enhancer
+from synthetic import REPOSITORY, draw_embeddings, enhancer, utterance_names, write_cache
 
 import seedpipe
 from seedpipe import errors
@@ -95,17 +96,33 @@ def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
         assert name in errors.__doc__
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that the examples name."""
+    from seedpipe.params import Params
+    from seedpipe.rivals import train_enhancer
+
+    folder = tmp_path_factory.mktemp("files")
+    shutil.copy(REPOSITORY / "params.yaml", folder)
+    models = folder / "models" / "dvector"
+    enhancer(256, name="dvector").save(models / "seed", "# Card\n")
+    embeddings = draw_embeddings(30, 10, 1, seed=0, dimension=256)
+    cache = write_cache(folder / "cache", embeddings, utterance_names(30, 10), kind="training")
+    train_enhancer("whitening", cache, models / "whitening", Params())
+    return folder
+
+
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the files that the examples name."""
-    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
-    enhancer(256, name="dvector").save(tmp_path / "models" / "dvector", "# Card\n")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def project(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own for each module, with those files."""
+    folder = Path(shutil.copytree(files, tmp_path / "project"))
+    monkeypatch.chdir(folder)
+    return folder
 
 
 def examples() -> list[str]:
-    return [name for name in MODULES if ">>>" in Path(load(name).__file__).read_text(encoding="utf-8")]
+    found = ((name, importlib.util.find_spec(name)) for name in MODULES)
+    return [name for name, spec in found if spec and ">>>" in Path(spec.origin or "").read_text(encoding="utf-8")]
 
 
 @pytest.mark.parametrize("name", examples())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from seedpipe.cli.common import Json, ParamsFile, load_params_or_defaults
-from seedpipe.console import Progress, duration, guarded, show
+from seedpipe.console import Progress, duration, resumable, show
 
 if TYPE_CHECKING:
     from seedpipe.extract import Plan
@@ -34,7 +34,7 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-@guarded
+@resumable
 def extract(
     manifests: Annotated[Path, typer.Argument(help="Folder that 'seedpipe manifest' wrote.")],
     out: Annotated[Path, typer.Argument(help="Folder of the cache; it appears when it is complete.")],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seedpipe.cli.common import Json
-from seedpipe.console import guarded, say, show
+from seedpipe.console import complain, guarded, show
 
 if TYPE_CHECKING:
     from seedpipe.networks import SpeakerNetwork
@@ -80,7 +80,7 @@ def check(network: Spec, json: Json = False) -> None:
     show(result, "\n".join(lines), as_json=json)
     if not passed:
         failed = ", ".join(each.name for each in checks if not each.passed)
-        say(f"seedpipe: error: {network} fails: {failed}")
+        complain(f"seedpipe: error: {network} fails: {failed}")
         raise typer.Exit(1)
 
 
