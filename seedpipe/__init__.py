@@ -12,8 +12,18 @@ if TYPE_CHECKING:
     from seedpipe.enhance import Enhancer
     from seedpipe.errors import SeedpipeError
     from seedpipe.params import Params, load_params
+    from seedpipe.rivals import load_enhancer
 
-__all__ = ["Cache", "Enhancer", "Params", "SeedpipeError", "__version__", "load_params", "open_cache"]
+__all__ = [
+    "Cache",
+    "Enhancer",
+    "Params",
+    "SeedpipeError",
+    "__version__",
+    "load_enhancer",
+    "load_params",
+    "open_cache",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -21,6 +31,7 @@ _HOMES = {
     "Enhancer": "enhance",
     "Params": "params",
     "SeedpipeError": "errors",
+    "load_enhancer": "rivals",
     "load_params": "params",
     "open_cache": "cache",
 }

@@ -160,6 +160,18 @@ def test_front_ends_are_systems_compared_with_the_network_behind_them(results: W
     ]
 
 
+def test_every_normalisation_of_scores_gets_a_table(results: Write, tmp_path: Path) -> None:
+    found = results(evaluation({"noise": (0.2, 0.15)}), evaluation({"noise": (0.1, 0.09)}, norm="as"))
+    write_tables([found], tmp_path / "out", formats=["md"])
+    text = (tmp_path / "out" / "table1.md").read_text(encoding="utf-8")
+    assert [line.partition("an4, ")[2] for line in text.splitlines() if line.startswith("###")] == [
+        "cosine scores",
+        "cosine, as-norm scores",
+    ]
+    cells = [row[1].split("/")[0] for row in table(tmp_path / "out") if row[0] == "dvector"]
+    assert cells == ["20.0", "10.0"]
+
+
 def test_a_system_that_was_not_scored_has_a_dash(results: Write, tmp_path: Path) -> None:
     found = results(
         evaluation({"clean": (0.1, 0.09)}), evaluation({"clean": (0.2, 0.1)}, list="other", enhancer="whitening")

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Literal, TypeAlias
 
 from seedpipe.report.schema import Condition, Evaluation, Report
-from seedpipe.report.wording import Verdict, decimals, enhancer_name, percent, verdict
+from seedpipe.report.wording import Metric, Verdict, common_verdict, decimals, enhancer_name, figure, percent
 
 __all__ = ["Cell", "Column", "Figure", "Overview", "Row", "SeedRow", "SeedTable", "overviews", "seed_tables"]
-
-Metric: TypeAlias = Literal["eer", "min_dcf"]
 
 # Columns that fit on a page and on paper; the paper itself has five.
 _WIDEST = 6
@@ -124,9 +121,9 @@ class _System:
         return fmean(values) if values else None
 
     def judged(self, column: Column, metric: Metric) -> Verdict:
-        """Give the verdict that all training seeds share; "same" where they do not."""
-        found = {verdict(getattr(c.difference, metric)) for c in self.conditions(column)}
-        return found.pop() if self.enhancer and len(found) == 1 else "same"
+        """Verdict against the network alone, which all training seeds must share."""
+        differences = (getattr(c.difference, metric) for c in self.conditions(column))
+        return common_verdict(differences) if self.enhancer else "same"
 
     @property
     def seeds(self) -> int:
@@ -190,13 +187,12 @@ def _row(system: _System, block: Sequence[_System], columns: Sequence[Column], p
 def _cell(system: _System, block: Sequence[_System], column: Column, places: int) -> Cell | None:
     if not system.conditions(column):
         return None
-    return Cell(_figure(system, block, column, "eer", places), _figure(system, block, column, "min_dcf", 3))
+    return Cell(_figure(system, block, column, "eer", places), _figure(system, block, column, "min_dcf", places))
 
 
 def _figure(system: _System, block: Sequence[_System], column: Column, metric: Metric, places: int) -> Figure:
-    factor = 1.0 if metric == "eer" else 0.01  # percent() multiplies by 100
     values = {one.enhancer: mean for one in block if (mean := one.mean(column, metric)) is not None}
-    shown = {enhancer: percent(factor * value, places) for enhancer, value in values.items()}
+    shown = {enhancer: figure(value, metric, places) for enhancer, value in values.items()}
     own, ranked = shown[system.enhancer], sorted(map(float, shown.values()))
     best = float(own) == ranked[0] < ranked[-1]
     return Figure(own, best, system.judged(column, metric))

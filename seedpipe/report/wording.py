@@ -5,25 +5,30 @@ A difference is called a difference only where its 95 % interval excludes zero.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
 from seedpipe.report.schema import Condition, Difference, Estimate, Evaluation, Reduction
 
 __all__ = [
+    "Metric",
     "Verdict",
     "change",
+    "common_verdict",
     "decimals",
     "enhancer_name",
     "enumerate_names",
+    "figure",
     "interval",
     "metric_name",
     "number",
     "percent",
+    "places_for",
     "sentence",
     "verdict",
 ]
 
+Metric: TypeAlias = Literal["eer", "min_dcf"]
 Verdict: TypeAlias = Literal["better", "worse", "same", "untested"]
 
 MINUS = "\N{MINUS SIGN}"
@@ -52,6 +57,11 @@ def percent(value: float, places: int = 1) -> str:
     return _signed(100.0 * value, places)
 
 
+def figure(value: float, metric: Metric, places: int) -> str:
+    """Write an EER as a percentage with so many places, a minDCF as it is with three."""
+    return percent(value, places) if metric == "eer" else _signed(value, 3)
+
+
 def number(value: float) -> str:
     """Write a number without superfluous digits, with a true minus sign: -5.0 becomes "−5"."""
     return f"{value:g}".replace("-", MINUS)
@@ -70,8 +80,13 @@ def _with_sign(value: float) -> str:
 
 
 def decimals(evaluation: Evaluation) -> int:
-    """Choose places for the percentages of one table: two where an EER is below 3 %."""
-    lowest = min(min(c.systems.network.eer.value, c.systems.enhanced.eer.value) for c in evaluation.conditions)
+    """Choose places for the percentages of one evaluation."""
+    systems = (system for c in evaluation.conditions for system in (c.systems.network, c.systems.enhanced))
+    return places_for(min(system.eer.value for system in systems))
+
+
+def places_for(lowest: float) -> int:
+    """Choose places for the percentages of one table by its lowest EER: two below 3 %."""
     return 2 if lowest < 0.03 else 1
 
 
@@ -100,6 +115,12 @@ def verdict(difference: Difference | Reduction) -> Verdict:
         return "same"
     lower_is_better = isinstance(difference, Difference)
     return "better" if (difference.high < 0.0) == lower_is_better else "worse"
+
+
+def common_verdict(differences: Iterable[Difference]) -> Verdict:
+    """Give the verdict that all trainings of one system share; "same" where they share none."""
+    found = {verdict(difference) for difference in differences}
+    return found.pop() if len(found) == 1 else "same"
 
 
 def enumerate_names(names: Sequence[str]) -> str:

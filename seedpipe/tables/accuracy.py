@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seedpipe.report.wording import percent
-from seedpipe.tables.scores import METRICS, Column, Metric, Scores, System
+from seedpipe.report.wording import Metric, figure, places_for
+from seedpipe.tables.scores import METRICS, Column, Scores, System
 from seedpipe.tables.table import Cell, Figure, Row, Table
 
-__all__ = ["accuracy_tables", "shown"]
+__all__ = ["accuracy_tables"]
 
-FEW = 0.03  # an EER below it is shown with two places
 NOTES = (
     "EER in percent / minDCF; bold: lowest of a network in a column.",
     "↓: lower than without the enhancer or, where there is none, than without the front end.",
@@ -24,11 +23,10 @@ def accuracy_tables(scores: Sequence[Scores]) -> list[Table]:
     return [_table(one, columns) for one in scores for columns in _grouped(one.columns)]
 
 
-def shown(value: float, deviation: float | None, metric: Metric, places: int) -> str:
-    """A figure of a cell: a percentage with so many places, or a minDCF, and its deviation."""
-    factor, digits = (1.0, places) if metric == "eer" else (0.01, 3)  # percent() multiplies by 100
+def _shown(value: float, deviation: float | None, metric: Metric, places: int) -> str:
+    """A figure of a cell, and its deviation."""
     parts = [value] if deviation is None else [value, deviation]
-    return " ± ".join(percent(factor * part, digits) for part in parts)
+    return " ± ".join(figure(part, metric, places) for part in parts)
 
 
 def _grouped(columns: Sequence[Column]) -> list[list[Column]]:
@@ -42,7 +40,7 @@ def _grouped(columns: Sequence[Column]) -> list[list[Column]]:
 def _table(scores: Scores, columns: Sequence[Column]) -> Table:
     systems = [system for system in scores.systems if any(scores.seeds(system, column) for column in columns)]
     scored = [(system, column) for system in systems for column in columns if scores.seeds(system, column)]
-    places = 2 if min(scores.mean(*place, "eer") for place in scored) < FEW else 1
+    places = places_for(min(scores.mean(*place, "eer") for place in scored))
     names = {column.list for column in columns}
     where = f" on {names.pop()}" if len(names) == 1 else ""
     rows = [
@@ -80,10 +78,10 @@ def _figure(
     scores: Scores, rivals: Sequence[System], system: System, column: Column, metric: Metric, places: int
 ) -> Figure:
     """Best and better go by the figures as shown: what looks equal is called equal."""
-    values = {one: float(shown(scores.mean(one, column, metric), None, metric, places)) for one in rivals}
+    values = {one: float(figure(scores.mean(one, column, metric), metric, places)) for one in rivals}
     own, reference = values[system], system.reference
     return Figure(
-        text=shown(scores.mean(system, column, metric), scores.deviation(system, column, metric), metric, places),
+        text=_shown(scores.mean(system, column, metric), scores.deviation(system, column, metric), metric, places),
         best=own == min(values.values()) < max(values.values()),
         better=reference is not None and own < values.get(reference, own),
         significant=scores.significant(system, column, metric),

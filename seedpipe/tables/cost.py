@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seedpipe.errors import MetricError
-from seedpipe.tables.accuracy import shown
+from seedpipe.report.wording import percent, places_for
 from seedpipe.tables.scores import Scores, System
 from seedpipe.tables.table import Cell, Figure, Row, Table
 
@@ -118,7 +118,7 @@ def _row(cost: Cost, system: System | None, scores: Scores, lists: Sequence[str]
         "" if cost.parameters is None else f"{cost.parameters / 1e6:.1f}",
         f"{cost.real_time_factor:.4f}",
         "" if cost.peak_memory_bytes is None else f"{cost.peak_memory_bytes / 2**20:,.0f}",
-        *("" if rate is None else shown(rate, None, "eer", 2 if rate < 0.03 else 1) for rate in rates),
+        *("" if rate is None else percent(rate, places_for(rate)) for rate in rates),
     ]
     cells: list[Cell] = [(Figure(text),) if text else () for text in texts]
     return Row(name=cost.system.replace(ARROW, " → "), cells=tuple(cells))

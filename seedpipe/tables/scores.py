@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from seedpipe.errors import MetricError
 from seedpipe.report.gather import gather
-from seedpipe.report.schema import Condition, Evaluation, parse_evaluations
-from seedpipe.report.wording import Verdict, enhancer_name, verdict
+from seedpipe.report.overview import Column
+from seedpipe.report.schema import Condition, Difference, Evaluation, parse_evaluations
+from seedpipe.report.wording import Metric, common_verdict, enhancer_name
 
-__all__ = ["METRICS", "Column", "Metric", "Scores", "System", "read_scores"]
+__all__ = ["METRICS", "Column", "Scores", "System", "read_scores"]
 
-Metric: TypeAlias = Literal["eer", "min_dcf"]
 METRICS: tuple[Metric, ...] = ("eer", "min_dcf")
 NONE = "none"  # the enhancer that changes nothing: its evaluations tell of the network alone
 AGREE = 1e-3  # how far apart two scorings of one network on one list may be: rounding on other machines, no more
@@ -56,14 +56,6 @@ class System:
 
 
 @dataclass(frozen=True)
-class Column:
-    """One condition of one list."""
-
-    list: str
-    condition: str
-
-
-@dataclass(frozen=True)
 class Sample:
     """One system, by one training, in one column.
 
@@ -71,12 +63,12 @@ class Sample:
     ----------
     values : dict of str to float
         By metric.
-    verdicts : dict of str to Verdict
-        Of the paired difference to the reference, by metric; empty where there is none.
+    differences : dict of str to Difference
+        To the reference on the same trials, by metric; empty where there is none.
     """
 
     values: dict[Metric, float]
-    verdicts: dict[Metric, Verdict]
+    differences: dict[Metric, Difference]
 
 
 class Scores:
@@ -85,7 +77,7 @@ class Scores:
     Parameters
     ----------
     method : str
-        How the trials were scored.
+        How the trials were scored, with the normalisation of scores where there is one.
     """
 
     def __init__(self, method: str) -> None:
@@ -126,8 +118,8 @@ class Scores:
 
     def significant(self, system: System, column: Column, metric: Metric) -> bool:
         """Whether the interval of the paired difference to the reference excludes zero, on one side for all seeds."""
-        verdicts = {sample.verdicts.get(metric, "untested") for sample in self._samples[system, column]}
-        return verdicts in ({"better"}, {"worse"})
+        found = [sample.differences for sample in self._samples[system, column]]
+        return common_verdict(one[metric] for one in found if one) in ("better", "worse")
 
     def _values(self, system: System, column: Column, metric: Metric) -> list[float]:
         return [sample.values[metric] for sample in self._samples[system, column]]
@@ -149,7 +141,7 @@ def read_scores(paths: Sequence[Path]) -> list[Scores]:
     scores: dict[str, Scores] = {}
     lists: dict[str, tuple[int, int]] = {}
     seen: set[tuple[object, ...]] = set()
-    for file, evaluation, frontend in _evaluations(paths):
+    for file, evaluation in _evaluations(paths):
         counts = evaluation.trials, evaluation.targets
         if lists.setdefault(evaluation.list, counts) != counts:
             raise MetricError(
@@ -158,7 +150,7 @@ def read_scores(paths: Sequence[Path]) -> list[Scores]:
                 remedy="give only results on the same trials",
                 file=file,
             )
-        key = (evaluation.network, frontend, evaluation.enhancer, evaluation.list, evaluation.method)
+        key = (evaluation.network, evaluation.frontend, evaluation.enhancer, evaluation.list, evaluation.scores)
         if (*key, evaluation.train_seed) in seen:
             raise MetricError(
                 f"is a second evaluation of {' '.join(part for part in key if part)}, training seed "
@@ -168,14 +160,14 @@ def read_scores(paths: Sequence[Path]) -> list[Scores]:
                 file=file,
             )
         seen.add((*key, evaluation.train_seed))
-        _add(scores.setdefault(evaluation.method, Scores(evaluation.method)), evaluation, frontend, file)
+        _add(scores.setdefault(evaluation.scores, Scores(evaluation.scores)), evaluation, file)
     return list(scores.values())
 
 
-def _evaluations(paths: Sequence[Path]) -> Iterator[tuple[Path, Evaluation, str]]:
+def _evaluations(paths: Sequence[Path]) -> Iterator[tuple[Path, Evaluation]]:
     for file in (file for path in paths for file in sorted(path.rglob("evaluation.json")) or [path]):
         for raw in gather([file], "tables", "seedpipe tables")["evaluations"]:
-            yield file, _parsed(raw, file), _frontend(raw, file)
+            yield file, _parsed(raw, file)
 
 
 def _parsed(raw: dict[str, Any], file: Path) -> Evaluation:
@@ -185,23 +177,15 @@ def _parsed(raw: dict[str, Any], file: Path) -> Evaluation:
         raise MetricError(error.found, expected=error.expected, remedy=error.remedy, file=file) from None
 
 
-def _frontend(raw: dict[str, Any], file: Path) -> str:
-    """Name of the front end, a key that evaluations without one need not have."""
-    frontend = raw.get("frontend", "")
-    if not isinstance(frontend, str):
-        raise MetricError(f"has the front end {frontend!r}", expected="a name", file=file)
-    return frontend
-
-
-def _add(scores: Scores, evaluation: Evaluation, frontend: str, file: Path) -> None:
-    alone = System(evaluation.network, frontend)
+def _add(scores: Scores, evaluation: Evaluation, file: Path) -> None:
+    alone = System(evaluation.network, evaluation.frontend)
     for condition in evaluation.conditions:
         column = Column(evaluation.list, condition.condition)
         network = {metric: getattr(condition.systems.network, metric).value for metric in METRICS}
         _check_network(scores, alone, column, network["eer"], file)
         scores.add(alone, column, Sample(network, {}))
         if evaluation.enhancer != NONE:
-            enhanced = System(evaluation.network, frontend, evaluation.enhancer)
+            enhanced = System(evaluation.network, evaluation.frontend, evaluation.enhancer)
             scores.add(enhanced, column, _enhanced(condition))
 
 
@@ -218,4 +202,4 @@ def _check_network(scores: Scores, system: System, column: Column, eer: float, f
 
 def _enhanced(condition: Condition) -> Sample:
     values = {metric: getattr(condition.systems.enhanced, metric).value for metric in METRICS}
-    return Sample(values, {metric: verdict(getattr(condition.difference, metric)) for metric in METRICS})
+    return Sample(values, {metric: getattr(condition.difference, metric) for metric in METRICS})
