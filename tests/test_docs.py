@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import itertools
 import os
 import re
 import runpy
@@ -206,8 +207,10 @@ def seedpipe_commands(line: str) -> Iterator[list[str]]:
     """Arguments of every call of seedpipe in a line of a shell script, with variables filled in."""
     line = re.sub(r'"?\$\{\w+\[@\]\}"?', "", line)
     line = re.sub(r"\$\{?\w+\}?", "1", line)
-    for part in re.split(r"&&|\|\|?|;", line):
-        words = shlex.split(part)
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;")
+    lexer.whitespace_split = True
+    for operator, group in itertools.groupby(lexer, lambda word: set(word) <= set("&|;")):
+        words = [] if operator else list(group)
         while words and (words[0] in WORDS_BEFORE or re.fullmatch(r"\w+=.*", words[0])):
             words = words[1:]
         if words[:1] == ["seedpipe"]:
