@@ -351,6 +351,8 @@ class TrainParams(_Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of matrix products in training: ``auto`` is bfloat16 where the processor computes in it, else float32.
     Weights, their average, the optimiser and the loss are float32 in any case."""
+    compile: bool = False
+    """Compile the step (torch.compile): meant for GPUs, wants a C compiler, takes a minute to begin with."""
     memory_gb: float = Field(default=8.0, gt=0)
     """Memory for embeddings in training, in 1e9 bytes; a cache that needs more is streamed, in random order."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -358,3 +359,19 @@ def test_a_folder_that_is_no_model_is_not_replaced(cache: Cache, tmp_path: Path)
     with pytest.raises(ModelError, match=r"chapter1\.tex"):
         train(cache, tmp_path / "thesis", SHORT)
     assert contents(tmp_path) == {"thesis/chapter1.tex": b"precious"}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, on the way to its compiler
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
+def test_a_compiled_step_learns_the_same(cache: Cache, tmp_path: Path) -> None:
+    params = SHORT.model_copy(update={"precision": "float32", "epochs": 2})
+    plain, _ = train(cache, tmp_path / "a", params)
+    compiled, _ = train(cache, tmp_path / "b", params.model_copy(update={"compile": True}))
+    rows = cache.to_numpy()
+    assert np.abs(plain(rows) - compiled(rows)).max() < 1e-3
+
+
+def test_compiling_without_a_compiler_is_refused(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(ModelError, match="wants a C compiler"):
+        train(cache, tmp_path / "a", SHORT.model_copy(update={"compile": True}))

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -66,6 +68,7 @@ class Run:
             self.network.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
         )
         self.held_out = rows.normalization(rows.held_out.to(device))
+        self._quick_distance = _compiled(self._distance) if params.compile else self._distance
         self.step = 0
         self.curve: tuple[Epoch, ...] = ()
 
@@ -87,7 +90,7 @@ class Run:
 
     def advance(self, batch_BVD: Tensor) -> Tensor:
         """Take one step on a batch of normalised rows; gives the loss, which stays on the device."""
-        loss = self._loss(self.network, batch_BVD, self.generator)
+        loss = self._quick_distance(self.network, *self._draw(batch_BVD, self.generator))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.params.gradient_norm:
@@ -135,12 +138,15 @@ class Run:
         total = self.params.epochs * self.steps_per_epoch
         return _cosine(self.step, total) if self.params.learning_rate_schedule == "cosine" else 1.0
 
-    def _loss(self, network: nn.Module, batch_BVD: Tensor, generator: torch.Generator) -> Tensor:
+    def _draw(self, batch_BVD: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Noised embeddings y_t (B * V, D), the clean ones x_0 that they stand for, and their timesteps."""
         y_0 = batch_BVD.flatten(0, 1)
         x_0 = batch_BVD[:, :1].expand_as(batch_BVD).flatten(0, 1)
         t = torch.randint(0, len(self.schedule.alphas_cumprod), (len(y_0),), generator=generator, device=y_0.device)
         eps = torch.randn(y_0.shape, generator=generator, device=y_0.device)
-        y_t = self.schedule.add_noise(y_0, eps, t)
+        return self.schedule.add_noise(y_0, eps, t), x_0, t
+
+    def _distance(self, network: nn.Module, y_t: Tensor, x_0: Tensor, t: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.params.precision == "bfloat16"):
             prediction = self.schedule.predict(network, y_t, t)
         return distance(prediction, x_0, self.params.loss)
@@ -151,7 +157,7 @@ class Run:
             return None
         with torch.inference_mode():
             generator = torch.Generator(self.device).manual_seed(0)
-            return self._loss(self.average, self.held_out, generator).item()
+            return self._distance(self.average, *self._draw(self.held_out, generator)).item()
 
     def _expect_finite(self, epoch: Epoch, losses: Tensor) -> None:
         weights = torch.stack(torch._foreach_norm([weight.detach() for weight in self.network.parameters()]))
@@ -165,6 +171,16 @@ class Run:
             expected="a finite loss",
             remedy="lower train.learning_rate",
         )
+
+
+def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function as one graph of fused kernels; shapes are those of a full batch, always."""
+    if shutil.which(os.environ.get("CC", "gcc")) is None:
+        raise ModelError(
+            "train.compile wants a C compiler, and there is none", remedy="install gcc, or set it to false"
+        )
+    compiled: Callable[..., Tensor] = torch.compile(function, fullgraph=True, dynamic=False)
+    return compiled
 
 
 def distance(prediction: Tensor, x_0: Tensor, loss: str) -> Tensor:
