@@ -136,7 +136,7 @@ def test_no_worker_outlives_the_last_result() -> None:
     assert not any(alive(pid) for pid in set(unordered(process, numbers(10), TWO)))
 
 
-def test_ctrl_c_sent_twice_to_all_processes_prints_nothing() -> None:
+def test_ctrl_c_sent_twice_to_all_processes_prints_no_more_than_what_was_cleaned_up() -> None:
     script = (
         "import test_workers as t\n"
         "results = t.unordered(t.square, t.numbers(1_000, 0.2), t.TWO)\n"
@@ -156,7 +156,8 @@ def test_ctrl_c_sent_twice_to_all_processes_prints_nothing() -> None:
         time.sleep(0.02)
         os.killpg(program.pid, signal.SIGINT)
         out, err = program.communicate(timeout=60)
-    assert err == ""
+    # Killed in a rare instant, a pool leaves a semaphore, which loky's tracker removes and mentions.
+    assert [line for line in err.splitlines() if "resource_tracker" not in line and "warnings.warn(" not in line] == []
     assert out.endswith("interrupted\n")
 
 
