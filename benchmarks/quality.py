@@ -70,8 +70,7 @@ def run(params: Params, places: Places, network: str, enhancer: EnhancerKind) ->
         pipeline.evaluation_manifests(params, name, places, Progress(f"manifest {name}", "files"))
         pipeline.extract(params, network, name, places, Progress(f"extract {name}", "utterances"))
     draw = Progress("train", "epochs")
-    training = pipeline.train(params, network, enhancer, places, lambda epoch, total: draw(epoch.epoch, total))
-    pipeline.write_json(places.training(network, enhancer), training)
+    pipeline.train(params, network, enhancer, places, lambda epoch, total: draw(epoch.epoch, total))
     for name in params.manifest.evaluations:
         pipeline.score(params, network, enhancer, name, places)
     return pipeline.report(params, places, "benchmarks/quality.py")

@@ -103,8 +103,7 @@ def prepare(params: Params, places: Places) -> None:
 def compare(params: Params, places: Places, network: str, enhancer: EnhancerKind) -> None:
     """Train one enhancer of one network and score every list."""
     draw = Progress(f"train {network} {enhancer}", "epochs")
-    training = pipeline.train(params, network, enhancer, places, lambda epoch, total: draw(epoch.epoch, total))
-    pipeline.write_json(places.training(network, enhancer), training)
+    pipeline.train(params, network, enhancer, places, lambda epoch, total: draw(epoch.epoch, total))
     for name in params.manifest.evaluations:
         pipeline.score(params, network, enhancer, name, places)
         say(f"scored {network}, {enhancer}, {name}: {places.results(network, enhancer, name)}")

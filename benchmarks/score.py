@@ -1,6 +1,6 @@
 """How fast trial lists are scored, against a loop over the trials in the same run, and how fast intervals come.
 
-    python benchmarks/score.py [--trials 580000] [--utterances 145000] [--json FILE]
+    python benchmarks/score.py [--trials 580000] [--utterances 145000] [--device cuda] [--json FILE]
 
 Embeddings are random: speed does not depend on what they hold. The list has the shape of Vox1-E: each utterance is the
 enrolment of as many trials. The loop takes one trial after the other, as scoring scripts of the field do: look both
@@ -14,6 +14,7 @@ Intervals are 95 % ones of 1,000 resamplings of 1,251 speakers for two systems, 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import resource
 import sys
@@ -52,6 +53,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--crops", type=int, default=10, help="crops of each utterance for 'euclidean'")
     parser.add_argument("--loop-trials", type=int, default=20_000, help="trials that the loop scores")
     parser.add_argument("--replicates", type=int, default=1000, help="resamplings of the speakers")
+    parser.add_argument("--device", default="cpu", help="where pair_scores computes; the loop runs on the processor")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     return parser.parse_args()
 
@@ -96,9 +98,11 @@ def scoring(given: argparse.Namespace, method: Method) -> dict[str, Any]:
     enrol = np.arange(given.trials) % given.utterances
     test = rng.integers(0, given.utterances, given.trials)
     part = rng.permutation(given.trials)[: given.loop_trials]
-    pair_scores(embeddings[:1000], embeddings[:1000], enrol[:1000] % 1000, test[:1000] % 1000, method)
+    few = embeddings[:1000]
+    pair_scores(few, few, enrol[:1000] % 1000, test[:1000] % 1000, method, device=given.device)
     loop(embeddings, enrol[:200], test[:200], method)
-    seconds, scores = timed(lambda: pair_scores(embeddings, embeddings, enrol, test, method), RUNS)
+    score = functools.partial(pair_scores, embeddings, embeddings, enrol, test, method, device=given.device)
+    seconds, scores = timed(score, RUNS)
     loop_seconds, looped = timed(lambda: loop(embeddings, enrol[part], test[part], method), RUNS)
     rates = given.trials / seconds, given.loop_trials / loop_seconds
     return {
@@ -137,7 +141,8 @@ def intervals(given: argparse.Namespace) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """Figures as text."""
-    lines = [f"{result['trials']:,} trials over {result['utterances']:,} utterances, {result['cores']} cores"]
+    where = f"{result['cores']} cores, {result['device']}"
+    lines = [f"{result['trials']:,} trials over {result['utterances']:,} utterances, {where}"]
     for row in result["scoring"]:
         lines.append(
             f"{row['method']:10s} {row['crops']:2d} crops  {row['seconds']:6.2f} s {row['trials_per_second']:11,.0f}/s "
@@ -159,6 +164,7 @@ def main() -> None:
         "utterances": given.utterances,
         "dimension": given.dimension,
         "cores": joblib.cpu_count(),
+        "device": given.device,
         "scoring": [scoring(given, method) for method in METHODS],
         "intervals": intervals(given),
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,

@@ -136,10 +136,11 @@ def fit_calibration(
     if not 0.0 < p_target < 1.0:
         raise MetricError(f"p_target is {p_target}", expected="a probability between 0 and 1")
     names, columns = _columns(scores, quality)
+    constant = columns.min(axis=0) == columns.max(axis=0)
+    if constant.any():
+        name = ("the scores", *names)[int(constant.argmax())]
+        raise MetricError(f"{name} do not differ between trials", remedy="leave the measure out")
     center, spread = columns.mean(axis=0), columns.std(axis=0)
-    if (spread == 0.0).any():
-        constant = ("the scores", *names)[int(np.argmin(spread))]
-        raise MetricError(f"{constant} do not differ between trials", remedy="leave the measure out")
     target = np.asarray(labels) == 1
     prior = np.where(target, p_target / target.sum(), (1.0 - p_target) / (~target).sum())
     weights = _newton((columns - center) / spread, target, prior, float(np.log(p_target / (1.0 - p_target))))

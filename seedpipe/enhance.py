@@ -103,6 +103,8 @@ class ModelConfig(EnhancerConfig):
         wanted = self.network.dimension if self.normalization.kind == "length+center" else 0
         if len(self.normalization.center) != wanted:
             raise ValueError(f"normalization.center has {len(self.normalization.center)} values instead of {wanted}")
+        if self.kind == "regression" and self.train != self.train.without_diffusion():
+            raise ValueError("a regression has no timesteps and no noise")
         return self
 
 

@@ -246,7 +246,7 @@ class _Enhancement:
 
         self._expect_network(network)
         folder, names = (source, manifest.find_audio(source)) if source.is_dir() else (source.parent, [source.name])
-        skip, jobs = params.extract.on_bad_audio == "skip", params.machine.jobs or 2
+        skip, jobs = params.extract.on_bad_audio == "skip", params.machine.workers
         frame, bad = manifest.list_files(folder, names, jobs=jobs, skip_bad=skip)
         evaluation = params.extract.evaluation.model_copy(update={"conditions": ()})
         settings = params.extract.model_copy(update={"evaluation": evaluation})

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -29,7 +30,6 @@ __all__ = [
 
 Progress = Callable[[int, int], None]
 TRAIN = "train"
-TRIALS = "trials.txt"
 MOST_SECONDS = 3_600  # of a training utterance
 FOLDERS = {"music": "music", "noise": "noise", "reverb": "rir"}
 
@@ -118,6 +118,12 @@ def trial_list(root: Path, name: str) -> Path:
     return path
 
 
+def trial_root(root: Path, name: str, trials: Trials) -> Path:
+    """What the paths of a list are relative to: ``eval/NAME`` if the first utterance is found there, else ``eval``."""
+    own = root / "eval" / name
+    return own if (own / trials.utterances[0]).is_file() else root / "eval"
+
+
 def write_training_manifests(
     params: ManifestParams, out: Path, *, skip_bad: bool = False, jobs: int = 1, progress: Progress | None = None
 ) -> list[SeedpipeError]:
@@ -138,24 +144,22 @@ def write_training_manifests(
         Files are unreadable and ``skip_bad`` is off, or noise, music or rooms are.
     """
     root = params.root
-    names = [f"{TRAIN}/{name}" for name in manifest.find_audio(root / TRAIN)]
-    frame, bad = manifest.list_files(root, names, jobs=jobs, skip_bad=skip_bad, progress=progress)
+    frame, bad = manifest.list_files(root, _names(root, TRAIN), jobs=jobs, skip_bad=skip_bad, progress=progress)
     frame = manifest.cut(frame, params.segment_seconds)
     _check_length(frame)
-    _write_banks(params, out, 0, jobs)
+    _write_banks(params, out, "training", jobs)
     manifest.write_manifest(frame, out / SPEECH)
     return bad
 
 
 def write_evaluation_manifests(
     params: ManifestParams, name: str, out: Path, *, jobs: int = 1, progress: Progress | None = None
-) -> Trials:
+) -> None:
     """Write the manifests of one evaluation list: its utterances, and the music, noise and rooms mixed with them."""
     trials = read_trials(trial_list(params.root, name))
     frame = manifest.list_trials(trials, trial_root(params.root, name, trials), jobs=jobs, progress=progress)
-    _write_banks(params, out, 1, jobs)
+    _write_banks(params, out, "evaluation", jobs)
     manifest.write_manifest(frame, out / SPEECH)
-    return trials
 
 
 def _description(folder: Path) -> dict[str, object]:
@@ -181,31 +185,31 @@ def _check_length(frame: pd.DataFrame) -> None:
         )
 
 
-def trial_root(root: Path, name: str, trials: Trials) -> Path:
-    """What the paths of a list are relative to: ``eval/NAME`` if the first utterance is found there, else ``eval``."""
-    own = root / "eval" / name
-    return own if (own / trials.utterances[0]).is_file() else root / "eval"
-
-
-def _write_banks(params: ManifestParams, out: Path, side: int, jobs: int) -> None:
-    """Write the training (side 0) or evaluation (side 1) part of music, noise and rooms."""
+def _write_banks(params: ManifestParams, out: Path, kind: Literal["training", "evaluation"], jobs: int) -> None:
+    """Write one part of music, noise and rooms."""
     for part, folder in FOLDERS.items():
-        names = _bank(params, folder)[side]
+        training, evaluation = _bank(params, folder)
+        names = training if kind == "training" else evaluation
         frame, _ = manifest.list_files(params.root, names, jobs=jobs)
         manifest.write_manifest(frame, out / BANKS[part])
 
 
 def _bank(params: ManifestParams, folder: str) -> tuple[list[str], list[str]]:
-    training = manifest.find_audio(params.root / folder)
-    if (params.root / f"eval_{folder}").is_dir():
-        evaluation = manifest.find_audio(params.root / f"eval_{folder}")
-        return [f"{folder}/{name}" for name in training], [f"eval_{folder}/{name}" for name in evaluation]
-    parts = manifest.split(training, params.eval_share)
-    if not parts[1]:
+    """Files for training and for evaluation: those of two folders, or of one that is split."""
+    names, kept_apart = _names(params.root, folder), f"eval_{folder}"
+    if (params.root / kept_apart).is_dir():
+        return names, _names(params.root, kept_apart)
+    training, evaluation = manifest.split(names, params.eval_share)
+    if not evaluation:
         raise ManifestError(
-            f"{len(training)} files are too few to keep some for evaluation",
-            expected=f"more files, or a folder eval_{folder}",
+            f"{len(names)} files are too few to keep some for evaluation",
+            expected=f"more files, or a folder {kept_apart}",
             remedy="training and evaluation must not share noise, music or rooms",
             file=params.root / folder,
         )
-    return [f"{folder}/{name}" for name in parts[0]], [f"{folder}/{name}" for name in parts[1]]
+    return training, evaluation
+
+
+def _names(root: Path, folder: str) -> list[str]:
+    """Names of the audio in a folder, relative to the root."""
+    return [f"{folder}/{name}" for name in manifest.find_audio(root / folder)]

@@ -169,6 +169,12 @@ class EmbeddingEnhancer(ABC):
         for path in folder.iterdir():
             fsync(path)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        held = itertools.chain(self.module.parameters(), self.module.buffers())
+        return next((value.device for value in held), torch.device("cpu"))
+
     def _in_blocks(self, embeddings: Embeddings, work: Callable[[Tensor], Tensor]) -> Embeddings:
         """Do the work on rows (B, D) of the embeddings, a block at a time, where the module is."""
         shape = tuple(embeddings.shape)
@@ -191,9 +197,7 @@ class EmbeddingEnhancer(ABC):
         """Rows as the module takes them."""
         if not torch.isfinite(rows).all():
             raise ModelError("embeddings hold values that are not finite", remedy="look at where they come from")
-        held = itertools.chain(self.module.parameters(), self.module.buffers())
-        device = next((value.device for value in held), rows.device)
-        return rows.to(device, torch.float32)
+        return rows.to(self.device, torch.float32)
 
 
 def read_model(path: Path, kind: type[Config]) -> tuple[Config, dict[str, Tensor]]:
@@ -232,15 +236,17 @@ def fill(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
         They do not fit, or are not finite.
     """
     own = module.state_dict()
-    # Copied into aligned memory, as bytes of a file are not: products of unaligned weights have other last bits.
-    state = {name: value.to(own[name].dtype, copy=True) if name in own else value for name, value in state.items()}
-    broken = next((name for name, value in state.items() if not torch.isfinite(value).all()), None)
-    if broken:
-        raise ModelError(f"{broken} holds values that are not finite", remedy="train again", file=path / WEIGHTS)
+    file = path / WEIGHTS
+    if other := next((name for name in own.keys() & state.keys() if state[name].dtype != own[name].dtype), None):
+        found = f"{other} is {state[other].dtype}"
+        raise ModelError(found, expected=str(own[other].dtype), remedy="train again", file=file)
     try:
-        module.load_state_dict(state, assign=True)
+        # Copied into aligned memory, as bytes of a file are not: products of unaligned weights have other last bits.
+        module.load_state_dict({name: value.clone() for name, value in state.items()}, assign=True)
     except RuntimeError as error:
-        raise ModelError(f"the weights do not fit: {error}", remedy="train again", file=path / WEIGHTS) from error
+        raise ModelError(f"the weights do not fit: {error}", remedy="train again", file=file) from error
+    if broken := next((name for name, value in module.state_dict().items() if not torch.isfinite(value).all()), None):
+        raise ModelError(f"{broken} holds values that are not finite", remedy="train again", file=file)
 
 
 def _tensor(embeddings: NDArray[np.float32] | Tensor) -> Tensor:

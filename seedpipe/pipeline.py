@@ -35,7 +35,7 @@ def corpus(params: Params, out: Path, progress: Progress | None = None) -> dict[
         from seedpipe.demo import build_demo_corpus
 
         settings = params.corpus.model_dump(exclude={"folder"})
-        build_demo_corpus(root, **settings, jobs=params.machine.jobs or 2, progress=progress)
+        build_demo_corpus(root, **settings, jobs=params.machine.workers, progress=progress)
     description = {"root": root.as_posix(), "synthetic": is_synthetic(root), "folders": layout.describe(root)}
     write_json(out, description)
     return description
@@ -44,24 +44,20 @@ def corpus(params: Params, out: Path, progress: Progress | None = None) -> dict[
 def training_manifests(params: Params, places: Places, progress: Progress | None = None) -> list[SeedpipeError]:
     """Write the manifests of the training corpus; gives the files left out."""
     skip = params.extract.on_bad_audio == "skip"
-    out = places.manifests(layout.TRAIN)
-    return layout.write_training_manifests(
-        params.manifest, out, skip_bad=skip, jobs=params.machine.jobs or 2, progress=progress
-    )
+    out, jobs = places.manifests(layout.TRAIN), params.machine.workers
+    return layout.write_training_manifests(params.manifest, out, skip_bad=skip, jobs=jobs, progress=progress)
 
 
 def evaluation_manifests(params: Params, name: str, places: Places, progress: Progress | None = None) -> None:
     """Write the manifests of an evaluation list."""
     if name == layout.TRAIN:
         raise ManifestError("an evaluation list cannot be called 'train'", remedy="rename it")
-    jobs = params.machine.jobs or 2
-    layout.write_evaluation_manifests(params.manifest, name, places.manifests(name), jobs=jobs, progress=progress)
+    out, jobs = places.manifests(name), params.machine.workers
+    layout.write_evaluation_manifests(params.manifest, name, out, jobs=jobs, progress=progress)
 
 
-def extract(
-    params: Params, network: str, name: str, places: Places, progress: Progress | None = None
-) -> dict[str, Any]:
-    """Cache a corpus: ``train``, or the name of an evaluation list."""
+def extract(params: Params, network: str, name: str, places: Places, progress: Progress | None = None) -> list[str]:
+    """Cache a corpus, ``train`` or an evaluation list; gives what a person should know of its audio."""
     from seedpipe.extract import extract as run
     from seedpipe.extract import remarks
 
@@ -74,14 +70,7 @@ def extract(
         machine=params.machine,
         progress=progress,
     )
-    info = cache.info
-    return {
-        "cache": str(cache.path),
-        "rows": info.rows,
-        "variants": list(info.variants),
-        "skipped": info.skipped,
-        "remarks": remarks(info),
-    }
+    return remarks(cache.info)
 
 
 def train(
@@ -91,26 +80,31 @@ def train(
     places: Places,
     progress: Callable[..., None] | None = None,
 ) -> dict[str, Any]:
-    """Train an enhancer of a network; gives the figures and the curve."""
+    """Train an enhancer of a network; writes the figures and the curve, and gives them."""
     from seedpipe.cache import open_cache
+    from seedpipe.device import choose_device
     from seedpipe.rivals import train_enhancer
     from seedpipe.train.curves import followed
 
     cache, out = open_cache(places.cache(network, layout.TRAIN)), places.model(network, enhancer)
     with followed(params.machine.log, out, progress) as noted:
-        trained, result = train_enhancer(enhancer, cache, out, params, progress=noted)
-    figures = {
+        device = choose_device(params.machine.device)
+        trained, result = train_enhancer(enhancer, cache, out, params, device=device, progress=noted)
+    figures: dict[str, Any] = {
         "seed": _train_seed(params, enhancer),
         "epochs": len(result.curve),
         "hours": round(cache.info.seconds / 3600, 3),
         "parameters": trained.parameters,
     }
-    return figures | result.as_dict()
+    figures |= result.as_dict()
+    write_json(places.training(network, enhancer), figures)
+    return figures
 
 
 def score(params: Params, network: str, enhancer: str, name: str, places: Places) -> dict[str, Any]:
     """Score an evaluation list with the network alone and with an enhancer; writes the scores beside the figures."""
     from seedpipe.cache import open_cache
+    from seedpipe.device import choose_device
     from seedpipe.report import write_plot_tables
     from seedpipe.rivals import load_enhancer
     from seedpipe.scoring import evaluate, write_scores
@@ -118,7 +112,8 @@ def score(params: Params, network: str, enhancer: str, name: str, places: Places
 
     trials = read_trials(layout.trial_list(params.manifest.root, name))
     cache = open_cache(places.cache(network, name))
-    model = load_enhancer(places.model(network, enhancer))
+    device = choose_device(params.machine.device)
+    model = load_enhancer(places.model(network, enhancer), device)
     cohort = None if params.score.norm == "none" else open_cache(places.cache(network, layout.TRAIN))
     evaluations, table = evaluate(cache, model, trials, params.score, name, cohort=cohort)
     out = places.results(network, enhancer, name)
@@ -128,7 +123,7 @@ def score(params: Params, network: str, enhancer: str, name: str, places: Places
     evaluations = [evaluation | setting for evaluation in evaluations]
     figures = {"synthetic": cache.info.synthetic, "evaluations": evaluations}
     write_json(out / "evaluation.json", figures)
-    write_json(out / "metrics.json", summary(evaluations))
+    write_json(out / "metrics.json", summary(evaluations, params.score.p_targets[0]))
     write_plot_tables(evaluations, out)
     return figures
 
@@ -160,28 +155,33 @@ def report(params: Params, places: Places, made_by: str) -> dict[str, Any]:
     return data
 
 
-def _train_seed(params: Params, enhancer: str) -> int:
-    return params.enhancers.drl.seed if enhancer == "drl" else params.train.seed
+def summary(evaluations: list[dict[str, Any]], p_target: float) -> dict[str, Any]:
+    """The numbers that ``dvc metrics`` shows: EER in percent and minDCF by method, condition and system.
 
+    Every number is a column there, so minDCF is that of one prior; ``evaluation.json`` has the others.
 
-def summary(evaluations: list[dict[str, Any]]) -> dict[str, Any]:
-    """The few numbers that ``dvc metrics`` shows: EER in percent and minDCF by method, condition and system."""
+    Parameters
+    ----------
+    evaluations : list of dict
+        As :func:`seedpipe.scoring.evaluate` gives them.
+    p_target : float
+        The first prior of the detection costs; the keys of minDCF end in it.
+    """
     result: dict[str, Any] = {}
     for evaluation in evaluations:
         rows = {
             row["condition"]: {
                 system: {
                     "eer_percent": round(100 * figures["eer"]["value"], 3),
-                    "min_dcf": round(figures["min_dcf"]["value"], 4),
+                    f"min_dcf_{p_target:g}": round(figures["min_dcf"]["value"], 4),
                 }
                 for system, figures in row["systems"].items()
             }
             for row in evaluation["conditions"]
         }
+        if reduction := evaluation.get("mean_relative_reduction"):
+            rows["mean_relative_eer_reduction_percent"] = round(100 * reduction["value"], 2)
         result[evaluation["method"]] = rows
-        if "mean_relative_reduction" in evaluation:
-            percent = round(100 * evaluation["mean_relative_reduction"]["value"], 2)
-            result[evaluation["method"]]["mean_relative_eer_reduction_percent"] = percent
     return result
 
 
@@ -189,6 +189,10 @@ def write_json(path: Path, data: object) -> None:
     """Write a JSON file, whole or not at all."""
     with whole_file(path) as partial:
         partial.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _train_seed(params: Params, enhancer: str) -> int:
+    return params.enhancers.drl.seed if enhancer == "drl" else params.train.seed
 
 
 def _read_json(path: Path) -> Any:
@@ -204,6 +208,7 @@ def _provenance(params: Params, places: Places) -> dict[str, str]:
     """Which weights made the embeddings, and from how much speech each enhancer learned."""
     from seedpipe.cache import open_cache
 
+    seeds = sorted({_train_seed(params, enhancer) for enhancer in params.enhancers.names})
     facts = {}
     for network in params.extract.networks:
         info = open_cache(places.cache(network, layout.TRAIN)).info
@@ -212,7 +217,7 @@ def _provenance(params: Params, places: Places) -> dict[str, str]:
             f"fingerprint {info.network.fingerprint[:16]}, {info.network.dimension}-d"
         )
         size = f"{info.utterances:,} unlabelled utterances, {info.seconds / 60:.0f} min of {speech}"
-        facts[f"training of {info.network.name}"] = f"{size}, seed {params.train.seed}"
+        facts[f"training of {info.network.name}"] = f"{size}, seed {', '.join(map(str, seeds))}"
     return facts
 
 

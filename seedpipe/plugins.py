@@ -64,9 +64,8 @@ class Plugins:
         try:
             factory: Callable[..., object] = getattr(importlib.import_module(module), attribute)
         except Exception as error:  # a module may fail in any way while it is imported
-            raise self.error(
-                f"the {self.kind} {name!r} cannot be imported: {error}", remedy="check the path"
-            ) from error
+            remedy = "check the path, and install its package or name its folder in PYTHONPATH"
+            raise self.error(f"the {self.kind} {name!r} cannot be imported: {error}", remedy=remedy) from error
         return factory
 
     def _target(self, name: str) -> str:

@@ -12,7 +12,7 @@ from seedpipe.params import load_params
 def main(network: str, corpus: str) -> None:
     """Run the stage for one network and one corpus."""
     progress = Progress(f"extract {network} {corpus}", "utterances")
-    for remark in pipeline.extract(load_params(), network, corpus, Places(), progress)["remarks"]:
+    for remark in pipeline.extract(load_params(), network, corpus, Places(), progress):
         say(remark)
 
 

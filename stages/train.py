@@ -13,13 +13,12 @@ from seedpipe.train import Epoch
 @resumable
 def main(network: str, enhancer: str) -> None:
     """Run the stage for one network and one enhancer."""
-    draw, places = Progress(f"train {network} {enhancer}", "epochs"), Places()
+    draw = Progress(f"train {network} {enhancer}", "epochs")
 
     def progress(epoch: Epoch, total: int) -> None:
         draw(epoch.epoch, total, f", loss {epoch.loss:.4f}")
 
-    figures = pipeline.train(load_params(), network, cast(EnhancerKind, enhancer), places, progress)
-    pipeline.write_json(places.training(network, enhancer), figures)
+    pipeline.train(load_params(), network, cast(EnhancerKind, enhancer), Places(), progress)
 
 
 if __name__ == "__main__":

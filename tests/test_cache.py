@@ -459,6 +459,10 @@ PROMISES = {
         lambda m: (m["shards"][0].update(rows=3), m["shards"][1].update(rows=4)),
         "embeddings has shape (4, 3, 5); expected (3, 3, 5)",
     ),
+    "variants": (
+        lambda m: m.update(variants=["clean", "reverb", "noise"]),
+        "holds the variants clean, noise, reverb; expected clean, reverb, noise, as in manifest.json",
+    ),
 }
 
 
@@ -472,6 +476,15 @@ def test_a_manifest_that_promises_something_else_is_noticed(
     with pytest.raises(CacheDamagedError) as caught:
         read(cache.open_cache(made.path))
     assert str(caught.value).startswith(f"{made.path / 'shard-00000.h5'}: {found}")
+
+
+def test_shards_that_do_not_name_their_variants_are_read(made: Cache) -> None:
+    path, expected = made.path / "shard-00001.h5", made.to_numpy()
+    with h5py.File(path, "r+") as file:
+        del file["variants"]
+    data = path.read_bytes()
+    _edit(lambda m: m["shards"][1].update(bytes=len(data), sha256=hashlib.sha256(data).hexdigest()))(made.path)
+    np.testing.assert_array_equal(cache.open_cache(made.path).to_numpy(), expected)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty"])

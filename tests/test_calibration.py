@@ -122,7 +122,7 @@ def test_what_cannot_be_calibrated_is_refused() -> None:
     with pytest.raises(MetricError, match="all 100 trials are target"):
         fit_calibration(scores, np.ones(100))
     with pytest.raises(MetricError, match="q do not differ"):
-        fit_calibration(scores, labels, {"q": np.ones(100)})
+        fit_calibration(scores, labels, {"q": np.full(100, 0.1)})  # whose deviation is 1e-17, not 0
     with pytest.raises(MetricError, match="q hold NaN"):
         fit_calibration(scores, labels, {"q": np.full(100, np.nan)})
     with pytest.raises(MetricError, match=r"q have shape \(99,\)"):

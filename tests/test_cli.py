@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import STUB
 from synthetic import D, contents, damage, draw_embeddings, enhancer, evaluation_cache, training_cache, write_trials
 from typer.testing import CliRunner, Result
@@ -213,6 +214,12 @@ def with_damaged_training_cache(work: Path) -> None:
     damage(open_cache(work / "train"))
 
 
+def without_gpu(work: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    (work / "gpu.yaml").write_text("machine:\n  device: cuda\n", encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("prepare", "arguments", "parts"),
     [
@@ -225,7 +232,7 @@ def with_damaged_training_cache(work: Path) -> None:
         (None, ["score", "train", "model", "trials_demo.txt"], ["kind is 'training'"]),
         (None, ["score", "demo", "nowhere", "trials_demo.txt"], ["is no model", "run seedpipe train"]),
         (None, ["score", "demo", "model", "nowhere.txt"], ["nowhere.txt: cannot be read"]),
-        (None, ["score", "demo", "model", "params.yaml"], ["params.yaml, row 1", "columns"]),
+        (None, ["score", "demo", "model", "params.yaml"], ["params.yaml, row 1", "1 column;"]),
         (
             with_model_of_another_network,
             ["score", "demo", "model", "trials_demo.txt", "--out", "scores.csv"],
@@ -234,6 +241,12 @@ def with_damaged_training_cache(work: Path) -> None:
         (with_model_of_another_dimension, ["score", "demo", "model", "trials_demo.txt"], ["network dimension"]),
         (None, ["manifest", "nowhere", "manifests"], ["nowhere/train: there is no such folder"]),
         (None, ["manifest", "nowhere", "manifests", "--list", "demo"], ["no evaluation list 'demo'"]),
+        (without_gpu, ["train", "train", "new", "--device", "cuda"], ["there is no CUDA device", "--device auto"]),
+        (
+            without_gpu,
+            ["score", "demo", "model", "trials_demo.txt", "--params", "gpu.yaml"],
+            ["there is no CUDA device"],
+        ),
         (None, ["extract", "nowhere", "cache"], ["nowhere/speech.csv: cannot be read", "run seedpipe manifest"]),
     ],
 )

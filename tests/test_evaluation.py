@@ -365,10 +365,10 @@ def test_warnings_name_what_makes_figures_doubtful(cache: Cache, trials: Trials,
     listed.write_text("\n".join([*lines, *odd]) + "\n", encoding="utf-8")
     text = warnings_of(mixed(cache, np.zeros(40)), enhancer(inference_noise="sampled"), listed)
     for words in (
-        "the list has 10 speakers: intervals over so few are rough",
-        "1 trials compare an utterance with itself",
-        "1 trials stand in the list before",
-        "pairs stand in both directions",
+        "the list has 10 speakers with target trials: intervals over so few are rough",
+        "trials compare an utterance with itself",
+        "trials repeat another (row",
+        "trials repeat another in the other direction",
         "40 utterances are no longer than a crop",
         "the model samples noise: figures depend on its seed",
     ):

@@ -20,7 +20,7 @@ from conftest import ONE_JOB, RATE, STUB, TINY_PARAMS, folder_bytes, tone, write
 
 from seedpipe import audio, cache
 from seedpipe.cache import Cache
-from seedpipe.errors import AudioError, CacheError, CacheMismatchError, ManifestError, NetworkError
+from seedpipe.errors import AudioError, CacheError, CacheMismatchError, ManifestError, NetworkError, ParamsError
 from seedpipe.extract import extract, render
 from seedpipe.extract.embed import BLOCK
 from seedpipe.manifest import read_manifest
@@ -383,7 +383,7 @@ def test_a_network_that_breaks_its_promise_is_stopped(manifests: Path, tmp_path:
 def test_no_cuda_is_said(manifests: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     machine = MachineParams(jobs=1, device="cuda")
-    with pytest.raises(NetworkError, match=r"there is no CUDA device; set machine\.device: auto"):
+    with pytest.raises(ParamsError, match=r"there is no CUDA device; set machine\.device: auto"):
         extract(manifests / "train", STUB, tmp_path / "cache", TINY_PARAMS, kind="training", machine=machine)
 
 

@@ -79,8 +79,7 @@ def test_too_few_files_to_keep_some_for_evaluation(own_data: Path, tmp_path: Pat
 def test_paths_of_a_list_may_be_relative_to_eval(own_data: Path, manifests: Path, tmp_path: Path) -> None:
     path = own_data / "eval/trials_tiny.txt"
     path.write_text(path.read_text().replace("carl/", "tiny/carl/").replace("dora/", "tiny/dora/"))
-    trials = layout.write_evaluation_manifests(ManifestParams(root=own_data), "tiny", tmp_path)
-    assert len(trials) == 4
+    layout.write_evaluation_manifests(ManifestParams(root=own_data), "tiny", tmp_path)
     assert names(tmp_path / "speech.csv") == [f"tiny/{name}" for name in names(manifests / "tiny/speech.csv")]
 
 

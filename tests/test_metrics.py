@@ -22,7 +22,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import log_loss, roc_curve
 
 from seedpipe import metrics
-from seedpipe.errors import MetricError
+from seedpipe.errors import MetricError, TooFewSpeakersError
 from seedpipe.metrics import (
     Interval,
     PairedDifference,
@@ -303,6 +303,7 @@ def test_types_of_the_inputs_do_not_matter() -> None:
         ([0, 1, 0, 1, 1], [0.3, 0.1, 0.2, 0.4, 0.9], "swap scores and labels"),
         ([0.1, 0.2], ["target", "nontarget"], "labels are nontarget, target"),
         (["0.1", "0.2"], [0, 1], "type <U3"),
+        ([0.1, 0.2], [None, 1], "labels are of type object"),
         ([0.1, 0.2], [1, 1], "all 2 trials are target trials"),
         ([0.1, 0.2], [0, 0], "all 2 trials are non-target trials"),
         ([0.5, 0.5], [0, 1], "all 2 scores are 0.5"),
@@ -329,6 +330,27 @@ def test_distances_are_recognised_but_eer_still_computes() -> None:
 
 def test_chance_is_not_mistaken_for_distances() -> None:
     metrics.check_direction(*normal_trials(2000, shift=-0.05))
+    beyond = refused = 0
+    for seed in range(300):
+        scores, labels = normal_trials(24, share=0.5, shift=0.0, seed=seed)
+        beyond += eer(scores, labels) > 0.6
+        try:
+            metrics.check_direction(scores, labels)
+        except MetricError:
+            refused += 1
+    assert beyond > 30  # chance goes beyond 60 % on a short list
+    assert refused <= 3
+    with pytest.raises(MetricError, match="distances"):
+        metrics.check_direction([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0], [1] * 5 + [0] * 5)
+
+
+def test_scores_at_the_ends_of_the_numbers_are_told_apart() -> None:
+    largest, smallest = np.finfo(np.float64).max, np.nextafter(0.0, 1.0)
+    for scores in ([largest, 0.0, -largest], [smallest, 0.0, -smallest], [2 * smallest, smallest, 0.0]):
+        assert eer(scores, [1, 0, 0]) == 0.0
+        assert eer(scores, [0, 1, 1]) == 1.0
+    with pytest.raises(MetricError, match="all 2 scores are"):
+        eer([0.0, -0.0], [1, 0])
 
 
 def test_impossible_arguments_are_refused() -> None:
@@ -484,6 +506,27 @@ def test_interval_holds_the_true_value_mostly() -> None:
         interval = SpeakerBootstrap(enrol, test, replicates=200).interval(scores, labels)
         hits += bool(interval.low <= truth <= interval.high)
     assert hits >= 40
+
+
+@pytest.mark.parametrize("metric", ["min_dcf", "min_cllr"])
+def test_intervals_of_minima_make_up_for_their_optimism(metric: metrics.Metric) -> None:
+    """A minimum lies lower in replicates than on the list, and lower on the list than in truth."""
+    enrol, test, labels, scores = speaker_trials(20, n=1500)
+    bootstrap = SpeakerBootstrap(enrol, test, replicates=400)
+    found, replicates = bootstrap.interval(scores, labels, metric), bootstrap.distribution(scores, labels, metric)
+    optimism = found.value - replicates.mean()
+    assert optimism > 0.0
+    low, high = np.percentile(replicates, (2.5, 97.5))
+    assert (found.low, found.high) == pytest.approx((low + 2 * optimism, high + 2 * optimism))
+    assert low < found.low < found.value < found.high <= 1.0
+
+
+def test_no_error_at_all_has_no_interval() -> None:
+    enrol, test, labels, _ = speaker_trials(20, n=400)
+    bootstrap = SpeakerBootstrap(enrol, test, replicates=100)
+    with pytest.raises(TooFewSpeakersError, match=r"every draw of 20 speakers gives 0; .* more errors"):
+        bootstrap.interval(labels.astype(np.float64), labels)
+    assert bootstrap.paired(labels.astype(np.float64), 2.0 * labels, labels).p_value == 1.0
 
 
 def test_fewer_speakers_give_wider_intervals() -> None:

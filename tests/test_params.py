@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 import tempfile
+from enum import StrEnum
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -15,8 +17,11 @@ from pydantic import BaseModel
 from synthetic import REPOSITORY
 
 from seedpipe import params as module
+from seedpipe.cli.common import Device, Kind
+from seedpipe.cli.extract import Backend
+from seedpipe.cli.train import Log
 from seedpipe.errors import ParamsError
-from seedpipe.params import Params, load_params
+from seedpipe.params import EnhancerKind, MachineParams, Params, load_params
 
 SECTIONS = {name: field.annotation for name, field in Params.model_fields.items()}
 KEYS = [(section, key) for section, model in SECTIONS.items() for key in model.model_fields]
@@ -73,6 +78,19 @@ def test_every_field_has_a_sentence(model: type[BaseModel]) -> None:
     lacking = [name for name, field in model.model_fields.items() if not (field.description or "").strip()]
     assert not lacking
     assert all(field.description.endswith((".", "!")) for field in model.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "values"),
+    [
+        (Kind, EnhancerKind),
+        (Device, MachineParams.model_fields["device"].annotation),
+        (Backend, MachineParams.model_fields["backend"].annotation),
+        (Log, MachineParams.model_fields["log"].annotation),
+    ],
+)
+def test_the_command_takes_the_values_that_the_file_takes(options: type[StrEnum], values: object) -> None:
+    assert [option.value for option in options] == [value for value in get_args(values) if value]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 import soundfile
@@ -22,7 +23,16 @@ from seedpipe.enhance import Enhancer
 from seedpipe.errors import CacheError, ManifestError, ModelError, TrialError
 from seedpipe.layout import Places
 from seedpipe.metrics import eer
-from seedpipe.params import EnhancerKind, EnhancersParams, ExtractParams, ManifestParams, Params, ScoreParams
+from seedpipe.params import (
+    DRLParams,
+    EnhancerKind,
+    EnhancersParams,
+    ExtractParams,
+    MachineParams,
+    ManifestParams,
+    Params,
+    ScoreParams,
+)
 from seedpipe.scoring import evaluate, read_scores
 from seedpipe.train import Epoch
 from seedpipe.trials import read_trials
@@ -57,9 +67,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Places]:
     evaluation_cache(places.cache("toy", "demo"))
     write_trials(base / "data" / "eval" / "trials_demo.txt")
     seen: list[tuple[Epoch, int]] = []
-    figures = pipeline.train(params, "toy", "seed", places, lambda epoch, total: seen.append((epoch, total)))
+    pipeline.train(params, "toy", "seed", places, lambda epoch, total: seen.append((epoch, total)))
     assert len(seen) == 5
-    pipeline.write_json(places.training("toy", "seed"), figures)
     pipeline.score(params, "toy", "seed", "demo", places)
     pipeline.report(params, places, "the test")
     return params, places
@@ -86,7 +95,7 @@ def test_scoring_leaves_scores_figures_and_a_summary(project: tuple[Params, Plac
     assert sorted(contents(folder)) == ["det.csv", "evaluation.json", "histogram.csv", "metrics.json", "scores.parquet"]
     evaluation = read(folder / "evaluation.json")
     assert evaluation["synthetic"] is False
-    assert read(folder / "metrics.json") == pipeline.summary(evaluation["evaluations"])
+    assert read(folder / "metrics.json") == pipeline.summary(evaluation["evaluations"], 0.05)
     scores = read_scores(folder / "scores.parquet", "cosine:noise:enhanced")
     first = evaluation["evaluations"][0]
     assert len(scores.scores) == first["trials"]
@@ -153,7 +162,7 @@ def test_every_enhancer_has_its_place_in_the_report(tmp_path: Path, project: tup
     for name in ("whitening", "none"):
         figures = pipeline.train(params, "toy", name, places)
         assert (figures["epochs"], figures["curve"]) == (0, [])
-        pipeline.write_json(places.training("toy", name), figures)
+        assert read(places.training("toy", name)) == figures
         pipeline.score(params, "toy", name, "demo", places)
     before = contents(project[1].model("toy", "seed"))
     data = pipeline.report(params, places, "the test")
@@ -163,6 +172,14 @@ def test_every_enhancer_has_its_place_in_the_report(tmp_path: Path, project: tup
     for row in read(places.results("toy", "none", "demo") / "metrics.json")["cosine"].values():
         if isinstance(row, dict):
             assert row["enhanced"] == pytest.approx(row["network"])
+
+
+def test_the_report_names_the_seeds_of_its_enhancers(tmp_path: Path, project: tuple[Params, Places]) -> None:
+    shutil.copytree(project[1].base, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "results/toy/seed").rename(tmp_path / "results/toy/drl")
+    enhancers = EnhancersParams(names=("drl",), drl=DRLParams(seed=5))
+    data = pipeline.report(project[0].model_copy(update={"enhancers": enhancers}), Places(tmp_path), "the test")
+    assert data["facts"]["training of toy"].endswith("of speech, seed 5")
 
 
 def test_a_list_that_is_not_there_is_named(project: tuple[Params, Places]) -> None:
@@ -201,12 +218,15 @@ def figures(eer: float, min_dcf: float) -> dict[str, Any]:
     return {"eer": {"value": eer}, "min_dcf": {"value": min_dcf}}
 
 
-def test_the_summary_is_in_percent() -> None:
+def test_the_summary_is_in_percent_and_names_the_prior() -> None:
     row = {"condition": "noise", "systems": {"network": figures(0.123456, 0.54321), "enhanced": figures(0.1, 0.5)}}
     evaluation = {"method": "cosine", "conditions": [row]}
     with_mean = evaluation | {"method": "euclidean", "mean_relative_reduction": {"value": 0.18999}}
-    noise = {"network": {"eer_percent": 12.346, "min_dcf": 0.5432}, "enhanced": {"eer_percent": 10.0, "min_dcf": 0.5}}
-    assert pipeline.summary([evaluation, with_mean]) == {
+    noise = {
+        "network": {"eer_percent": 12.346, "min_dcf_0.01": 0.5432},
+        "enhanced": {"eer_percent": 10.0, "min_dcf_0.01": 0.5},
+    }
+    assert pipeline.summary([evaluation, with_mean], 0.01) == {
         "cosine": {"noise": noise},
         "euclidean": {"noise": noise, "mean_relative_eer_reduction_percent": 19.0},
     }
@@ -277,6 +297,19 @@ def test_the_demo_corpus_is_built_where_the_root_is_its_folder(
         "train_voices": 60,
         "eval_utterances": 6,
     }
+
+
+@pytest.mark.parametrize(("asked", "given"), [(0, joblib.cpu_count()), (3, 3)])
+def test_as_many_workers_read_audio_as_the_parameters_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: int, given: int
+) -> None:
+    calls: list[int] = []
+    for name in ("write_training_manifests", "write_evaluation_manifests"):
+        monkeypatch.setattr(layout, name, lambda *_, jobs, **__: calls.append(jobs))
+    params = params_for(tmp_path).model_copy(update={"machine": MachineParams(jobs=asked)})
+    pipeline.training_manifests(params, Places(tmp_path))
+    pipeline.evaluation_manifests(params, "demo", Places(tmp_path))
+    assert calls == [given, given]
 
 
 def test_an_evaluation_list_cannot_be_called_train(tmp_path: Path) -> None:

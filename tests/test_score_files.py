@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from seedpipe.scoring import (
     read_embeddings,
     read_scores,
     score_embeddings,
+    warnings_about,
     write_scores,
 )
 from seedpipe.trials import Trials, read_trials
@@ -127,6 +129,26 @@ def test_score_command_gives_figures_and_a_file(files: tuple[Path, Path], listed
     assert found["figures"]["eer"]["low"] <= found["figures"]["eer"]["value"] <= found["figures"]["eer"]["high"]
     text = run("score", *files, listed).stdout
     assert text.startswith(f"{len(trials):,} trials\neer: ")
+
+
+@pytest.mark.parametrize("name", ["scores.xyz", "scores", ".", "trials.txt"])
+def test_a_result_that_cannot_be_written_is_refused_first(
+    files: tuple[Path, Path], listed: Path, tmp_path: Path, name: str
+) -> None:
+    before = listed.read_bytes()
+    assert run("score", *files, listed, "--out", tmp_path / name).exit_code == 2
+    assert listed.read_bytes() == before
+    with pytest.raises(TrialError, match=r"expected .csv, .parquet or .txt"):
+        write_scores(pd.DataFrame({"enrol": [], "test": [], "score": []}), tmp_path / "scores.xyz")
+
+
+def test_what_does_not_fit_is_refused_before_any_work(files: tuple[Path, Path], listed: Path, tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere.npz"  # is never opened
+    assert "is no calibration" in run("score", nowhere, nowhere, listed, "--calibration", tmp_path / "c.json").stderr
+    target = next(line for line in listed.read_text().splitlines() if line.startswith("1"))
+    listed.write_text(listed.read_text() + "\n0" + target[1:] + "\n")
+    assert "labelled as two speakers" in run("score", nowhere, nowhere, listed).stderr
+    assert run("score", *files, listed, "--ids", listed).exit_code == 2
 
 
 def test_a_blind_list_gives_scores_and_no_figures(files: tuple[Path, Path], listed: Path, tmp_path: Path) -> None:
@@ -314,6 +336,9 @@ def test_few_speakers_are_not_tested(tmp_path: Path) -> None:
         ("a b 1\na c x\n", "row 2: 1 scores"),
         ("label,enrol,test,score\nmaybe,a,b,1\n", "row 2: the label is 'maybe'"),
         ("1 a b 0.5 6\n", "more columns"),
+        ("a b 1\na c\n", "fewer columns than enrol, test and score"),
+        ("enrol;test;score\na;b;1\n", "fewer columns than enrol, test and score.*; expected csv, tsv or Parquet"),
+        ("enroll,test,score\na,b,1\n", "lacks the column enrol; expected enrol, test and score; rename"),
         ("enrol,test,score\na,b,1,2\n", "more columns"),
     ],
 )
@@ -328,15 +353,67 @@ def test_files_of_other_trials_are_refused() -> None:
     def made(*pairs: str) -> ScoreFile:
         names = tuple("abcd")
         sides = (np.array([names.index(pair[side]) for pair in pairs]) for side in (0, 1))
-        labels = np.array([1, 0, 0][: len(pairs)], np.int8)
+        labels = np.array([pair == "ab" for pair in pairs], np.int8)
         trials = Trials(Path(pairs[0]), names, *sides, labels, np.arange(len(pairs)))
         return ScoreFile(trials, np.arange(float(len(pairs))))
 
     ours = made("ab", "ac", "ad")
     assert made("ad", "ac", "ab").in_order_of(ours.trials).tolist() == [2, 1, 0]
     for other in (made("ab", "ac", "cd"), made("ab", "ac")):
-        with pytest.raises(TrialError, match="lacks 1 of the 3"):
+        with pytest.raises(TrialError, match=r"lacks 1 of the 3 of ab \(the first: a [bcd]\)"):
             other.in_order_of(ours.trials)
+    with pytest.raises(TrialError, match="4 trials, 1 of them again, and lacks 0 of the 3"):
+        made("ab", "ab", "ac", "ad").in_order_of(ours.trials)
+
+
+def test_files_that_disagree_about_labels_are_refused(tmp_path: Path, listed: Path) -> None:
+    a, b = scored(tmp_path / "a.csv", listed, 0), scored(tmp_path / "b.csv", listed, 1)
+    frame = pd.read_csv(b)
+    frame.loc[5, "label"] = 1 - frame.loc[5, "label"]
+    frame.sample(frac=1, random_state=0).to_csv(b, index=False)
+    row = int(np.flatnonzero(frame.sample(frac=1, random_state=0).index == 5)[0]) + 2
+    with pytest.raises(TrialError, match=rf"b.csv, row {row}: 1 trials are labelled otherwise than in .*a.csv"):
+        compare_scores(read_scores(a), read_scores(b))
+    with pytest.raises(TrialError, match="labelled otherwise"):
+        compare_scores(read_scores(a), read_scores(b), read_trials(listed))
+
+
+def test_names_and_labels_are_no_scores(tmp_path: Path, listed: Path) -> None:
+    path = scored(tmp_path / "a.csv", listed, 0)
+    for name in ("label", "enrol"):
+        with pytest.raises(TrialError, match=f"the column {name} holds no scores"):
+            read_scores(path, name)
+    assert run("calibrate", path, tmp_path / "c.json", "--quality", "label").exit_code == 1
+
+
+def test_warnings_come_with_the_figures(tmp_path: Path, listed: Path) -> None:
+    a, b = scored(tmp_path / "a.csv", listed, 0, shift=9.0), scored(tmp_path / "b.csv", listed, 1)
+    found = printed("compare", a, b, "--replicates", 100)
+    lines = found["warnings"]
+    cost = lines[-1]
+    assert f"the list has {SPEAKERS} speakers" in lines[0]
+    assert re.search(r"fewer than 10 misses or false alarms \(at 0.05: a(, b)?; at 0.01: a, b\)", cost)
+    result = run("compare", a, b, "--replicates", 100)
+    assert [f"seedpipe: warning: {line}" for line in lines] == result.stderr.splitlines()
+    assert found["figures"]["eer"]["a"] == {"value": 0.0}  # no error at all: nothing to resample
+
+
+def test_speakers_are_counted_by_their_target_trials() -> None:
+    """Strangers whom nobody claims to be make the false alarms surer, and the misses no surer."""
+    names = tuple(f"u{number}" for number in range(200))
+    enrol, test = np.arange(200) % 10 // 2 * 2, np.arange(200)
+    labels = ((test < 10) & (test % 2 == 1)).astype(np.int8)
+    keep = enrol != test
+    trials = Trials(Path("t"), names, enrol[keep], test[keep], labels[keep], np.arange(keep.sum()))
+    scores = np.random.default_rng(0).normal(size=len(trials))
+    assert "the list has 5 speakers with target trials" in warnings_about(trials, {"x": scores})[0]
+
+
+def test_costs_with_many_errors_of_both_kinds_are_not_warned_about(listed: Path) -> None:
+    trials, rng = read_trials(listed), np.random.default_rng(0)
+    weak = rng.normal(0.5 * trials.labels)
+    assert not [line for line in warnings_about(trials, {"weak": weak}, [0.5]) if "minDCF" in line]
+    assert [line for line in warnings_about(trials, {"weak": weak}, [0.001]) if "at 0.001: weak" in line]
 
 
 def test_negated_scores_are_refused(tmp_path: Path, listed: Path) -> None:
@@ -367,6 +444,13 @@ def test_a_calibration_needs_labels(tmp_path: Path, listed: Path) -> None:
     assert result.exit_code == 1
     assert "has no labels" in result.stderr
     assert not (tmp_path / "c.json").exists()
+
+
+def test_a_calibration_is_written_to_json_alone(tmp_path: Path, listed: Path) -> None:
+    a, b = scored(tmp_path / "a.csv", listed, 0), scored(tmp_path / "b.csv", listed, 1)
+    before = b.read_bytes()
+    assert run("calibrate", a, b).exit_code == 2
+    assert b.read_bytes() == before
 
 
 def test_every_refusal_is_one_of_ours(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import QUICK, enhancer, evaluation_cache, golden, network_info, training_cache, write_trials
@@ -23,6 +24,7 @@ from seedpipe.scoring import (
     CropEmbeddings,
     Method,
     Norm,
+    _device,
     _evaluate,
     _norm,
     _pairs,
@@ -42,6 +44,7 @@ from seedpipe.train import train
 from seedpipe.trials import Trials, read_trials
 
 PARAMS = ScoreParams(bootstrap=100)
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SCORES = {"cosine": cosine_scores, "euclidean": euclidean_scores}
 
 
@@ -333,7 +336,7 @@ def test_a_network_without_errors_has_no_relative_reduction(trials: Trials, tmp_
 
 
 def test_scores_that_are_distances_are_refused(cache: Cache, trials: Trials, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_systems, "pair_scores", lambda *given: -pair_scores(*given))
+    monkeypatch.setattr(_systems, "pair_scores", lambda *given, **where: -pair_scores(*given, **where))
     with pytest.raises(MetricError, match="did you supply distances"):
         evaluate(cache, enhancer(), trials, PARAMS, "demo")
 
@@ -389,6 +392,19 @@ def test_rows_score_as_their_pairs_side_by_side(method: Method, dtype: type) -> 
     assert pair_scores(enrol, enrol, *rows, method) == pytest.approx(pair_scores(enrol, enrol.copy(), *rows, method))
 
 
+@pytest.mark.parametrize("method", METHODS)
+@given(seed=st.integers(0, 2**32 - 1), models=st.integers(1, 9), chosen=st.integers(1, 200))
+@settings(max_examples=25, deadline=None)
+def test_a_score_does_not_depend_on_the_other_trials(method: Method, seed: int, models: int, chosen: int) -> None:
+    rng = np.random.default_rng(seed)
+    embeddings = rng.standard_normal((20, 3, 32)).astype(np.float32)
+    rows = np.stack([rng.integers(0, models, 200), rng.integers(0, 20, 200)])  # up to 200 trials of one enrolment
+    found = pair_scores(embeddings, embeddings, *rows, method)
+    some = rng.permutation(200)[:chosen]
+    assert pair_scores(embeddings, embeddings, *rows[:, some], method).tolist() == found[some].tolist()
+    assert found == pytest.approx(looped(method, embeddings[rows[0]], embeddings[rows[1]]), abs=1e-6)
+
+
 @pytest.mark.parametrize("distance", [0.0, 1e-7, 1e-3, 0.1, 0.2])
 def test_small_distances_keep_their_digits(distance: float) -> None:
     rng = np.random.default_rng(0)
@@ -400,6 +416,61 @@ def test_small_distances_keep_their_digits(distance: float) -> None:
     found = euclidean_scores(base.astype(np.float32), moved.astype(np.float32))
     exact = -np.linalg.norm(base - moved, axis=2)[:, 0]
     assert np.abs(found - exact).max() < (1e-6 if distance > 1e-6 else 5e-7)
+    sides, rows = (base.astype(np.float32), moved.astype(np.float32)), np.arange(50)
+    there = _device.pair_scores_on(DEVICE, *sides, rows, rows, "euclidean")
+    assert np.abs(there - exact).max() < (5e-6 if distance > 1e-6 else 5e-7)
+
+
+# ------------------------------------------------------------------------------------ scores on a GPU, or its like here
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("block", [1, 2**10, 2**28])
+def test_scores_of_a_device_are_those_of_the_processor(
+    method: Method, dtype: type, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_device, "BLOCK_BYTES", block)
+    rng = np.random.default_rng(0)
+    whole = rng.standard_normal((20, 4, 2, 16)).astype(dtype)
+    enrol, test, rows = whole[:, :, 0], whole[:, :3, 1], rng.integers(0, 20, (2, 100))
+    enrol[3] = 0
+    for other in (test, enrol):
+        found = _device.pair_scores_on(DEVICE, enrol, other, *rows, method)
+        assert found.dtype == np.float64
+        assert found == pytest.approx(pair_scores(enrol, other, *rows, method), abs=1e-6)
+    strangers, few = rng.standard_normal((30, 16)).astype(np.float32), np.array([5, 2, 2])
+    strangers /= np.linalg.norm(strangers, axis=1, keepdims=True)
+    for top in (None, 4):
+        mean, std = _device.cohort_statistics_on(DEVICE, test, strangers, method, top, few)
+        expected = cohort_statistics(test, strangers, method, top, rows=few)
+        assert (mean, std) == (pytest.approx(expected.mean, abs=1e-6), pytest.approx(expected.std, abs=1e-6))
+
+
+def test_the_device_that_is_asked_for_scores(cache: Cache, trials: Trials, monkeypatch: pytest.MonkeyPatch) -> None:
+    crops, asked = load_crops(cache), []
+
+    def noted(name: str) -> Any:
+        real = getattr(_device, name)
+        return lambda device, *given: (asked.append((name, device)), real(DEVICE, *given))[1]
+
+    strangers = np.random.default_rng(0).standard_normal((20, crops.embeddings.shape[-1])).astype(np.float32)
+    expected = score_conditions(crops, trials, "cosine", norm="as", cohort=strangers, top=5)
+    for name in ("pair_scores_on", "cohort_statistics_on"):
+        monkeypatch.setattr(_device, name, noted(name))
+    found = score_conditions(crops, trials, "cosine", norm="as", cohort=strangers, top=5, device="cuda")
+    assert set(asked) == {("pair_scores_on", "cuda"), ("cohort_statistics_on", "cuda")}
+    for condition, scores in expected.items():
+        assert found[condition] == pytest.approx(scores, abs=1e-4)  # deviations of five cohort scores divide
+
+
+def test_embeddings_that_do_not_fit_on_the_device_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "cat", full)
+    with pytest.raises(MetricError, match=r"0\.0 GB do not fit into the memory of the device .cpu.; score with"):
+        _device.pair_scores_on(DEVICE, *draw(0), np.arange(5), np.arange(5), "cosine")
 
 
 def test_a_crop_of_zeros_scores_without_a_warning() -> None:

@@ -362,6 +362,7 @@ def test_a_folder_that_is_no_model_is_not_replaced(cache: Cache, tmp_path: Path)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, on the way to its compiler
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning")
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
 def test_a_compiled_step_learns_the_same(cache: Cache, tmp_path: Path) -> None:
     params = SHORT.model_copy(update={"precision": "float32", "epochs": 2})

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import doctest
 import gzip
+import hashlib
 import json
-from dataclasses import astuple
+import re
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,10 @@ from seedpipe.cli import app
 from seedpipe.errors import TrialError
 from seedpipe.trials import (
     KNOWN,
+    OF_THE_PAPER,
+    KnownList,
     Trials,
+    _known,
     _names,
     _read,
     check_trials,
@@ -98,17 +103,19 @@ BAD = {
     "words mixed": ("1 a b\nnontarget a c\n", 2, "the label is 'nontarget'", "use one pair of words throughout"),
     "layouts mixed": ("1 a b\na c 0\n", 2, "the label is 'a'", "use one layout throughout"),
     "layouts mixed the other way": ("a c 0\n1 a b\n", 2, "the label is 'b'", "use one layout throughout"),
-    "four columns": ("1 a b.wav c.wav\n", 1, "4 columns", "names with spaces"),
-    "one column": ("a\n", 1, "1 columns", "'label enrol test', 'enrol test label' or 'enrol test'"),
-    "csv without header": ("1,a,b\n0,a,c\n", 1, "1 columns", "is it a csv without a header?"),
+    "four columns": ("1 a b.wav c.wav\n", 1, "4 columns", "names with spaces need a header"),
+    "one column": ("a\n", 1, "1 column;", "'label enrol test', 'enrol test label' or 'enrol test'"),
+    "csv without header": ("1,a,b\n0,a,c\n", 1, "1 column;", "is it a csv without a header?"),
     "labels end": ("1 a b\na c\n", 2, "2 columns", "labels stand in every line or in none"),
     "labels begin": ("a b\n1 a c\n", 2, "3 columns", "expected 2 as in the lines before"),
     "csv row short": ("label,enrol,test\n1,a,b\n\n0,a\n", 4, "2 columns", "expected 3"),
     "csv names a column twice": ("enrol,test,file1\na,b,c\n", 1, "the header names the enrol column twice", "rename"),
     "csv label": ("label,enrol,test\n1,a,b\nmaybe,a,c\n", 3, "the label is 'maybe'", "1, target or true"),
+    "no labels": ("a b tgt\na c imp\n", 1, "neither 'a' nor 'tgt' is a label", "a list without labels has two columns"),
+    "scores": ("a b 0.5\na c -0.1\n", 1, "neither 'a' nor '0.5' is a label", "one of scores is none"),
     "later row short": ("1 a b\n\n0 a\n", 3, "2 columns", "expected 3 as in the lines before"),
-    "only targets": ("1 a b\n1 a c\n", None, "2 trials, all labelled 1", "target and non-target"),
-    "only others": ("0 a b\n", None, "1 trials, all labelled 0", "target and non-target"),
+    "only targets": ("1 a b\n1 a c\n", None, "only target trials", "error rates need both"),
+    "only others": ("0 a b\n", None, "only non-target trials", "error rates need both"),
     "empty": ("", None, "no trials", "error rates need both"),
     "blank": ("\n \n", None, "no trials", "error rates need both"),
 }
@@ -130,7 +137,9 @@ def test_a_list_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_trials(tmp_path / "nowhere.txt")
     binary = tmp_path / "binary.txt"
     binary.write_bytes(b"1 a\xff b\n")
-    with pytest.raises(TrialError, match=r"binary\.txt: cannot be read .*check manifest\.root"):
+    with pytest.raises(
+        TrialError, match=r"binary\.txt: cannot be read .*expected a trial list in UTF-8.*check the path"
+    ):
         read_trials(binary)
 
 
@@ -276,6 +285,7 @@ RULES = [
     (["/corpora/vox/id1/x/1.wav"], ["wav/id1/x/1.wav", "wav/id2/x/1.wav"], "the last 3 parts of the paths", [0]),
     (["/c/id1/x/1.wav"], ["id1-x-2", "id1/x/1"], "the last 3 parts of the paths, without extension", [1]),
     (["1.wav"], ["deep/er/1.wav", "deep/er/2.wav"], "the last part of the paths", [0]),
+    (["C:\\vox\\id1\\1.wav"], ["id2/1.wav", "id1/1.wav"], "the last 2 parts of the paths", [1]),
 ]
 
 
@@ -285,6 +295,12 @@ def test_names_are_found_by_the_first_rule_that_finds_all(
 ) -> None:
     found = match_names(names, known)
     assert (found.rule, found.rows.tolist()) == (rule, rows)
+
+
+def test_what_is_missing_is_told_by_the_rule_that_finds_most() -> None:
+    found = match_names(["/c/id1/1.wav", "/c/id1/2.wav", "/c/id2/1.wav"], ["id1/1.wav", "id2/1.wav"])
+    assert (found.rule, found.rows.tolist()) == ("the last 2 parts of the paths", [0, -1, 1])
+    assert match_names(["x"], ["y"]).rule == "names as they are"
 
 
 def test_a_rule_that_makes_two_names_one_is_passed_over() -> None:
@@ -341,11 +357,108 @@ def test_many_missing_utterances_are_counted_and_ten_are_named(tmp_path: Path) -
     found = check_trials(path, ["a0"], "the manifest m.csv").findings[0]
     assert (found.count, found.rows) == (99, (1, 2, 2, 3, 3, 4, 4, 5, 5, 6))
     assert found.text.startswith("99 of 100 utterances are not in the manifest m.csv: b0, a1, b1")
-    assert found.text.count(",") == 10
+    assert found.text.endswith("a5, ...; names there are such as a0")
+
+
+def test_findings_are_sentences_with_their_rows(tmp_path: Path) -> None:
+    path = write(tmp_path, "1 a b\n0 a c\n1 a b\n1 b a\n0 c c\n0 b a\n")
+    assert [found.text for found in check_trials(path, ["x/a", "x/b"], "the cache c").findings] == [
+        "1 of 3 utterances are not in the cache c: c; names there are such as x/a",
+        "2 of 6 trials are labelled non-target, but target trials make their utterances one speaker (rows 5, 6)",
+        "1 of 6 trials compare an utterance with itself (row 5)",
+        "2 of 6 trials repeat another (rows 3, 6)",
+        "1 of 6 trials repeat another in the other direction: with symmetric scores and equal conditions their pairs "
+        "count twice (row 4)",
+    ]
+
+
+# ----------------------------------------------------------------------------------------------------- published lists
+
+VOXCELEB = ("id10270/x6uYqmx31kE/00001", "id10300/ize-eiCFE_0/00003", "id10270/8jEAjG6SegY/00008")
+PUBLISHED = "".join(
+    f"{label} {a}.wav {b}.wav\n" for label, a, b in ((0, *VOXCELEB[:2]), (1, *VOXCELEB[::2]), (0, *VOXCELEB[1:]))
+)
+"""A list as VoxCeleb writes it."""
+
+
+@pytest.fixture
+def mine(monkeypatch: pytest.MonkeyPatch) -> KnownList:
+    """Publish the small list above."""
+    md5 = hashlib.md5(PUBLISHED.encode(), usedforsecurity=False).hexdigest()
+    known = KnownList("my list", 3, 1, 3, md5, "the paper uses another, 2")
+    monkeypatch.setattr(_known, "KNOWN", (known,))
+    return known
+
+
+SAME = {
+    "as published": PUBLISHED,
+    "windows": PUBLISHED.replace("\n", "\r\n"),
+    "no last newline": PUBLISHED.rstrip(),
+    "label last": "".join(f"{b} {c} {a}\n" for a, b, c in map(str.split, PUBLISHED.splitlines())),
+    "csv": "label,enrol,test\n" + PUBLISHED.replace(" ", ","),
+    "words": PUBLISHED.replace("0 id", "nontarget id").replace("1 id", "target id"),
+    "a folder before": PUBLISHED.replace(" id", " /corpora/voxceleb1/wav/id"),
+    "backslashes": PUBLISHED.replace("/", "\\"),
+    "another format of audio": PUBLISHED.replace(".wav", ".m4a"),
+    "names of Kaldi": PUBLISHED.replace("/", "-").replace(".wav", ""),
+}
+
+
+@pytest.mark.parametrize("layout", SAME)
+def test_a_published_list_is_recognised_in_any_layout(tmp_path: Path, mine: KnownList, layout: str) -> None:
+    path = write(tmp_path, SAME[layout])
+    found = f"is my list with 3 trials (MD5 {mine.md5}); the paper uses another, 2"
+    assert recognise(read_trials(path)) == found
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    assert check_trials(path).known == found
+
+
+LINES = PUBLISHED.splitlines(keepends=True)
+OTHER = {
+    "order": ("".join(LINES[::-1]), ", but not its digest: a trial was changed, or the order of the trials"),
+    "sides": (
+        f"0 {VOXCELEB[1]}.wav {VOXCELEB[0]}.wav\n" + "".join(LINES[1:]),
+        ", but not its digest: a trial was changed",
+    ),
+    "utterances": ("".join(LINES[:2]) + LINES[2].replace("00008", "00009"), ", but 4 utterances instead of 3"),
+    "labels": (PUBLISHED.replace("0 id", "1 id", 1), ", but 2 targets instead of 1"),
+    "labels exchanged": (
+        "1" + LINES[0][1:] + "0" + LINES[1][1:] + LINES[2],
+        ", but not its digest: a trial was changed",
+    ),
+    "an utterance": (PUBLISHED.replace("00008", "00009"), ", but not its digest: a trial was changed"),
+    "another corpus": ("1 a b\n0 b c\n0 a c\n", ", but not its digest: a trial was changed"),
+    "blind": ("".join(line[2:] for line in LINES), ", and no labels"),
+}
+
+
+@pytest.mark.parametrize("change", OTHER)
+@pytest.mark.usefixtures("mine")
+def test_a_changed_list_is_not_taken_for_the_published_one(tmp_path: Path, change: str) -> None:
+    text, remark = OTHER[change]
+    found = recognise(read_trials(write(tmp_path, text)))
+    assert found.startswith(f"has the count of my list, 3 trials{remark}")
+    assert found.endswith("; the paper uses another, 2")
+
+
+def test_a_changed_list_of_the_paper_is_not_that_of_the_paper(
+    tmp_path: Path, mine: KnownList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_known, "KNOWN", (replace(mine, note=OF_THE_PAPER),))
+    assert recognise(read_trials(write(tmp_path, PUBLISHED))).endswith(OF_THE_PAPER)
+    for text, _ in OTHER.values():
+        assert OF_THE_PAPER not in recognise(read_trials(write(tmp_path, text)))
+
+
+def test_digests_are_those_of_different_files() -> None:
+    digests = [known.md5 for known in KNOWN if known.md5]
+    assert len(set(digests)) == len(digests) == 6
+    assert all(re.fullmatch("[0-9a-f]{32}", digest) for digest in digests)
+    assert len({known.trials for known in KNOWN}) == len(KNOWN)
 
 
 @pytest.mark.parametrize("count", [known.trials for known in KNOWN])
-def test_published_lists_are_recognised_by_their_counts(count: int) -> None:
+def test_lists_with_the_count_of_a_published_one_are_compared_with_it(count: int) -> None:
     known = next(known for known in KNOWN if known.trials == count)
     utterances = known.utterances or 100
     labels = np.zeros(count, np.int8)
@@ -353,7 +466,8 @@ def test_published_lists_are_recognised_by_their_counts(count: int) -> None:
     pairs = np.arange(count)
     names = tuple(map(str, range(utterances)))
     listed = Trials(Path("t"), names, pairs % utterances, (pairs + 1) % utterances, labels, pairs + 1)
-    assert recognise(listed) == f"has the count of {known.name}, {count:,} trials; {known.note}"
+    remark = ", but not its digest" if known.md5 else f"; {known.note}"
+    assert recognise(listed).startswith(f"has the count of {known.name}, {count:,} trials{remark}")
     if known.targets:
         labels[known.targets] = 1
         assert f"{known.targets + 1:,} targets instead of {known.targets:,}" in recognise(listed)
@@ -416,9 +530,22 @@ def test_no_speaker_has_more_trials_than_the_limit() -> None:
         make_trials(speakers_table(), 19, 1, per_speaker=3)
 
 
+def test_what_is_not_known_agrees_with_nothing() -> None:
+    table = speakers_table(speakers=4, utterances=2)
+    table.loc[table["speaker"].isin(["s0", "s2"]), "gender"] = ""
+    lines = make_trials(table, 4, 4, same=["gender"])
+    assert {name[:2] for label, *names in lines if not label for name in names} == {"s1", "s3"}
+    with pytest.raises(TrialError, match="the table allows 4"):
+        make_trials(table, 4, 5, same=["gender"])
+
+
 def test_tables_that_cannot_make_trials_are_refused() -> None:
-    with pytest.raises(TrialError, match="lacks the column accent"):
+    with pytest.raises(TrialError, match="lacks the column accent;"):
         make_trials(speakers_table(), 1, 1, same=["accent"])
+    with pytest.raises(TrialError, match="lacks the columns utterance, speaker"):
+        make_trials(pd.DataFrame({"x": [1]}), 1, 1)
+    with pytest.raises(TrialError, match="the utterance s0/u0 stands twice in the table"):
+        make_trials(pd.concat([speakers_table(), speakers_table().head(1)]), 1, 1)
     with pytest.raises(TrialError, match="no utterance has a speaker"):
         make_trials(speakers_table().assign(speaker=""), 1, 1)
 
@@ -429,7 +556,7 @@ def test_vcmix_takes_targets_from_one_list_and_others_from_the_other(tmp_path: P
     converse.write_text("x.wav y.wav nontarget\nx.wav z.wav nontarget\n")
     lines, note = make_vcmix(vox, converse, vox1_folder="vox1/")
     assert lines == [(1, "vox1/a", "vox1/b"), (1, "vox1/c", "vox1/d"), (0, "x.wav", "y.wav"), (0, "x.wav", "z.wav")]
-    assert note == "2 targets and 2 non-targets; the paper's VC-Mix has 18,802 and 140,734"
+    assert note == "2 target and 2 non-target trials; the paper's VC-Mix has 18,802 and 140,734"
     with pytest.raises(TrialError, match="no target trials"):
         make_vcmix(converse, converse)
 
@@ -441,7 +568,7 @@ def test_vcmix_of_the_papers_size_is_recognised(tmp_path: Path) -> None:
     lines, note = make_vcmix(vox, converse)
     assert note == ""
     write_trials(lines, out)
-    assert "has the count of VC-Mix, 159,536 trials" in check_trials(out).known
+    assert check_trials(out).known == "has the count of VC-Mix, 159,536 trials; the paper uses that list"
 
 
 def test_names_with_spaces_are_not_written(tmp_path: Path) -> None:
@@ -465,6 +592,15 @@ def test_check_reads_a_cache_and_exits_by_its_finding(tmp_path: Path) -> None:
     assert run.exit_code == 1
     assert "error: 1 of 13 utterances are not in the cache" in run.stdout
     assert run.stdout.endswith("not usable\n")
+
+
+def test_check_says_which_list_it_is_and_what_a_blind_one_is_good_for(tmp_path: Path, mine: KnownList) -> None:
+    run = CliRunner().invoke(app, ["trials", "check", str(write(tmp_path, PUBLISHED))])
+    assert run.exit_code == 0, run.output
+    assert f"note: the list is my list with 3 trials (MD5 {mine.md5}); the paper uses another, 2\n" in run.stdout
+    run = CliRunner().invoke(app, ["trials", "check", str(write(tmp_path, "a b\na c\n"))])
+    assert run.exit_code == 0, run.output
+    assert "2 trials (blind: scores, no error rates) over 3 utterances" in run.stdout
 
 
 def test_check_reads_a_manifest(data_root: Path, manifests: Path) -> None:
@@ -491,5 +627,5 @@ def test_make_and_make_vcmix_write_lists(tmp_path: Path) -> None:
     assert len(read_trials(out)) == 50
     run = CliRunner().invoke(app, ["trials", "make-vcmix", str(out), str(out), str(mix)])
     assert run.exit_code == 0, run.output
-    assert "warning: 20 targets and 30 non-targets" in run.stderr
+    assert "warning: 20 target and 30 non-target trials" in run.stderr
     assert mix.read_text() == out.read_text()

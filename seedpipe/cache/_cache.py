@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -158,7 +158,7 @@ class Cache:
             return work(self._reader.open(shard, afresh=afresh), slice(end - shard.rows, end))
 
         results, done = [], 0
-        threads = min(len(os.sched_getaffinity(0)), MOST_THREADS, len(shards))
+        threads = min(joblib.cpu_count(), MOST_THREADS, len(shards))
         # Hashing, reading and copying let other threads run.
         with ThreadPoolExecutor(threads) as pool:
             for shard, result in zip(shards, pool.map(one, shards, ends), strict=True):

@@ -21,7 +21,9 @@ from seedpipe.cache._info import FORMAT
 LIBVER = ("earliest", "v110")
 ROW_COLUMNS = ("utterance", "speaker", "draw", "crop_start")
 RECIPE_COLUMNS = ("noise", "noise_offset", "snr_db", "rir")
+NAMES = "variants"
 Embeddings = NDArray[np.float32] | NDArray[np.float16]
+Layout = dict[str, "Field"]
 
 
 @dataclass(frozen=True)
@@ -76,17 +78,6 @@ class Field:
         return values
 
 
-@dataclass(frozen=True)
-class Layout:
-    """What the header of a shard says: its datasets by name.
-
-    The variants, which it names too, are those of the manifest: HDF5 keeps texts of any length in a heap, and does not
-    come back from some damaged ones.
-    """
-
-    fields: dict[str, Field]
-
-
 def to_bytes(shard: Shard) -> bytes:
     """The file of a shard, built in memory; equal contents give equal bytes."""
     with h5py.File("shard", "w", driver="core", backing_store=False, libver=LIBVER) as file:
@@ -96,13 +87,16 @@ def to_bytes(shard: Shard) -> bytes:
         embeddings.attrs["variants"] = list(shard.variants)
         for name in (*ROW_COLUMNS, *RECIPE_COLUMNS):
             file.create_dataset(name, data=_encoded(shard.columns[name]), track_times=False)
+        file.create_dataset(NAMES, data=_encoded(np.array(shard.variants)), track_times=False)
         file.flush()
         image: bytes = file.id.get_file_image()
         return image
 
 
 def layout(file: BinaryIO) -> Layout:
-    """Read the header of a shard, from its open file: HDF5 neither locks it nor opens another.
+    """Where the datasets of a shard lie, by name, from its open file: HDF5 neither locks it nor opens another.
+
+    Attributes are not read: HDF5 keeps texts of any length in a heap, and hangs on some damaged ones.
 
     Raises
     ------
@@ -110,7 +104,8 @@ def layout(file: BinaryIO) -> Layout:
         The bytes are no shard.
     """
     with h5py.File(file, "r") as shard:
-        return Layout({name: _field(name, shard) for name in ("embeddings", *ROW_COLUMNS, *RECIPE_COLUMNS)})
+        names = ("embeddings", *ROW_COLUMNS, *RECIPE_COLUMNS, *([NAMES] if NAMES in shard else []))
+        return {name: _field(name, shard) for name in names}
 
 
 def _field(name: str, shard: h5py.File) -> Field:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seedpipe.cache._hdf5 import RECIPE_COLUMNS, Layout, layout
-from seedpipe.cache._info import CacheInfo, ShardInfo
+from seedpipe.cache._hdf5 import NAMES, RECIPE_COLUMNS, Layout, layout
+from seedpipe.cache._info import MANIFEST, CacheInfo, ShardInfo
 from seedpipe.errors import CacheDamagedError
 
 NUMBERS = ("embeddings", "draw", "crop_start", "noise_offset", "snr_db")  # the other datasets hold text
@@ -45,19 +45,19 @@ class OpenShard:
     Its data are the bytes that were verified, or None when they were verified earlier: then it is read from the file.
     """
 
-    def __init__(self, path: Path, info: ShardInfo, header: Layout, data: NDArray[np.uint8] | None) -> None:
-        self.path, self.info, self.header, self.data = path, info, header, data
+    def __init__(self, path: Path, fields: Layout, data: NDArray[np.uint8] | None) -> None:
+        self.path, self.fields, self.data = path, fields, data
 
     def array(self, name: str) -> NDArray[Any]:
         """A whole dataset; text as str."""
-        field = self.header.fields[name]
+        field = self.fields[name]
         with damage(self.path):
             values = field.view(self.data) if self.data is not None else field.read(self.path)
             return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
 
     def run(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """Some rows of a dataset of numbers."""
-        field = self.header.fields[name]
+        field = self.fields[name]
         with damage(self.path):
             if self.data is not None:
                 return field.view(self.data)[start:stop]
@@ -67,7 +67,7 @@ class OpenShard:
         """One row of some datasets; text as bytes."""
         with damage(self.path), self.path.open("rb", buffering=0) as file:
             for name in names:
-                yield self.header.fields[name].read_row(file, number)
+                yield self.fields[name].read_row(file, number)
 
 
 class Reader:
@@ -96,16 +96,16 @@ class Reader:
             stamp = _Stamp.of(os.fstat(file.fileno()))
             known = self._known.get(shard.file)
             if known and known[0] == stamp and stamp.settled() and not afresh:
-                return OpenShard(path, shard, known[1], None)
+                return OpenShard(path, known[1], None)
             if stamp.size != shard.bytes:
                 raise damaged(path, f"has {stamp.size} bytes instead of {shard.bytes}")
             data = np.empty(stamp.size, np.uint8)  # in huge pages, where bytes would be as slow as hashing them
             if file.readinto(data.data) != stamp.size or hashlib.sha256(data.data).hexdigest() != shard.sha256:
                 raise damaged(path, "does not have the digest in manifest.json")
-            header = layout(file)
-            self._check(path, shard, header)
-        self._known[shard.file] = stamp, header
-        return OpenShard(path, shard, header, data)
+            fields = layout(file)
+            self._check(path, shard, fields, data)
+        self._known[shard.file] = stamp, fields
+        return OpenShard(path, fields, data)
 
     def check_sizes(self) -> None:
         """Refuse shards that do not have the size in the manifest, before memory is made for what it claims.
@@ -122,20 +122,26 @@ class Reader:
             if size != shard.bytes:
                 raise damaged(path, f"has {size} bytes instead of {shard.bytes}")
 
-    def _check(self, path: Path, shard: ShardInfo, header: Layout) -> None:
+    def _check(self, path: Path, shard: ShardInfo, fields: Layout, data: NDArray[np.uint8]) -> None:
         """Compare a shard with what the manifest promises of it."""
         info = self.info
         full = (shard.rows, len(info.variants), info.network.dimension)
         axes = {"embeddings": 3} | dict.fromkeys(RECIPE_COLUMNS, 2)
-        for name, field in header.fields.items():
-            shape = full[: axes.get(name, 1)]
+        for name, field in fields.items():
+            shape = full[1:2] if name == NAMES else full[: axes.get(name, 1)]
             if field.shape != shape:
                 raise damaged(path, f"{name} has shape {field.shape}", f"{shape}")
             if field.dtype.kind not in ("iuf" if name in NUMBERS else "S"):
                 raise damaged(path, f"{name} is {field.dtype}")
-        storage = str(header.fields["embeddings"].dtype)
+        storage = str(fields["embeddings"].dtype)
         if storage != info.storage:
             raise damaged(path, f"embeddings are {storage}", info.storage)
+        if names := fields.get(NAMES):  # the first shards of this format have none
+            held = tuple(np.char.decode(names.view(data), "utf-8").tolist())
+            if held != info.variants:
+                raise damaged(
+                    path, f"holds the variants {', '.join(held)}", f"{', '.join(info.variants)}, as in {MANIFEST}"
+                )
 
 
 @contextmanager

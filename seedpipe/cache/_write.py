@@ -141,13 +141,8 @@ def _check_finite(shard: Shard) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    try:
-        with whole_file(path) as partial:
-            partial.write_bytes(data)
-    except OSError as error:
-        if error.errno and not error.filename:
-            error.filename = str(path)  # a full disk does not say which file it was
-        raise
+    with whole_file(path) as partial:
+        partial.write_bytes(data)
 
 
 def _write_note(path: Path, info: ShardInfo) -> None:

@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seedpipe.cli.common import Json
-from seedpipe.cli.extract import Device
-from seedpipe.cli.train import Kind
+from seedpipe.cli.common import Device, Json, Kind
 from seedpipe.console import Progress, guarded, show
 
 __all__ = ["bench"]
@@ -48,10 +46,9 @@ def bench(
     """
     from seedpipe.bench import Result, Setup, benchmark, format_table, systems_of, write_csv
     from seedpipe.bench.chart import write_chart
-    from seedpipe.extract.setting import device_of
-    from seedpipe.params import MachineParams
+    from seedpipe.device import choose_device
 
-    setup = Setup(tuple(batch or (1, 32)), seconds, repeats, threads, device_of(MachineParams(device=device.value)))
+    setup = Setup(tuple(batch or (1, 32)), seconds, repeats, threads, choose_device(device.value))
     systems = systems_of(network, model or [], frontend, [kind.value for kind in enhancer or [Kind.seed]])
     result = Result.of(list(benchmark(systems, setup, Progress("bench", "rows"))), setup)
     if csv:

@@ -36,6 +36,8 @@ def compare(
 
     labelled = read_trials(trials) if trials else None
     found = compare_scores(read_scores(a, column_a), read_scores(b, column_b), labelled, replicates, seed)
+    for warning in found["warnings"]:
+        say(f"seedpipe: warning: {warning}")
     show({"a": str(a), "b": str(b)} | found, _compared(found), as_json=json)
 
 
@@ -58,6 +60,8 @@ def calibrate(
     from seedpipe.metrics import cllr, min_cllr
     from seedpipe.scoring import read_columns, read_scores
 
+    if out.suffix != ".json":
+        raise typer.BadParameter(f"'{out}' does not end in .json", param_hint="OUT")
     given = read_scores(scores, column)
     labels = given.trials.expect_labels().labels
     measures = read_columns(scores, quality or ())

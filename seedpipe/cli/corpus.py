@@ -52,10 +52,13 @@ def manifest(
     settings = loaded.manifest.model_copy(update={"root": root})
     progress = Progress("manifest", "files")
     if evaluation:
-        layout.write_evaluation_manifests(settings, evaluation, out, jobs=2, progress=progress)
+        layout.write_evaluation_manifests(settings, evaluation, out, jobs=loaded.machine.workers, progress=progress)
     else:
         skip = loaded.extract.on_bad_audio == "skip"
-        for error in layout.write_training_manifests(settings, out, skip_bad=skip, jobs=2, progress=progress):
+        bad = layout.write_training_manifests(
+            settings, out, skip_bad=skip, jobs=loaded.machine.workers, progress=progress
+        )
+        for error in bad:
             say(f"seedpipe: left out: {error}")
     speech = read_manifest(out / "speech.csv")
     result = {"folder": str(out), "utterances": len(speech), "seconds": speech.seconds}

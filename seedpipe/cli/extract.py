@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from seedpipe.cli.common import Json, ParamsFile, load_params_or_defaults
+from seedpipe.cli.common import Device, Json, ParamsFile, load_params_or_defaults
 from seedpipe.console import Progress, duration, resumable, show
 
 if TYPE_CHECKING:
@@ -24,14 +24,6 @@ class Backend(StrEnum):
     loky = "loky"
     ray = "ray"
     dask = "dask"
-
-
-class Device(StrEnum):
-    """Values of ``machine.device``."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 @resumable
@@ -68,8 +60,6 @@ def extract(
 
     Example: seedpipe extract data_manifests/train cache/dvector/train --network dvector
     """
-    import functools
-
     from seedpipe import extract as stage
 
     loaded = load_params_or_defaults(params)
@@ -84,14 +74,13 @@ def extract(
         plan = stage.plan(*arguments, kind=kind, machine=machine)
         show(dataclasses.asdict(plan), _plan_text(plan), as_json=json)
         return
-    run = functools.partial(stage.extract, kind=kind, machine=machine, progress=Progress("extract", "utterances"))
+    progress = Progress("extract", "utterances")
     if shard:
-        part = _part(shard)
-        made = stage.extract_part(*arguments, part=part, **run.keywords)
+        made = stage.extract_part(*arguments, part=_part(shard), kind=kind, machine=machine, progress=progress)
         result = {"part": shard, "shards": made}
         show(result, f"part {shard}: {made} shards; the same command without --shard completes {out}", as_json=json)
         return
-    cache = run(*arguments)
+    cache = stage.extract(*arguments, kind=kind, machine=machine, progress=progress)
     info = cache.info
     result = {"cache": str(out), "rows": len(cache), "variants": info.variants, "skipped": info.skipped}
     show(result | {"resampled": info.resampled}, "\n".join([repr(cache), *stage.remarks(info)]), as_json=json)

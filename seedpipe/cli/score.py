@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from seedpipe.cli.common import Json, ParamsFile, load_params_or_defaults
+from seedpipe.cli.common import Device, Json, ParamsFile, load_params_or_defaults
 from seedpipe.console import guarded, say, show
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from seedpipe.params import ScoreParams
     from seedpipe.scoring import CropEmbeddings
+    from seedpipe.trials import Trials
 
 __all__ = ["score"]
 
@@ -45,6 +46,7 @@ def score(
         typer.Option(help="What 'seedpipe calibrate' wrote, applied to the scores; of a cache, one for each column."),
     ] = None,
     ids: Annotated[Path | None, typer.Option(help="Names of the rows of .npy files, one a line.")] = None,
+    device: Annotated[Device | None, typer.Option(help="Where to enhance and to score.")] = None,
     params: ParamsFile = None,
     json: Json = False,
 ) -> None:
@@ -54,20 +56,33 @@ def score(
 
     Example: seedpipe score enrol.npz test.npz trials.txt --out scores.csv
     """
-    settings = _settings(load_params_or_defaults(params).score, method, norm, cohort_size, cohort_top)
+    from seedpipe.device import choose_device
+
+    known = load_params_or_defaults(params)
+    place = choose_device(device.value if device else known.machine.device)
+    settings = _settings(known.score, method, norm, cohort_size, cohort_top)
+    if ids is not None and ".npy" not in (source.suffix, other.suffix):
+        raise typer.BadParameter("is for embeddings in .npy files", param_hint="--ids")
+    if out:
+        _expect_new(out, (source, other, trials), (".csv", ".parquet") + (() if source.is_dir() else (".txt",)))
     if source.is_dir():
-        if ids is not None:
-            raise typer.BadParameter("is for embedding files", param_hint="--ids")
-        found = _score_cache(source, other, trials, settings, cohort, models, calibration or [])
+        found = _score_cache(source, other, trials, settings, cohort, models, calibration or [], place)
     else:
         only = settings.model_copy(update={"methods": (method or "cosine",), "norm": norm or "none"})
-        found = _score_files((source, other, ids), trials, only, cohort, models, calibration or [])
+        found = _score_files((source, other, ids), trials, only, cohort, models, calibration or [], place)
     if out:
         from seedpipe.scoring import write_scores
 
         write_scores(found.table, out)
     result = found.result | {"out": str(out)} if out else found.result
     show(result, found.text, as_json=json)
+
+
+def _expect_new(out: Path, inputs: Sequence[Path], known: Sequence[str]) -> None:
+    if out.suffix not in known:
+        raise typer.BadParameter(f"'{out}' does not end in {' or '.join(known)}", param_hint="--out")
+    if out in inputs:
+        raise typer.BadParameter(f"'{out}' would be written over", param_hint="--out")
 
 
 class _Scored(NamedTuple):
@@ -102,6 +117,7 @@ def _score_cache(
     cohort: Path | None,
     models: Path | None,
     calibrations: Sequence[Path],
+    device: str,
 ) -> _Scored:
     import seedpipe
     from seedpipe.cache import open_cache
@@ -114,7 +130,7 @@ def _score_cache(
     cache, name = open_cache(source), trials.stem.removeprefix("trials_")
     evaluations, table = evaluate(
         cache,
-        load_enhancer(model),
+        load_enhancer(model, device),
         read_trials(trials),
         settings,
         name,
@@ -139,8 +155,10 @@ def _score_files(
     cohort: Path | None,
     models: Path | None,
     calibrations: Sequence[Path],
+    device: str,
 ) -> _Scored:
-    from seedpipe.scoring import figures, score_embeddings
+    from seedpipe.calibration import load_calibration
+    from seedpipe.scoring import score_embeddings
     from seedpipe.trials import read_trials
 
     if (settings.norm == "none") != (cohort is None):
@@ -148,24 +166,32 @@ def _score_files(
     if len(calibrations) > 1:
         raise typer.BadParameter("embedding files are one system: give one", param_hint="--calibration")
     listed = read_trials(trials)
+    if not listed.blind:
+        listed.speakers()  # refuses a list that contradicts itself, before any work
+    ratios = load_calibration(calibrations[0]) if calibrations else None
     strangers = _cohort(cohort, settings)
     method, top = settings.methods[0], settings.cohort_top
-    table, rule = score_embeddings(*_sides(*sides, models), listed, method, settings.norm, strangers, top)
-    if calibrations:
-        table["score"] = _calibrated(table, calibrations[0])
+    table, rule = score_embeddings(*_sides(*sides, models), listed, method, settings.norm, strangers, top, device)
+    if ratios:
+        measures = {name: table[name].to_numpy() for name in ratios.quality if name in table}
+        table["score"] = ratios(table["score"].to_numpy(), measures)
     if rule != "names as they are":
         say(f"seedpipe: names are found by: {rule}")
-    result: dict[str, Any] = {"list": str(trials), "rule": rule, "trials": len(listed), "out": None, "figures": None}
-    if not listed.blind:
-        result["figures"] = figures(
-            listed,
-            table["score"].to_numpy(),
-            settings.bootstrap,
-            settings.seed,
-            p_targets=settings.p_targets,
-            calibrated=bool(calibrations),
-        )
+    result: dict[str, Any] = {"list": str(trials), "rule": rule, "trials": len(listed), "out": None}
+    result |= _figures(listed, table["score"].to_numpy(), settings, calibrated=ratios is not None)
+    for warning in result["warnings"]:
+        say(f"seedpipe: warning: {warning}")
     return _Scored(result, _text(result), table)
+
+
+def _figures(listed: Trials, scores: NDArray[np.float64], settings: ScoreParams, *, calibrated: bool) -> dict[str, Any]:
+    from seedpipe.scoring import figures, warnings_about
+
+    if listed.blind:
+        return {"figures": None, "warnings": []}
+    priors = settings.p_targets
+    found = figures(listed, scores, settings.bootstrap, settings.seed, p_targets=priors, calibrated=calibrated)
+    return {"figures": found, "warnings": warnings_about(listed, {"": scores}, priors)}
 
 
 def _sides(enrol: Path, test: Path, ids: Path | None, models: Path | None) -> tuple[CropEmbeddings, CropEmbeddings]:
@@ -183,14 +209,6 @@ def _cohort(cache: Path | None, settings: ScoreParams) -> NDArray[np.float32] | 
     from seedpipe.scoring import cohort_from
 
     return cohort_from(open_cache(cache), settings.cohort_size, settings.seed).means() if cache else None
-
-
-def _calibrated(table: pd.DataFrame, path: Path) -> NDArray[np.float64]:
-    from seedpipe.calibration import load_calibration
-
-    found = load_calibration(path)
-    measures = {name: table[name].to_numpy() for name in found.quality if name in table}
-    return found(table["score"].to_numpy(), measures)
 
 
 def _text(result: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seedpipe.cli.common import MAX_SEED, Json, ParamsFile, load_params_or_defaults
+from seedpipe.cli.common import MAX_SEED, Device, Json, Kind, ParamsFile, load_params_or_defaults
 from seedpipe.console import Progress, resumable, show
 
 if TYPE_CHECKING:
@@ -24,16 +24,6 @@ class Log(StrEnum):
     dvclive = "dvclive"
 
 
-class Kind(StrEnum):
-    """Values of ``enhancers.names``."""
-
-    seed = "seed"
-    regression = "regression"
-    whitening = "whitening"
-    drl = "drl"
-    none = "none"
-
-
 @resumable
 def train(
     cache: Annotated[Path, typer.Argument(help="Training cache.")],
@@ -43,6 +33,7 @@ def train(
         int | None, typer.Option(min=0, max=MAX_SEED, help="Instead of the seed in the parameters.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the epochs in the parameters.")] = None,
+    device: Annotated[Device | None, typer.Option(help="Where to train.")] = None,
     log: Annotated[
         Log | None, typer.Option(help="Write the curve as it grows, too, into OUT.tensorboard or OUT.dvclive.")
     ] = None,
@@ -54,18 +45,20 @@ def train(
     Example: seedpipe train cache/dvector/train models/dvector/seed --epochs 30
     """
     from seedpipe.cache import open_cache
+    from seedpipe.device import choose_device
     from seedpipe.model import Epoch
     from seedpipe.rivals import train_enhancer
     from seedpipe.train.curves import followed
 
     settings = _with(load_params_or_defaults(params), enhancer.value, seed=seed, epochs=epochs)
+    place = choose_device(device.value if device else settings.machine.device)
     draw = Progress("train", "epochs")
 
     def progress(epoch: Epoch, total: int) -> None:
         draw(epoch.epoch, total, f", loss {epoch.loss:.4f}")
 
     with followed(log.value if log else settings.machine.log, out, progress) as noted:
-        trained, result = train_enhancer(enhancer.value, open_cache(cache), out, settings, progress=noted)
+        trained, result = train_enhancer(enhancer.value, open_cache(cache), out, settings, device=place, progress=noted)
     eer = result.held_out_eer
     held_out = "" if eer is None else f"; held-out EER {100 * eer[0]:.2f} % before, {100 * eer[1]:.2f} % after"
     show({"model": str(out)} | result.as_dict(), f"{out}: {trained!r}{held_out}", as_json=json)

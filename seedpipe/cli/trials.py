@@ -122,11 +122,13 @@ def _known(cache: Path | None, manifest: Path | None) -> tuple[Sequence[str] | N
 
 
 def _described(found: Check) -> str:
-    kinds = "blind" if found.blind else f"{found.targets:,} target, {found.nontargets:,} non-target"
+    kinds = (
+        "blind: scores, no error rates" if found.blind else f"{found.targets:,} target, {found.nontargets:,} non-target"
+    )
     lines = [f"{found.path}: {found.trials:,} trials ({kinds}) over {found.utterances:,} utterances"]
     lines.append(f"SHA-256 of the trials: {found.digest}")
     if found.known:
-        lines.append(f"note: {found.known}")
+        lines.append(f"note: the list {found.known}")
     if found.rule:
         lines.append(f"names are found by: {found.rule}")
     lines += [f"{finding.severity}: {finding.text}" for finding in found.findings]

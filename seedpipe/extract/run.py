@@ -16,14 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe import cache
+from seedpipe.device import choose_device
 from seedpipe.errors import AudioError, CacheError, CacheMismatchError, WorkerLostError
 from seedpipe.extract.cuts import load_banks
 from seedpipe.extract.embed import BLOCK, Embedder, one_thread
-from seedpipe.extract.setting import DECIDING, SPEECH, Kind, Row, Setting, describe, device_of, digest_of
+from seedpipe.extract.setting import DECIDING, SPEECH, Kind, Row, Setting, describe, digest_of
 from seedpipe.extract.shards import Failure, Finished, Job, finished, in_hand, make_shard, worker_of
 from seedpipe.files import locked, refuse_foreign, whole_file
 from seedpipe.manifest import Manifest, read_manifest
@@ -238,7 +240,7 @@ class _Extraction:
         self.out = out.resolve() if out.is_symlink() else out
         where = manifests.absolute()
         network = str(Path(network).absolute()) if Path(network).exists() else network
-        setting = Setting(network, device_of(machine), where, kind, params, work=Path(), batch=machine.batch)
+        setting = Setting(network, choose_device(machine.device), where, kind, params, work=Path(), batch=machine.batch)
         self.speech: Manifest = read_manifest(manifests / SPEECH)
         self.info = describe(setting, self.speech)
         # Not of the speech: when one file is replaced, the other shards stay.
@@ -330,7 +332,7 @@ class _Extraction:
             self.refuse_visibly_bad()
         rate = self.info["network"].sample_rate if self.setting.params.resample else None
         for bank in load_banks(self.setting, rate).values():
-            bank.decode(len(os.sched_getaffinity(0)))
+            bank.decode(joblib.cpu_count())
         if self.setting.params.precision != "float32":
             self._check_precision()
 
@@ -479,8 +481,7 @@ def _lines(failures: Iterable[Failure]) -> str:
 
 
 def _workers(machine: MachineParams, device: str) -> int:
-    cores = len(os.sched_getaffinity(0))
-    return machine.jobs or (cores if device == "cpu" else min(CUDA_WORKERS, cores))
+    return machine.jobs or (machine.workers if device == "cpu" else min(CUDA_WORKERS, machine.workers))
 
 
 def _rate(setting: Setting) -> float:

@@ -16,9 +16,9 @@ from seedpipe.extract.embed import one_thread
 from seedpipe.frontends import load_frontend
 from seedpipe.manifest import Manifest, read_manifest
 from seedpipe.networks import SpeakerNetwork, load_network
-from seedpipe.params import ExtractParams, MachineParams, split_condition
+from seedpipe.params import ExtractParams, split_condition
 
-__all__ = ["BANKS", "DECIDING", "SPEECH", "Kind", "Row", "Setting", "bank_files", "describe", "device_of", "digest_of"]
+__all__ = ["BANKS", "DECIDING", "SPEECH", "Kind", "Row", "Setting", "bank_files", "describe", "digest_of"]
 
 Kind = Literal["training", "evaluation"]
 BANKS = {"music": "music.csv", "noise": "noise.csv", "reverb": "rir.csv"}
@@ -167,23 +167,6 @@ def bank_files(variants: Iterable[str]) -> dict[str, str]:
     return {part: name for part, name in BANKS.items() if part in parts}
 
 
-def device_of(machine: MachineParams) -> str:
-    """The device that networks run on.
-
-    Raises
-    ------
-    NetworkError
-        CUDA is asked for and there is none.
-    """
-    import torch
-
-    if machine.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if machine.device == "cuda" and not torch.cuda.is_available():
-        raise NetworkError("there is no CUDA device", remedy="set machine.device: auto")
-    return machine.device
-
-
 def _self_test(network: SpeakerNetwork) -> tuple[float, ...]:
     from seedpipe.networks.selftest import self_test
 
@@ -192,8 +175,7 @@ def _self_test(network: SpeakerNetwork) -> tuple[float, ...]:
 
 
 def _resampled(speech: Manifest, wanted: int) -> dict[str, int]:
-    counts = speech.frame["sample_rate"].value_counts().sort_index()
-    return {f"{rate:g}": int(count) for rate, count in counts.items() if rate != wanted}
+    return {str(rate): count for rate, count in speech.sample_rates().items() if rate != wanted}
 
 
 def _versions() -> dict[str, str]:

@@ -33,7 +33,8 @@ def validate(scores: ArrayLike, labels: ArrayLike) -> None:
 def check_direction(scores: ArrayLike, labels: ArrayLike) -> None:
     """Refuse scores that rank the trials backwards, as distances do.
 
-    A bad system is near chance (EER 0.5); only an inverted one is clearly beyond it.
+    A bad system is near chance (EER 0.5), and on a short list beyond it by luck; only what luck does not explain is
+    refused.
 
     Parameters
     ----------
@@ -45,11 +46,12 @@ def check_direction(scores: ArrayLike, labels: ArrayLike) -> None:
     Raises
     ------
     MetricError
-        The mean target score is below the mean non-target score *and* the EER is above 0.6.
+        The EER is above 0.6, and three standard deviations or more above that of a system at chance.
     """
     values, target = checked(scores, labels)
     rate = equal_error_rate(*counts(sort(values, target)), "linear")
-    if values[target].mean() < values[~target].mean() and rate > 0.6:
+    deviation = np.sqrt(1.0 / target.sum() + 1.0 / (~target).sum()) / 4.0  # half of that of FAR - FRR, at 0.5 each
+    if rate > max(0.6, 0.5 + 3.0 * deviation):
         raise MetricError(
             f"target trials score lower than non-target trials (equal error rate {rate:.1%})",
             expected="higher scores for the same speaker",
@@ -63,7 +65,7 @@ def checked(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.bo
     _check_shapes(values, marks)
     values = _finite(values)
     target = _binary(marks)
-    if np.ptp(values) == 0.0:
+    if values.min() == values.max():
         raise MetricError(
             f"all {values.size} scores are {values[0]:g}",
             expected="scores that differ between trials",
@@ -99,6 +101,8 @@ def _finite(scores: NDArray[np.generic]) -> Floats:
 
 
 def _binary(labels: NDArray[np.generic]) -> NDArray[np.bool_]:
+    if labels.dtype.kind == "O":
+        raise MetricError("labels are of type object", expected="numbers", remedy="convert them with .astype(int)")
     kinds = np.unique(labels)
     if labels.dtype.kind not in "bfiu" or not np.isin(kinds, (0, 1)).all():
         shown = ", ".join(str(kind) for kind in kinds[:4]) + (", ..." if kinds.size > 4 else "")

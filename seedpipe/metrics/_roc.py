@@ -60,7 +60,7 @@ def sort(scores: Floats, target: NDArray[np.bool_]) -> Sorted:
     """Sort trials by falling score and find the groups of equal scores."""
     order = np.argsort(-scores, kind="stable")
     falling = scores[order]
-    ends = np.append(np.flatnonzero(np.diff(falling)), scores.size - 1)
+    ends = np.append(np.flatnonzero(falling[1:] != falling[:-1]), scores.size - 1)
     return Sorted(order, ends, target[order], np.append(np.inf, falling[ends]))
 
 

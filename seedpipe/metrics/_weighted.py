@@ -8,14 +8,29 @@ of the full walk.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe.metrics._llr import log_losses
-from seedpipe.metrics._roc import Floats, Integers, Sorted, counts, crossing, lowest_cost, rates
+from seedpipe.metrics._rates import bayes_threshold
+from seedpipe.metrics._roc import (
+    Definition,
+    Floats,
+    Integers,
+    Sorted,
+    counts,
+    crossing,
+    equal_error_rate,
+    lowest_cllr,
+    lowest_cost,
+    rates,
+)
 
-__all__ = ["Weighted"]
+__all__ = ["Metric", "Weighted"]
+
+Metric: TypeAlias = Literal["eer", "min_dcf", "act_dcf", "cllr", "min_cllr"]
 
 # Elements of one pass over (replicates, trials): small enough that a pass stays in the processor's cache.
 _PASS_ELEMENTS = 2**18
@@ -50,10 +65,36 @@ class Weighted:
         self.edges = np.append(0, trials.ends[self.last_groups] + 1)
         self.targets, self.others = self._block_sums()
 
-    def metric(self, of_replicate: Callable[[int], float]) -> Floats:
-        """Compute a metric for every replicate; NaN where it drew no target or no non-target trial."""
+    def distribution(self, metric: Metric, costs: tuple[float, float], definition: Definition) -> Floats:
+        """Compute a metric for every replicate; NaN where it drew no target or no non-target trial.
+
+        Parameters
+        ----------
+        metric : {"eer", "min_dcf", "act_dcf", "cllr", "min_cllr"}
+        costs : (float, float)
+            Of a false-alarm rate of 1 and of a miss rate of 1.
+        definition : {"linear", "max", "mean", "hull"}
+            Of the EER.
+        """
+        of_replicate = self._of_replicate(metric, *costs, definition)
         usable = (self.targets[:, -1] > 0) & (self.others[:, -1] > 0)
         return np.array([of_replicate(number) if usable[number] else np.nan for number in range(len(usable))])
+
+    def _of_replicate(
+        self, metric: Metric, cost_fa: float, cost_miss: float, definition: Definition
+    ) -> Callable[[int], float]:
+        """Find the function from the number of a replicate to its metric."""
+        if metric == "min_dcf":
+            return lambda number: self.lowest_cost(number, cost_fa, cost_miss)
+        if metric == "act_dcf":
+            return self.cost_at(bayes_threshold(cost_fa, cost_miss), cost_fa, cost_miss)
+        if metric == "cllr":
+            return self.cllr()
+        if metric == "min_cllr":
+            return lambda number: lowest_cllr(*self.all_counts(number))
+        if definition == "linear":
+            return self.crossing
+        return lambda number: equal_error_rate(*self.all_counts(number), definition)
 
     def crossing(self, number: int) -> float:
         """Linear EER: the block across which FAR - FRR changes its sign, looked into."""

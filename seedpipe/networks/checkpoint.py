@@ -39,6 +39,10 @@ SET_ASIDE = (
 AUTO_ENCODER = "__DE__.encoder."  # beside __S__., in checkpoints of the DRL authors
 DEEPEST = 8  # wrappers in wrappers; one that holds itself has no end
 LISTED = 10
+NUMBERS = (
+    torch.float64, torch.float32, torch.float16, torch.bfloat16,
+    torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
+)  # fmt: skip
 
 
 def read_state(path: Path) -> State:
@@ -96,7 +100,7 @@ def check_numbers(state: Mapping[str, Tensor], path: Path) -> None:
 
 def _usable(value: Tensor) -> bool:
     """Whether a tensor is plain and dense and has as many numbers in the file as it claims to have."""
-    plain = value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
+    plain = value.layout == torch.strided and value.device.type == "cpu" and value.dtype in NUMBERS
     return plain and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "Kind", "guess_kind", "load_weights", "network_from_state"]
 
+MOST_ROWS = 2**17  # two for each value of the longest embedding; a network has thousands of weights for each
 TOLERANCE = 1e-4  # of filter banks, windows and filters: other versions of torchaudio round differently
 
 
@@ -97,9 +98,9 @@ def network_from_state(state: State, kind: str | None, path: Path) -> FrozenNetw
     recipe = KINDS[chosen]
     output = state.get(recipe.output)
     rows = 0 if output is None or output.ndim == 0 else output.shape[0]
-    if rows == 0 or rows % recipe.rows:
+    if not 0 < rows <= MOST_ROWS or rows % recipe.rows:
         raise NetworkError(
-            f"{recipe.output!r} is missing or has no rows, so the dimension of the embedding is unknown",
+            f"{recipe.output!r} is missing or has {rows:,} rows, so the dimension of the embedding is unknown",
             expected=f"the entries of {chosen}",
             remedy=_cause(state, chosen),
             file=path,

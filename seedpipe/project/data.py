@@ -64,7 +64,7 @@ def _list(params: Params, name: str) -> Finding:
         found = f"{text}, of which {len(lacking):,} have no file below {root}: {lacking[0]}"
         return Finding(f"list {name}", "missing", found, "put or link the audio there, or correct the list")
     known = recognise(trials)
-    return Finding(f"list {name}", "ok", f"{text}; {known}" if known else text)
+    return Finding(f"list {name}", "ok", f"{text}; the list {known}" if known else text)
 
 
 def _known(audio: dict[str, list[str]]) -> Finding:

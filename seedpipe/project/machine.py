@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
-import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
 
+import joblib
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
@@ -94,7 +94,7 @@ def gpu(device: str = "auto") -> Finding:
 
 def cores_and_memory() -> Finding:
     """How many cores this process may use, and how much memory there is."""
-    cores = len(os.sched_getaffinity(0))
+    cores = joblib.cpu_count()
     lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     kilobytes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
     total, free = (kilobytes[name] * 1024 / GIGA for name in ("MemTotal", "MemAvailable"))

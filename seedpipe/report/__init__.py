@@ -35,13 +35,13 @@ def write_report(metrics: Mapping[str, Any], out_html: Path, out_markdown: Path 
     MetricError
         A key of `metrics` is missing or impossible; the error names it.
     """
-    from seedpipe.report.page import render_html, render_markdown
+    from seedpipe.report.page import render
     from seedpipe.report.schema import parse
 
-    report = parse(metrics)
-    _write(out_html, render_html(report))
+    html, markdown = render(parse(metrics))
+    _write(out_html, html)
     if out_markdown is not None:
-        _write(out_markdown, render_markdown(report))
+        _write(out_markdown, markdown)
 
 
 def format_table(metrics: Mapping[str, Any]) -> str:
@@ -117,5 +117,7 @@ def write_plot_tables(evaluations: Sequence[Mapping[str, Any]], folder: Path) ->
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
+    from seedpipe.files import whole_file
+
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")

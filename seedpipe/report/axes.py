@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from markupsafe import Markup
 
-from seedpipe.report.svg import Box, Point, Scale, line, lines, text
+from seedpipe.report.schema import Estimate
+from seedpipe.report.svg import Box, Point, Scale, circle, group, line, lines, text
 from seedpipe.report.wording import MINUS, interval, percent
 
-__all__ = ["grid_x", "grid_y", "shortened", "spoken", "whisker"]
+__all__ = ["error_bars", "grid_x", "grid_y", "highest_rate", "rate_dot", "shortened"]
 
 _LONGEST_NAME = 15
 _TICK_WIDTH = 18.0
@@ -31,7 +32,7 @@ def grid_x(box: Box, scale: Scale, values: Sequence[float], name: str) -> Markup
 def grid_y(box: Box, scale: Scale, values: Sequence[float], name: str) -> Markup:
     """Draw horizontal grid lines with numbers to the left, and the name of the axis above."""
     grid = line((box.left, box.top), (box.left, box.bottom), "axis")
-    grid += lines((((box.left, y), (box.right, y)) for y in map(scale, values)), "grid")
+    grid += lines((((box.left, y), (box.right, y)) for y in map(scale, values) if y < box.bottom), "grid")
     for value in values:
         grid += text((box.left - 6, scale(value) + 4), _tick(value, name), "end tick")
     return grid + text((0.0, box.top - 10), name, "axis-name")
@@ -42,16 +43,31 @@ def _tick(value: float, name: str) -> str:
     return shown.replace("-", MINUS)
 
 
-def whisker(low: Point, high: Point, kind: str) -> Markup:
-    """Draw an error bar between two points, along or across the page."""
+def highest_rate(estimates: Iterable[Estimate]) -> float:
+    """Choose the upper end of an axis of rates, a fraction: a little above every interval."""
+    return max(0.01, 1.05 * max(max(one.value, one.high or 0.0) for one in estimates))
+
+
+def error_bars(estimates: Iterable[tuple[Estimate, Callable[[float], Point]]], kind: str) -> Markup:
+    """Draw rates as dots with their intervals, each where its function places it, along or across the page."""
+    dots, bars = [], []
+    for estimate, place in estimates:
+        dots.append(rate_dot(place(estimate.value), estimate))
+        if estimate.low is not None and estimate.high is not None:
+            bars += _bar(place(estimate.low), place(estimate.high))
+    return lines(bars, f"whisker {kind}") + group(dots, f"dot {kind}")
+
+
+def _bar(low: Point, high: Point) -> list[tuple[Point, Point]]:
     across = (3.5, 0.0) if low[0] == high[0] else (0.0, 3.5)
-    caps = [((x - across[0], y - across[1]), (x + across[0], y + across[1])) for x, y in (low, high)]
-    return lines([(low, high), *caps], f"whisker {kind}")
+    below, above = (((x - across[0], y - across[1]), (x + across[0], y + across[1])) for x, y in (low, high))
+    return [below, (low, high), above]
 
 
-def spoken(who: str, value: float, low: float | None, high: float | None) -> str:
-    """Say a rate and its interval, for a tooltip: "noise, network: 22.9 % [20.1, 25.3]"."""
-    return f"{who}: {percent(value)} % {interval(low, high, 1, 100)}".rstrip()
+def rate_dot(at: Point, estimate: Estimate) -> Markup:
+    """Draw a dot that tells its rate and interval: "22.9 % [20.1, 25.3]"."""
+    shown = f"{percent(estimate.value)} % {interval(estimate.low, estimate.high, 1, 100.0)}"
+    return circle(at, 4.0, title=shown.rstrip())
 
 
 def shortened(name: str) -> str:

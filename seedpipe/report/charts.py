@@ -6,29 +6,31 @@ are a filled shape, non-target scores a dashed outline. Nothing is told apart by
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
 from markupsafe import Markup
 
-from seedpipe.report.axes import grid_x, grid_y, shortened, spoken, whisker
-from seedpipe.report.schema import Condition, Det, Epoch, Estimate, Evaluation, Histogram, System, Training
-from seedpipe.report.svg import Box, Point, Scale, circle, clipped, document, line, path, steps, text, ticks
+from seedpipe.report.axes import error_bars, grid_x, grid_y, rate_dot, shortened
+from seedpipe.report.schema import Condition, Det, Epoch, Evaluation, Histogram, Training
+from seedpipe.report.svg import Box, Point, Scale, clipped, document, group, line, path, text, ticks
 from seedpipe.report.wording import enhancer_name
 
-__all__ = ["det_chart", "det_limits", "eer_chart", "histogram_chart", "training_chart"]
+__all__ = ["det_chart", "det_limits", "eer_chart", "histogram_chart", "score_limits", "training_chart"]
 
 _OUTSIDE = 20.0
 _DET_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
 
-def eer_chart(evaluation: Evaluation) -> Markup:
+def eer_chart(evaluation: Evaluation, highest: float) -> Markup:
     """Draw the EER by condition, before and after, with 95 % intervals.
 
     Parameters
     ----------
     evaluation : Evaluation
         Its conditions become the rows.
+    highest : float
+        Upper end of the axis, a fraction, so that the charts of several enhancers compare.
 
     Returns
     -------
@@ -36,36 +38,24 @@ def eer_chart(evaluation: Evaluation) -> Markup:
         One SVG element.
     """
     row, enhancer = 42.0, enhancer_name(evaluation.enhancer)
-    box = Box(100.0, 6.0, 408.0, 6.0 + row * len(evaluation.conditions))
-    scale = Scale(0.0, _highest_eer(evaluation), box.left, box.right)
-    parts = [grid_x(box, scale, ticks(scale.low, scale.high), "EER, %")]
-    for number, condition in enumerate(evaluation.conditions):
-        parts.append(_eer_row(condition, enhancer, box.top + row * (number + 0.5), box.left, scale))
-    names = ", ".join(condition.condition for condition in evaluation.conditions)
-    label = f"Equal error rate of network and {enhancer} with 95 % intervals for {names}; the numbers are in the table"
+    rows = [(condition, 6.0 + row * (k + 0.5)) for k, condition in enumerate(evaluation.conditions)]
+    box = Box(100.0, 6.0, 408.0, 6.0 + row * len(rows))
+    scale = Scale(0.0, highest, box.left, box.right)
+    names = [text((box.left - 8, y + 4.5), shortened(condition.condition), "end name") for condition, y in rows]
+    parts = [
+        group([grid_x(box, scale, ticks(scale.low, scale.high), "EER, %"), *names]),
+        error_bars([(condition.systems.network.eer, _across(scale, y - 6.5)) for condition, y in rows], "before"),
+        error_bars([(condition.systems.enhanced.eer, _across(scale, y + 6.5)) for condition, y in rows], "after"),
+    ]
+    conditions = ", ".join(condition.condition for condition in evaluation.conditions)
+    label = (
+        f"Equal error rate of network and {enhancer} with 95 % intervals for {conditions}; the numbers are in the table"
+    )
     return document(420, box.bottom + 40, label, parts)
 
 
-def _highest_eer(evaluation: Evaluation) -> float:
-    systems = (s for c in evaluation.conditions for s in (c.systems.network, c.systems.enhanced))
-    return max(0.01, 1.05 * max(max(s.eer.value, s.eer.high or 0.0) for s in systems))
-
-
-def _eer_row(condition: Condition, enhancer: str, middle: float, left: float, scale: Scale) -> Markup:
-    name = condition.condition
-    return (
-        text((left - 8, middle + 4.5), shortened(name), "end name")
-        + _bar(condition.systems.network.eer, middle - 6.5, scale, f"{name}, network", "before")
-        + _bar(condition.systems.enhanced.eer, middle + 6.5, scale, f"{name}, {enhancer}", "after")
-    )
-
-
-def _bar(estimate: Estimate, y: float, scale: Scale, who: str, kind: str) -> Markup:
-    title = spoken(who, estimate.value, estimate.low, estimate.high)
-    dot = circle((scale(estimate.value), y), 4.5, f"dot {kind}", title)
-    if estimate.low is None or estimate.high is None:
-        return dot
-    return whisker((scale(estimate.low), y), (scale(estimate.high), y), kind) + dot
+def _across(scale: Scale, height: float) -> Callable[[float], Point]:
+    return lambda rate: (scale(rate), height)
 
 
 def det_chart(condition: Condition, enhancer: str, limits: tuple[float, float]) -> Markup:
@@ -78,7 +68,7 @@ def det_chart(condition: Condition, enhancer: str, limits: tuple[float, float]) 
     enhancer : str
         Name of the enhancer, as in :func:`seedpipe.report.wording.enhancer_name`.
     limits : tuple of float
-        Lowest and highest rate drawn, fractions; from :func:`det_limits`, so that all charts of a page compare.
+        Lowest and highest rate drawn, fractions; from :func:`det_limits`, so that all charts of a list compare.
 
     Returns
     -------
@@ -89,29 +79,32 @@ def det_chart(condition: Condition, enhancer: str, limits: tuple[float, float]) 
     x = Scale(*limits, box.left, box.right, _probit)
     y = Scale(*limits, box.bottom, box.top, _probit)
     marks = [tick for tick in _DET_TICKS if limits[0] <= tick <= limits[1]]
-    systems = ((condition.systems.network, "network", "before"), (condition.systems.enhanced, enhancer, "after"))
+    systems = ((condition.systems.network, "before"), (condition.systems.enhanced, "after"))
     curves = [line((x(limits[0]), y(limits[0])), (x(limits[1]), y(limits[1])), "diagonal")]
-    curves += [path(_det_points(system.det, x, y), f"curve {kind}") for system, _, kind in systems]
-    curves += [_eer_dot(system, x, y, name, kind) for system, name, kind in systems]
-    parts = [grid_x(box, x, marks, "False alarms, %"), grid_y(box, y, marks, "Misses, %"), clipped(box, curves)]
+    curves += [path(_det_points(system.det, x, y), f"curve {kind}") for system, kind in systems]
+    curves += [
+        group([rate_dot((x(system.eer.value), y(system.eer.value)), system.eer)], f"dot {kind}")
+        for system, kind in systems
+    ]
+    frame = group([grid_x(box, x, marks, "False alarms, %"), grid_y(box, y, marks, "Misses, %")])
     label = f"DET curves for {condition.condition}: misses against false alarms, network and {enhancer}"
-    return document(258, 264, label, parts)
+    return document(258, 264, label, [frame, clipped(box, curves)])
 
 
-def det_limits(evaluation: Evaluation) -> tuple[float, float]:
-    """Choose common axes for the DET charts of one evaluation: round rates well around every EER.
+def det_limits(evaluations: Sequence[Evaluation]) -> tuple[float, float]:
+    """Choose common axes for the DET charts of evaluations: round rates well around every EER.
 
     Parameters
     ----------
-    evaluation : Evaluation
-        All its conditions are looked at.
+    evaluations : sequence of Evaluation
+        All their conditions are looked at.
 
     Returns
     -------
     tuple of float
         Lowest and highest rate, fractions.
     """
-    rates = [s.eer.value for c in evaluation.conditions for s in (c.systems.network, c.systems.enhanced)]
+    rates = [system.eer.value for one in evaluations for c in one.conditions for system in c.systems.both]
     low = max((tick for tick in _DET_TICKS if tick <= min(rates) / 5.0), default=_DET_TICKS[0])
     high = min((tick for tick in _DET_TICKS if tick >= 1.6 * max(rates)), default=_DET_TICKS[-1])
     return low, max(high, 0.1)
@@ -131,12 +124,7 @@ def _near(place: float, scale: Scale) -> float:
     return min(max(place, low - _OUTSIDE), high + _OUTSIDE)
 
 
-def _eer_dot(system: System, x: Scale, y: Scale, name: str, kind: str) -> Markup:
-    title = spoken(name, system.eer.value, None, None)
-    return circle((x(system.eer.value), y(system.eer.value)), 4.0, f"dot {kind}", title)
-
-
-def histogram_chart(condition: Condition, enhancer: str) -> Markup:
+def histogram_chart(condition: Condition, enhancer: str, limits: tuple[float, float]) -> Markup:
     """Draw the score densities of target and non-target trials, before above after.
 
     Parameters
@@ -145,6 +133,8 @@ def histogram_chart(condition: Condition, enhancer: str) -> Markup:
         The two systems; they share the axis of the scores.
     enhancer : str
         Name of the enhancer.
+    limits : tuple of float
+        Lowest and highest score drawn.
 
     Returns
     -------
@@ -152,23 +142,32 @@ def histogram_chart(condition: Condition, enhancer: str) -> Markup:
         One SVG element.
     """
     systems = ((condition.systems.network.histogram, "network"), (condition.systems.enhanced.histogram, enhancer))
-    low = min(histogram.edges[0] for histogram, _ in systems)
-    high = max(histogram.edges[-1] for histogram, _ in systems)
     panels = [Box(10.0, 6.0, 250.0, 96.0), Box(10.0, 108.0, 250.0, 198.0)]
-    scale = Scale(low, high, 10.0, 250.0)
-    parts = [grid_x(Box(10.0, 6.0, 250.0, 198.0), scale, ticks(low, high), "Score")]
+    scale = Scale(*limits, 10.0, 250.0)
+    grid = grid_x(Box(10.0, 6.0, 250.0, 198.0), scale, ticks(*limits), "Score")
+    parts = [group([grid, line((10.0, panels[0].bottom), (250.0, panels[0].bottom), "axis")])]
     for (histogram, name), box in zip(systems, panels, strict=True):
-        parts += [_densities(histogram, box, scale), line((10.0, box.bottom), (250.0, box.bottom), "axis")]
-        parts.append(text((box.left + 2, box.top + 12), name, "name"))
+        parts += [_densities(histogram, box, scale), text((box.left + 2, box.top + 12), name, "name")]
     label = f"Score histograms for {condition.condition}: target and non-target trials, network above {enhancer}"
     return document(260, 236, label, parts)
+
+
+def score_limits(conditions: Sequence[Condition]) -> tuple[float, float]:
+    """Choose a common axis of scores for the histograms of conditions."""
+    edges = [system.histogram.edges for one in conditions for system in one.systems.both]
+    return min(one[0] for one in edges), max(one[-1] for one in edges)
 
 
 def _densities(histogram: Histogram, box: Box, x: Scale) -> Markup:
     y = Scale(0.0, max(*histogram.target, *histogram.nontarget, 1e-12), box.bottom, box.top + 8)
     edges = [x(edge) for edge in histogram.edges]
     sides = ((histogram.nontarget, "density other"), (histogram.target, "density target"))
-    return Markup("").join(steps(edges, [y(value) for value in side], box.bottom, kind) for side, kind in sides)
+    return Markup("").join(path(_outline(edges, [y(one) for one in side], box.bottom), kind) for side, kind in sides)
+
+
+def _outline(edges: Sequence[float], heights: Sequence[float], baseline: float) -> list[Point]:
+    corners = [(edge, height) for k, height in enumerate(heights) for edge in edges[k : k + 2]]
+    return [(edges[0], baseline), *corners, (edges[-1], baseline)]
 
 
 def training_chart(name: str, training: Training) -> Markup:

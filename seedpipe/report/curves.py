@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
 
 from markupsafe import Markup
 
-from seedpipe.report.axes import grid_x, grid_y, shortened, spoken, whisker
-from seedpipe.report.schema import Condition, Estimate, Evaluation, SnrBin, Timestep
-from seedpipe.report.svg import Box, Point, Scale, circle, document, marks, path, text, ticks
+from seedpipe.report.axes import error_bars, grid_x, grid_y, shortened
+from seedpipe.report.schema import Estimate, Evaluation, SnrSystems, Systems, Timestep
+from seedpipe.report.svg import Box, Point, Scale, document, group, marks, path, text, ticks
 from seedpipe.report.wording import enhancer_name, number
 
-__all__ = ["SnrCurve", "SnrPoint", "highest_eer", "snr_chart", "snr_curves", "timestep_chart"]
+__all__ = ["SnrCurve", "SnrPoint", "snr_chart", "snr_curves", "timestep_chart"]
 
 _APART = 14.0  # between the names of lines, so that they can be read
 
@@ -56,14 +56,22 @@ class SnrCurve:
 
     Attributes
     ----------
-    name : str
-        The condition, and whether its SNR is drawn or fixed.
+    condition : str
+        Name of the condition.
+    kind : str
+        Whether its SNR is "drawn" or "fixed".
     points : list of SnrPoint
         By rising SNR.
     """
 
-    name: str
+    condition: str
+    kind: str
     points: list[SnrPoint]
+
+    @property
+    def name(self) -> str:
+        """Condition and kind, as above the chart."""
+        return f"{self.condition}, {self.kind} SNR"
 
 
 def snr_curves(evaluation: Evaluation) -> list[SnrCurve]:
@@ -79,24 +87,23 @@ def snr_curves(evaluation: Evaluation) -> list[SnrCurve]:
     list of SnrCurve
         Empty where the evaluation has neither.
     """
-    found = [(f"{one.condition}, drawn SNR", _of_bin(one)) for one in evaluation.snr]
-    levels = [(c.level, c) for c in evaluation.conditions]
-    found += [(f"{at[0]}, fixed SNR", _of_level(at[1], c, evaluation)) for at, c in levels if at is not None]
-    curves: dict[str, list[SnrPoint]] = {}
-    for name, point in found:
-        curves.setdefault(name, []).append(point)
-    return [SnrCurve(name, sorted(points, key=lambda point: point.low)) for name, points in curves.items()]
+    found = [
+        ((one.condition, "drawn"), _point((one.low, one.high), one.trials, one.targets, one.systems))
+        for one in evaluation.snr
+    ]
+    for condition in evaluation.conditions:
+        if condition.level is not None:
+            name, snr_db = condition.level
+            point = _point((snr_db, snr_db), evaluation.trials, evaluation.targets, condition.systems)
+            found.append(((name, "fixed"), point))
+    curves: dict[tuple[str, str], list[SnrPoint]] = {}
+    for key, point in found:
+        curves.setdefault(key, []).append(point)
+    return [SnrCurve(*key, sorted(points, key=lambda point: point.low)) for key, points in curves.items()]
 
 
-def _of_bin(one: SnrBin) -> SnrPoint:
-    systems = one.systems
-    return SnrPoint(one.low, one.high, one.trials, one.targets, systems.network.eer, systems.enhanced.eer)
-
-
-def _of_level(snr_db: float, condition: Condition, evaluation: Evaluation) -> SnrPoint:
-    systems = condition.systems
-    counts = evaluation.trials, evaluation.targets
-    return SnrPoint(snr_db, snr_db, *counts, systems.network.eer, systems.enhanced.eer)
+def _point(bounds: tuple[float, float], trials: int, targets: int, systems: SnrSystems | Systems) -> SnrPoint:
+    return SnrPoint(*bounds, trials, targets, systems.network.eer, systems.enhanced.eer)
 
 
 def snr_chart(curve: SnrCurve, enhancer: str, highest: float) -> Markup:
@@ -109,7 +116,7 @@ def snr_chart(curve: SnrCurve, enhancer: str, highest: float) -> Markup:
     enhancer : str
         Name of the enhancer.
     highest : float
-        Upper end of the axis, a fraction, so that all charts of an evaluation compare.
+        Upper end of the axis, a fraction, so that the charts of several conditions and enhancers compare.
 
     Returns
     -------
@@ -120,27 +127,16 @@ def snr_chart(curve: SnrCurve, enhancer: str, highest: float) -> Markup:
     bounds = sorted({end for point in curve.points for end in (point.low, point.high)})
     pad = 0.08 * (bounds[-1] - bounds[0]) or 1.0
     x, y = Scale(bounds[0] - pad, bounds[-1] + pad, box.left, box.right), Scale(0.0, highest, box.bottom, box.top)
-    parts = [grid_x(box, x, bounds, "SNR, dB"), grid_y(box, y, ticks(0.0, highest), "EER, %")]
-    for name, kind, shift in (("network", "before", -3.0), (enhancer, "after", 3.0)):
-        estimates = [point.network if kind == "before" else point.enhanced for point in curve.points]
-        places = [(x(point.middle) + shift, y(e.value)) for point, e in zip(curve.points, estimates, strict=True)]
-        parts.append(path(places, f"curve {kind}"))
-        for point, at, estimate in zip(curve.points, places, estimates, strict=True):
-            parts.append(_upright(estimate, at, y, f"{point.label} dB, {name}", kind))
+    parts = [group([grid_x(box, x, bounds, "SNR, dB"), grid_y(box, y, ticks(0.0, highest), "EER, %")])]
+    for kind, shift in (("before", -3.0), ("after", 3.0)):
+        points = [(x(p.middle) + shift, p.network if kind == "before" else p.enhanced) for p in curve.points]
+        parts.append(path([(at, y(estimate.value)) for at, estimate in points], f"curve {kind}"))
+        parts.append(error_bars([(estimate, _upright(at, y)) for at, estimate in points], kind))
     return document(258, 218, f"Equal error rate against SNR for {curve.name}: network and {enhancer}", parts)
 
 
-def _upright(estimate: Estimate, at: Point, y: Scale, who: str, kind: str) -> Markup:
-    dot = circle(at, 4.0, f"dot {kind}", spoken(who, estimate.value, estimate.low, estimate.high))
-    if estimate.low is None or estimate.high is None:
-        return dot
-    return whisker((at[0], y(estimate.low)), (at[0], y(estimate.high)), kind) + dot
-
-
-def highest_eer(curves: Sequence[SnrCurve]) -> float:
-    """Upper end of a common axis for charts of SNR: a little above every interval, a fraction."""
-    estimates = [e for curve in curves for point in curve.points for e in (point.network, point.enhanced)]
-    return max(0.01, 1.05 * max(max(e.value, e.high or 0.0) for e in estimates))
+def _upright(at: float, scale: Scale) -> Callable[[float], Point]:
+    return lambda rate: (at, scale(rate))
 
 
 def timestep_chart(evaluation: Evaluation) -> Markup:
@@ -160,14 +156,14 @@ def timestep_chart(evaluation: Evaluation) -> Markup:
     box = Box(40.0, 24.0, 310.0, 216.0)
     highest = max(0.01, 1.05 * max(rate for step in steps for rate in step.conditions.values()))
     first, last = steps[0].t, steps[-1].t
-    x = Scale(first / 1.1, last * 1.1, box.left, box.right, log)
+    x = Scale(first / 1.3, last * 1.3, box.left, box.right, log)
     y = Scale(0.0, highest, box.bottom, box.top)
     parts = [grid_x(box, x, [step.t for step in steps], "t"), grid_y(box, y, ticks(0.0, highest), "EER, %")]
     order = evaluation.condition_names
     names = list(steps[0].conditions)
     for name in names:
         places = [(x(step.t), y(step.conditions[name])) for step in steps]
-        parts += [path(places, "curve faint"), marks(places, order.index(name), 4.2, "mark after", name)]
+        parts += [path(places, "curve faint"), marks([(at, order.index(name)) for at in places], "mark after", name)]
     parts += _line_names(names, steps[-1], order, y, box)
     label = f"Equal error rate against t with {enhancer_name(evaluation.enhancer)}; the numbers are in the table"
     return document(420, 254, label, parts)
@@ -179,7 +175,7 @@ def _line_names(names: Sequence[str], last: Timestep, order: Sequence[str], y: S
     parts = []
     for name, height in zip(ranked, _apart([y(last.conditions[name]) for name in ranked], box.bottom), strict=True):
         parts += [
-            marks([(box.right + 12, height)], order.index(name), 4.2, "mark after"),
+            marks([((box.right + 12, height), order.index(name))], "mark after"),
             text((box.right + 21, height + 4), shortened(name), "name"),
         ]
     return parts

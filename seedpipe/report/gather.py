@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from seedpipe.errors import MetricError
 
-__all__ = ["gather"]
+__all__ = ["gather", "read_results"]
 
 _NAME = "evaluation.json"
 
@@ -38,7 +38,7 @@ def gather(paths: Sequence[Path], title: str, made_by: str) -> dict[str, Any]:
     """
     from seedpipe import __version__
 
-    found = [_read(file) for path in paths for file in _files(path)]
+    found = [data for _, data in read_results(paths)]
     return {
         "title": title,
         "synthetic": any(one["synthetic"] for one in found),
@@ -46,6 +46,31 @@ def gather(paths: Sequence[Path], title: str, made_by: str) -> dict[str, Any]:
         "made_by": made_by,
         "evaluations": [evaluation for one in found for evaluation in one["evaluations"]],
     }
+
+
+def read_results(paths: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Read what the scoring stage wrote, unchecked.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files, or folders that hold any number of ``evaluation.json``.
+
+    Yields
+    ------
+    file : Path
+        In the order of names within a folder.
+    data : dict
+        With ``synthetic`` and ``evaluations``.
+
+    Raises
+    ------
+    MetricError
+        A folder holds no results, or a file is none.
+    """
+    for path in paths:
+        for file in _files(path):
+            yield file, _read(file)
 
 
 def _files(path: Path) -> Iterable[Path]:

@@ -12,7 +12,7 @@ _ALWAYS = {
     "accepted) and misses (the same speaker rejected) are equally frequent. Lower is better; guessing gives 50 %.",
     "minDCF": "Minimum detection cost: the lowest weighted sum of misses and false alarms over all thresholds, for "
     "applications where a false alarm is the costlier of the two. Normalised: 1 is the cost of always giving the same "
-    "answer, 0 is perfect.",
+    "answer, 0 is perfect. The prior probability of a target trial is the first of score.p_targets, by default 0.05.",
     "DET curve": "Detection error trade-off: misses against false alarms for every threshold, on axes on which normal "
     "distributions give straight lines. Lower left is better; the dot is the EER.",
     "95 % interval": "The range in which the number stays in 95 of 100 cases when the speakers of the list are drawn "
@@ -58,7 +58,7 @@ def glossary(report: Report) -> dict[str, str]:
         Term to meaning.
     """
     enhancers = dict.fromkeys(evaluation.enhancer for evaluation in report.evaluations)
-    systems = (s for e in report.evaluations for c in e.conditions for s in (c.systems.network, c.systems.enhanced))
+    systems = (s for e in report.evaluations for c in e.conditions for s in c.systems.both)
     metrics = {metric_name(name).split("(")[0] for s in systems for name in s.further_metrics}
     named = {enhancer_name(one): _ENHANCERS[one] for one in enhancers if one in _ENHANCERS}
     further = {name: words for name, words in _FURTHER.items() if name.removesuffix("(p)") in metrics}

@@ -5,41 +5,31 @@ from __future__ import annotations
 import functools
 import html
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from seedpipe.report import charts
+from seedpipe.report.accuracy import accuracy_tables, seed_tables
+from seedpipe.report.charts import training_chart
 from seedpipe.report.glossary import glossary
-from seedpipe.report.overview import Overview, overviews, seed_tables
 from seedpipe.report.schema import Report, Training
+from seedpipe.report.scores import by_method
 from seedpipe.report.svg import marks
+from seedpipe.report.table import Table
 from seedpipe.report.views import sections
 from seedpipe.report.wording import enhancer_name
 
-__all__ = ["render_html", "render_markdown"]
+__all__ = ["render"]
+
+# A path, or a group of marks that holds no other group.
+_DRAWN = re.compile(r"<(path|g)\b[^>]*?(?:/>|>.*?</\1>)")
+_WORTH = 40  # characters; a reference and the name for it have nearly as many
 
 
-def render_html(report: Report) -> str:
-    """Fill the HTML template.
-
-    Parameters
-    ----------
-    report : Report
-        The checked metrics.
-
-    Returns
-    -------
-    str
-        A whole document that refers to nothing outside of itself.
-    """
-    template = _environment(autoescape=True).get_template("template.html.j2")
-    return template.render(_common(report)) + "\n"
-
-
-def render_markdown(report: Report) -> str:
-    """Fill the Markdown template.
+def render(report: Report) -> tuple[str, str]:
+    """Fill both templates.
 
     Parameters
     ----------
@@ -48,11 +38,31 @@ def render_markdown(report: Report) -> str:
 
     Returns
     -------
-    str
+    page : str
+        A whole document in HTML that refers to nothing outside of itself.
+    markdown : str
         Headings, sentences and pipe tables, no charts.
     """
-    template = _environment(autoescape=False).get_template("template.md.j2")
-    return template.render(_common(report)) + "\n"
+    views = _views(report)
+    page = _environment(autoescape=True).get_template("template.html.j2").render(views)
+    markdown = _environment(autoescape=False).get_template("template.md.j2").render(views)
+    return _drawn_once(page) + "\n", markdown + "\n"
+
+
+def _drawn_once(page: str) -> str:
+    """Refer to what is drawn already: grids, and the network alone beside each of its enhancers."""
+    times, names = Counter(found[0] for found in _DRAWN.finditer(page)), dict[str, str]()
+
+    def reference(found: re.Match[str]) -> str:
+        drawn = found[0]
+        if drawn in names:
+            return f'<use href="#{names[drawn]}"/>'
+        if times[drawn] == 1 or len(drawn) < _WORTH:
+            return drawn
+        names[drawn] = f"drawn-{len(names)}"
+        return drawn.replace(found[1], f'{found[1]} id="{names[drawn]}"', 1)
+
+    return _DRAWN.sub(reference, page)
 
 
 @functools.cache
@@ -69,14 +79,15 @@ def _environment(*, autoescape: bool) -> Environment:
     return environment
 
 
-def _common(report: Report) -> dict[str, Any]:
-    evaluations, tables = report.evaluations, overviews(report)
+def _views(report: Report) -> dict[str, Any]:
+    evaluations = report.evaluations
+    tables = accuracy_tables(by_method(evaluations))
     return {
         "report": report,
         "sections": sections(report),
-        "overviews": tables,
+        "tables": tables,
         "key": _key(tables),
-        "seed_tables": seed_tables(report),
+        "seed_tables": seed_tables(evaluations),
         "trained": [(_spelt(name), training, _duration(training)) for name, training in report.training.items()],
         "lists": list(
             dict.fromkeys(
@@ -84,23 +95,22 @@ def _common(report: Report) -> dict[str, Any]:
             )
         ),
         "glossary": glossary(report),
-        "charts": charts,
+        "training_chart": training_chart,
         "marks": marks,
     }
 
 
-def _key(tables: Sequence[Overview]) -> str:
+def _key(tables: Sequence[Table]) -> str:
     """Explain the marks of the first tables, as far as they occur."""
-    rows = [row for table in tables for row in table.rows]
-    figures = [figure for row in rows for cell in row.cells if cell for figure in (cell.eer, cell.min_dcf)]
+    figures = [figure for table in tables for row in table.rows for cell in row.cells for figure in cell]
     untested = any(figure.verdict == "untested" for figure in figures)
+    several = any(figure.deviation for figure in figures)
     sentences = (
-        "Bold: the lowest of a network and its enhancers.",
-        "▼ measurably better and ▲ measurably worse than the network alone; no mark, no measurable difference.",
+        "Bold: the lowest of one network in a column.",
+        "▼ measurably better and ▲ measurably worse than without the enhancer; an enhancer without a mark makes no "
+        "measurable difference.",
         "? without an interval: the list names too few speakers." if untested else "",
-        "A mean over training seeds has a mark where all of them have it."
-        if any(row.seeds > 1 for row in rows)
-        else "",
+        "±: mean and standard deviation over training seeds, with a mark where all of them have it." if several else "",
     )
     return " ".join(filter(None, sentences))
 
@@ -117,8 +127,8 @@ def _duration(training: Training) -> str:
 
 
 def _unbroken(sentence: str) -> str:
-    """Keep a number and its unit, and the two ends of an interval, on one line."""
-    return re.sub(r" (?=%)|(?<=,) (?=[^\[\]]*\])", "\N{NO-BREAK SPACE}", sentence)
+    """Keep a number and its unit, the two ends of an interval, and the two sides of an equation on one line."""
+    return re.sub(r" (?=[%=])|(?<==) |(?<=,) (?=[^\[\]]*\])", "\N{NO-BREAK SPACE}", sentence)
 
 
 def _markdown(value: object) -> str:

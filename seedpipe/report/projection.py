@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean
-from typing import Literal, NamedTuple
 
 from markupsafe import Markup
 
 from seedpipe.report.schema import Place, Projection
-from seedpipe.report.svg import Point, Scale, document, lines, marks, text
+from seedpipe.report.svg import Point, Scale, document, group, lines, marks, text
 
-__all__ = ["Group", "groups", "numbered_speakers", "projection_chart"]
+__all__ = ["centres", "numbered_speakers", "plane", "projection_chart"]
 
 # As many as there are colours that colour-blind readers can tell apart on white and on black.
 _COLOURED = 7
 _SIDE = 400.0
 _CORNERS = ((0.5, 0.5), (_SIDE - 0.5, 0.5), (_SIDE - 0.5, _SIDE - 0.5), (0.5, _SIDE - 0.5), (0.5, 0.5))
-
-
-class Group(NamedTuple):
-    """The points of one speaker under one condition.
-
-    Attributes
-    ----------
-    speaker, condition : str
-        Whose and which.
-    points : int
-        Number of points in each drawing.
-    network, enhanced : tuple of float
-        Their centre before and after.
-    """
-
-    speaker: str
-    condition: str
-    points: int
-    network: Point
-    enhanced: Point
 
 
 def numbered_speakers(projection: Projection) -> dict[str, int]:
@@ -58,47 +37,70 @@ def numbered_speakers(projection: Projection) -> dict[str, int]:
     return {speaker: k for k, speaker in enumerate(sorted(often), start=1)}
 
 
+def plane(projections: Sequence[Projection]) -> tuple[Scale, Scale]:
+    """Place the points of several projections in one square, with the same unit along both axes.
+
+    Parameters
+    ----------
+    projections : sequence of Projection
+        Before and after both count, so that all drawings compare.
+
+    Returns
+    -------
+    tuple of Scale
+        Across and up.
+    """
+    places = [
+        place for one in projections for places in (one.systems.network, one.systems.enhanced) for place in places
+    ]
+    xs, ys = [place.x for place in places], [place.y for place in places]
+    half = 0.53 * max(max(xs) - min(xs), max(ys) - min(ys)) or 1.0
+    across, up = (max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2
+    return Scale(across - half, across + half, 0.0, _SIDE), Scale(up - half, up + half, _SIDE, 0.0)
+
+
 def projection_chart(
-    projection: Projection, order: Sequence[str], system: Literal["network", "enhanced"], name: str
+    places: Sequence[Place], scales: tuple[Scale, Scale], numbers: Mapping[str, int], order: Sequence[str], name: str
 ) -> Markup:
     """Draw the embeddings of one system on the plane.
 
     Parameters
     ----------
-    projection : Projection
-        Both systems give the limits, so that the two drawings compare.
+    places : sequence of Place
+        The points.
+    scales : tuple of Scale
+        As :func:`plane` gives them.
+    numbers : mapping of str to int
+        The speakers that get a colour and a number, as :func:`numbered_speakers` gives them.
     order : sequence of str
         All conditions of the evaluation: their order gives each its mark.
-    system : {"network", "enhanced"}
-        Which of the two is drawn.
     name : str
-        What it is called.
+        What the system is called.
 
     Returns
     -------
     Markup
         One SVG element.
     """
-    x, y = _plane(projection)
-    numbers = numbered_speakers(projection)
-    places: list[Place] = getattr(projection.systems, system)
-    grouped = _grouped(places)
-    parts = [lines(pairwise(_CORNERS), "grid")]
+    x, y = scales
+    speakers = sorted({place.speaker for place in places})
+    clouds = []
     # Speakers without a colour first, so that they lie below the others.
-    for speaker, condition in sorted(grouped, key=lambda group: group[0] in numbers):
-        at = [(x(place.x), y(place.y)) for place in grouped[speaker, condition]]
-        kind = f"mark speaker-{numbers.get(speaker, 0)}"
-        parts.append(marks(at, order.index(condition), 3.6, kind, f"{speaker}, {condition}"))
-    for speaker, k in numbers.items():
-        middle = _centre([place for place in places if place.speaker == speaker])
-        parts.append(text((x(middle[0]), y(middle[1]) + 5), str(k), "middle speaker"))
-    speakers = len({place.speaker for place in places})
-    label = f"Embeddings on a plane, {name}: {len(places)} points of {speakers} speakers"
+    for speaker in sorted(speakers, key=lambda one: one in numbers):
+        own = [((x(place.x), y(place.y)), order.index(place.condition)) for place in places if place.speaker == speaker]
+        clouds.append(marks(own, f"speaker-{numbers.get(speaker, 0)}", speaker))
+    middles = {k: _centre([place for place in places if place.speaker == speaker]) for speaker, k in numbers.items()}
+    parts = [
+        lines(pairwise(_CORNERS), "grid"),
+        group(clouds, "mark"),
+        group((text((x(across), y(up) + 5), str(k)) for k, (across, up) in middles.items()), "middle speaker"),
+    ]
+    label = f"Embeddings on a plane, {name}: {len(places)} points of {len(speakers)} speakers"
     return document(_SIDE, _SIDE, label, parts)
 
 
-def groups(projection: Projection) -> list[Group]:
-    """Say where the points of each speaker and condition lie: the numbers behind the two drawings.
+def centres(projection: Projection) -> dict[str, dict[str, tuple[Point, Point]]]:
+    """Say where the points lie: the numbers behind the two drawings.
 
     Parameters
     ----------
@@ -107,11 +109,14 @@ def groups(projection: Projection) -> list[Group]:
 
     Returns
     -------
-    list of Group
-        By speaker, then in the order of the points.
+    dict
+        Speaker to condition to the centre of the points before and after.
     """
     before, after = _grouped(projection.systems.network), _grouped(projection.systems.enhanced)
-    return [Group(*key, len(points), _centre(points), _centre(after[key])) for key, points in before.items()]
+    found: dict[str, dict[str, tuple[Point, Point]]] = {}
+    for (speaker, condition), places in before.items():
+        found.setdefault(speaker, {})[condition] = _centre(places), _centre(after[speaker, condition])
+    return found
 
 
 def _grouped(places: Sequence[Place]) -> dict[tuple[str, str], list[Place]]:
@@ -123,12 +128,3 @@ def _grouped(places: Sequence[Place]) -> dict[tuple[str, str], list[Place]]:
 
 def _centre(places: Sequence[Place]) -> Point:
     return fmean(place.x for place in places), fmean(place.y for place in places)
-
-
-def _plane(projection: Projection) -> tuple[Scale, Scale]:
-    """Place both systems in one square, with the same unit along both axes."""
-    places = [*projection.systems.network, *projection.systems.enhanced]
-    xs, ys = [place.x for place in places], [place.y for place in places]
-    half = 0.53 * max(max(xs) - min(xs), max(ys) - min(ys)) or 1.0
-    across, up = (max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2
-    return Scale(across - half, across + half, 0.0, _SIDE), Scale(up - half, up + half, _SIDE, 0.0)

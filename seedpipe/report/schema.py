@@ -54,16 +54,19 @@ __all__ = [
     "Condition",
     "Det",
     "Difference",
+    "Differences",
     "Estimate",
     "Evaluation",
     "Figure",
     "Histogram",
     "Place",
     "Projection",
+    "Reduction",
     "Report",
     "SnrBin",
     "SnrSystems",
     "System",
+    "Systems",
     "Timestep",
     "Training",
     "parse",
@@ -230,6 +233,11 @@ class Systems(_Part):
 
     network: System
     enhanced: System
+
+    @property
+    def both(self) -> tuple[System, System]:
+        """Before, then after."""
+        return self.network, self.enhanced
 
 
 class Differences(_Part):

@@ -22,6 +22,7 @@ __all__ = [
     "circle",
     "clipped",
     "document",
+    "group",
     "line",
     "lines",
     "marks",
@@ -34,15 +35,15 @@ __all__ = [
 Point: TypeAlias = tuple[float, float]
 
 # A line may leave out points this near to it (in units of the drawing, about a pixel).
-_NEGLIGIBLE = 0.3
-# Outlines within a square of side 2 about the origin, told apart without colour.
-MARKS: tuple[tuple[Point, ...], ...] = (
-    ((-0.4, -0.9), (0.4, -0.9), (0.9, -0.4), (0.9, 0.4), (0.4, 0.9), (-0.4, 0.9), (-0.9, 0.4), (-0.9, -0.4)),
-    ((0.0, -1.0), (0.95, 0.75), (-0.95, 0.75)),
-    ((-0.8, -0.8), (0.8, -0.8), (0.8, 0.8), (-0.8, 0.8)),
-    ((0.0, -1.1), (1.1, 0.0), (0.0, 1.1), (-1.1, 0.0)),
-    ((0.0, 1.0), (-0.95, -0.75), (0.95, -0.75)),
-    ((-1.0, -1.0), (0.0, -0.3), (1.0, -1.0), (0.3, 0.0), (1.0, 1.0), (0.0, 0.3), (-1.0, 1.0), (-0.3, 0.0)),
+_NEGLIGIBLE = 0.5
+# Outlines about 8 units across, told apart without colour: the first corner as seen from the centre, and the way round.
+MARKS: tuple[tuple[Point, str], ...] = (
+    ((0.0, -3.0), "a3.3 3.3 0 1 0 .1 0z"),
+    ((0.0, -4.0), "l4 7h-8z"),
+    ((-3.0, -3.0), "h6v6h-6z"),
+    ((0.0, -4.0), "l4 4-4 4-4-4z"),
+    ((0.0, 4.0), "l4-7h-8z"),
+    ((-4.0, -4.0), "l4 3 4-3-3 4 3 4-4-3-4 3 3-4z"),
 )
 
 
@@ -111,57 +112,70 @@ def clipped(box: Box, parts: Iterable[Markup]) -> Markup:
     return opening.format(x, y, width, height) + Markup("").join(parts) + Markup("</svg>")
 
 
+def group(parts: Iterable[Markup], kind: str = "") -> Markup:
+    """Put marks together, with one CSS class for all; a page that has equal ones draws them once."""
+    return Markup("<g{}>{}</g>").format(_class(kind), Markup("").join(parts))
+
+
 def line(start: Point, end: Point, kind: str) -> Markup:
     """Draw a straight line of a CSS class."""
-    ends = (_number(v) for v in (*start, *end))
-    return Markup('<line x1="{}" y1="{}" x2="{}" y2="{}" class="{}"/>').format(*ends, kind)
+    return lines([(start, end)], kind)
 
 
-def circle(centre: Point, radius: float, kind: str, title: str = "") -> Markup:
-    """Draw a dot of a CSS class, with a tooltip."""
-    inside = Markup("<title>{}</title>").format(title) if title else Markup("")
+def lines(ends: Iterable[tuple[Point, Point]], kind: str) -> Markup:
+    """Draw several straight lines of a CSS class as one mark."""
+    data, last = "", (0.0, 0.0)
+    for start, end in (map(_to_a_tenth, both) for both in ends):
+        data += f"m{_joined(_way(last, start))}{_step(*_way(start, end))}"
+        last = end
+    return _path(data, kind)
+
+
+def circle(centre: Point, radius: float, kind: str = "", title: str = "") -> Markup:
+    """Draw a dot, with a tooltip."""
     x, y, r = (_number(v) for v in (*centre, radius))
-    return Markup('<circle cx="{}" cy="{}" r="{}" class="{}">{}</circle>').format(x, y, r, kind, inside)
+    return Markup('<circle cx="{}" cy="{}" r="{}"{}{}').format(x, y, r, _class(kind), _end("circle", title))
 
 
 def text(at: Point, words: str, kind: str = "") -> Markup:
     """Write words; `kind` may hold ``end`` or ``middle`` for the alignment, and other CSS classes."""
     x, y = (_number(v) for v in at)
-    return Markup('<text x="{}" y="{}" class="{}">{}</text>').format(x, y, kind, words)
+    return Markup('<text x="{}" y="{}"{}>{}</text>').format(x, y, _class(kind), words)
 
 
 def path(points: Sequence[Point], kind: str) -> Markup:
-    """Draw a line through points, leaving out those that nobody could see."""
-    return Markup('<polyline points="{}" class="{}"/>').format(_joined(_sparse(points)), kind)
+    """Draw a line through points to the nearest unit, leaving out those that nobody could see."""
+    corners = [(round(x), round(y)) for x, y in _sparse(points)]
+    return _path(f"M{_joined(corners[0])}{''.join(_step(*_way(*ends)) for ends in pairwise(corners))}", kind)
 
 
-def marks(points: Sequence[Point], shape: int, size: float, kind: str, title: str = "") -> Markup:
+def marks(places: Iterable[tuple[Point, int]], kind: str, title: str = "") -> Markup:
     """Draw one of the :data:`MARKS` (again from the first after the last) at every point, with a tooltip for all."""
-    outline = MARKS[shape % len(MARKS)]
-    drawn = "".join(_outline(point, outline, size) for point in points)
-    inside = Markup("<title>{}</title>").format(title) if title else Markup("")
-    return Markup('<path d="{}" class="{}">{}</path>').format(drawn, kind, inside)
-
-
-def _outline(at: Point, outline: Sequence[Point], size: float) -> str:
-    corners = [(size * x, size * y) for x, y in outline]
-    sides = [(end[0] - start[0], end[1] - start[1]) for start, end in pairwise(corners)]
-    return f"M{_joined([(at[0] + corners[0][0], at[1] + corners[0][1])])}l{_joined(sides)}z"
+    data, last = "", (0, 0)
+    for (x, y), shape in places:
+        (across, down), outline = MARKS[shape % len(MARKS)]
+        corner = round(x + across), round(y + down)
+        data += f"m{_joined(_way(last, corner))}{outline}"
+        last = corner
+    return _path(data, kind, title)
 
 
 def steps(edges: Sequence[float], heights: Sequence[float], baseline: float, kind: str) -> Markup:
-    """Draw a filled histogram: a height between each two edges, above a horizontal baseline."""
-    rises = zip(heights, edges[1:], strict=True)
-    drawn = "".join(f"V{_number(height)}H{_number(edge)}" for height, edge in rises)
-    return Markup('<path d="M{},{}{}V{}Z" class="{}"/>').format(
-        _number(edges[0]), _number(baseline), drawn, _number(baseline), kind
-    )
+    """Draw filled bars side by side: a height between each two edges, above a horizontal baseline."""
+    rises = "".join(f"V{_number(height)}H{_number(edge)}" for height, edge in zip(heights, edges[1:], strict=True))
+    return _path(f"M{_joined([edges[0], baseline])}{rises}V{_number(baseline)}z", kind)
 
 
-def lines(ends: Iterable[tuple[Point, Point]], kind: str) -> Markup:
-    """Draw several straight lines of a CSS class as one mark."""
-    drawn = "".join(f"M{_joined([start])}L{_joined([end])}" for start, end in ends)
-    return Markup('<path d="{}" class="{}"/>').format(drawn, kind)
+def _path(data: str, kind: str, title: str = "") -> Markup:
+    return Markup('<path d="{}"{}{}').format(data, _class(kind), _end("path", title))
+
+
+def _class(kind: str) -> Markup:
+    return Markup(' class="{}"').format(kind) if kind else Markup("")
+
+
+def _end(name: str, title: str) -> Markup:
+    return Markup("><title>{}</title></{}>").format(title, name) if title else Markup("/>")
 
 
 def _sparse(points: Sequence[Point]) -> list[Point]:
@@ -188,11 +202,26 @@ def _distance(point: Point, start: Point, end: Point) -> float:
     return abs(along_x * off_y - along_y * off_x) / length if length else hypot(off_x, off_y)
 
 
-def _joined(points: Iterable[Point]) -> str:
-    return " ".join(f"{_number(x)},{_number(y)}" for x, y in points)
+def _to_a_tenth(point: Point) -> Point:
+    return round(point[0], 1), round(point[1], 1)
+
+
+def _way(start: Point, end: Point) -> Point:
+    """Write places as ways from the last one, which have fewer digits."""
+    return end[0] - start[0], end[1] - start[1]
+
+
+def _step(across: float, down: float) -> str:
+    if across and down:
+        return f"l{_joined([across, down])}"
+    return f"v{_number(down)}" if down else f"h{_number(across)}"
+
+
+def _joined(values: Iterable[float]) -> str:
+    return " ".join(map(_number, values)).replace(" -", "-")
 
 
 def _number(value: float) -> str:
     """Write a coordinate to a tenth of a unit: equal bytes on every machine, and short."""
-    shown = f"{value:.1f}".removesuffix(".0")
-    return "0" if shown == "-0" else shown
+    shown = f"{abs(value):.1f}".removesuffix(".0").removeprefix("0")
+    return ("-" if value < 0.0 and shown else "") + (shown or "0")

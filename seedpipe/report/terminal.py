@@ -5,14 +5,17 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from seedpipe.report.overview import Cell, Overview, Row, overviews
+from seedpipe.report.accuracy import accuracy_tables
 from seedpipe.report.schema import Condition, Estimate, Evaluation, Report
+from seedpipe.report.scores import by_method
+from seedpipe.report.table import Cell, Table
 from seedpipe.report.wording import MINUS, change, decimals, enhancer_name, interval, percent, sentence, verdict
 
 __all__ = ["render_text"]
 
 _WIDTH = 90
 _LONGEST_NAME = 18
+_LONGEST_SYSTEM = 24
 _LONGEST_COLUMN = 13
 _VERDICTS = {"better": "better", "worse": "worse", "same": "not measurable", "untested": "not tested"}
 _SIGNS = {"better": "*", "worse": "!", "untested": "?"}
@@ -33,7 +36,7 @@ def render_text(report: Report) -> str:
     """
     blocks = [_plain(report.title) + (" (synthetic data)" if report.synthetic else "")]
     if len({(e.source, e.enhancer, e.list, e.train_seed) for e in report.evaluations}) > 1:
-        blocks += [_overview(table) for table in overviews(report)]
+        blocks += [_systems(table) for table in accuracy_tables(by_method(report.evaluations))]
     blocks += [_block(evaluation, report) for evaluation in report.evaluations]
     blocks.append("[low, high]: 95 % interval, bootstrap over speakers. Verdict: paired difference of the EER.")
     return "\n\n".join(blocks) + "\n"
@@ -44,26 +47,22 @@ def _plain(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text.replace(MINUS, "-").replace("→", "->"))
 
 
-def _overview(table: Overview) -> str:
+def _systems(table: Table) -> str:
     """Lay out Table 1: EER and minDCF by system, list and condition."""
-    single = len(table.lists) == 1
-    names = [c.condition if single else f"{c.list}: {c.condition}" for c in table.columns]
-    rows = [("EER %/minDCF", *(_shortened(name, _LONGEST_COLUMN) for name in names))]
-    rows += [(_system(row), *map(_cell, row.cells)) for row in table.rows]
-    place = f" on {table.lists[0][0]}" if single else ""
-    key = "* measurably better, ! worse than the network alone, ? not tested; else not measurable"
-    return f"{_plain(f'All systems{place} ({table.scores} scores)')}\n\n{_table(rows)}\n\n{key}"
+    rows = [("EER %/minDCF", *(_shortened(name, _LONGEST_COLUMN) for name in table.columns))]
+    rows += [(_ended(row.name), *map(_cell, row.cells)) for row in table.rows]
+    several = any(figure.deviation for row in table.rows for cell in row.cells for figure in cell)
+    key = "* measurably better, ! worse than without the enhancer, ? not tested; else not measurable"
+    return f"{_plain(table.caption)}{', means over training seeds' if several else ''}\n\n{_table(rows)}\n\n{key}"
 
 
-def _system(row: Row) -> str:
-    name = f"-> {row.name}" if row.enhanced else row.name
-    return _shortened(name, _LONGEST_NAME) + (f" ({row.seeds} seeds)" if row.seeds > 1 else "")
+def _ended(name: str) -> str:
+    """Cut the start of a long name: rows of one network differ at the end."""
+    return name if len(name) <= _LONGEST_SYSTEM else "..." + name[3 - _LONGEST_SYSTEM :]
 
 
-def _cell(cell: Cell | None) -> str:
-    if cell is None:
-        return "-"
-    return "/".join(figure.text + _SIGNS.get(figure.verdict, "") for figure in (cell.eer, cell.min_dcf))
+def _cell(cell: Cell) -> str:
+    return "/".join(figure.text + _SIGNS.get(figure.verdict, "") for figure in cell) or "-"
 
 
 def _block(evaluation: Evaluation, report: Report) -> str:

@@ -81,8 +81,7 @@ def _with_sign(value: float) -> str:
 
 def decimals(evaluation: Evaluation) -> int:
     """Choose places for the percentages of one evaluation."""
-    systems = (system for c in evaluation.conditions for system in (c.systems.network, c.systems.enhanced))
-    return places_for(min(system.eer.value for system in systems))
+    return places_for(min(system.eer.value for c in evaluation.conditions for system in c.systems.both))
 
 
 def places_for(lowest: float) -> int:

@@ -26,18 +26,17 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from seedpipe.errors import ModelError
 from seedpipe.model import Epoch
 from seedpipe.params import DRLParams
+from seedpipe.rivals._labels import Codes
 
 __all__ = ["SpeakerEncoder", "train_drl"]
 
 ANCHOR, QUERY, POSITIVE, NEGATIVE = range(4)
-Codes = NDArray[np.int64]
 
 
 class SpeakerEncoder(nn.Module):
@@ -45,7 +44,6 @@ class SpeakerEncoder(nn.Module):
 
     def __init__(self, dimension: int) -> None:
         super().__init__()
-        self.dimension = dimension
         self.encoder = nn.Sequential(nn.BatchNorm1d(dimension), nn.Linear(dimension, 2 * dimension))
 
     def forward(self, embeddings: Tensor) -> Tensor:

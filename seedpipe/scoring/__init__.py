@@ -15,24 +15,18 @@ Contents
 - :func:`load_crops`, :func:`with_models`: embeddings by utterance, and enrolment from several.
 - :func:`score_conditions`: a list under every condition of a cache.
 - :func:`evaluate`: the network alone against network -> enhancer on one list.
-- :func:`read_embeddings`, :func:`score_embeddings`, :func:`figures`: a list on embedding files of any toolkit.
+- :func:`read_embeddings`, :func:`score_embeddings`, :func:`figures`, :func:`warnings_about`: a list on embedding
+  files of any toolkit.
 - :func:`read_scores`, :func:`write_scores`, :func:`compare_scores`: score files, and two systems on the same trials.
 """
 
 from __future__ import annotations
 
+from seedpipe.scoring._compare import compare_scores, figures, warnings_about
 from seedpipe.scoring._crops import CropEmbeddings, load_crops, with_models
+from seedpipe.scoring._embeddings import read_embeddings, score_embeddings
 from seedpipe.scoring._evaluate import evaluate
-from seedpipe.scoring._files import (
-    ScoreFile,
-    compare_scores,
-    figures,
-    read_columns,
-    read_embeddings,
-    read_scores,
-    score_embeddings,
-    write_scores,
-)
+from seedpipe.scoring._files import ScoreFile, read_columns, read_scores, write_scores
 from seedpipe.scoring._norm import (
     NORMS,
     Cohort,
@@ -71,6 +65,7 @@ __all__ = [
     "read_scores",
     "score_conditions",
     "score_embeddings",
+    "warnings_about",
     "with_models",
     "write_scores",
 ]

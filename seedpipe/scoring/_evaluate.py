@@ -23,7 +23,7 @@ from seedpipe.scoring._pairs import Method
 from seedpipe.scoring._projection import project
 from seedpipe.scoring._studies import over_noise_seeds, over_snr, over_timesteps
 from seedpipe.scoring._systems import SYSTEMS, Scorer, Scores, enhance_with
-from seedpipe.scoring._warnings import about_data, about_differences, about_list
+from seedpipe.scoring._warnings import about_conditions, about_data, about_list
 from seedpipe.trials import Trials, match_names
 
 __all__ = ["evaluate"]
@@ -47,7 +47,7 @@ def evaluate(
     cache : Cache
         Evaluation embeddings of the utterances in the list.
     enhancer : EmbeddingEnhancer
-        Trained for the same network.
+        Trained for the same network. Scores are computed on the device that it was loaded on.
     trials : Trials
     params : ScoreParams
     name : str
@@ -85,7 +85,7 @@ def evaluate(
     speakers = trials.expect_labels().speakers()
     bootstrap = bootstrap_of(trials, speakers, params)
     strangers = _strangers(cohort, enhancer, params)
-    scorer = Scorer(trials, params, strangers, models or {}, calibrations)
+    scorer = Scorer(trials, params, strangers, models or {}, calibrations, enhancer.device.type)
     systems = {
         "network": scorer.system(alone),
         "enhanced": scorer.system(alone, enhance_with(enhancer, params.seed)),
@@ -105,7 +105,7 @@ def evaluate(
         found["snr"] = over_snr(cache, match.rows, scores, speakers, scorer)
         found |= {"timesteps": timesteps[method]} if timesteps else {}
         found |= {"noise_seeds": noise_seeds[method]} if noise_seeds else {}
-        found["warnings"] = [*remarks, *about_differences(found["conditions"])]
+        found["warnings"] = [*remarks, *about_conditions(found["conditions"], trials.labels, params.p_targets)]
         evaluations.append(head | {"method": method} | found)
     return evaluations, table
 

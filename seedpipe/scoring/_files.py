@@ -1,8 +1,8 @@
-"""Scoring without a cache or a model: embedding files and score files of any toolkit."""
+"""Score files of any toolkit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,30 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedpipe import metrics
-from seedpipe.calibration import pair_quality
 from seedpipe.errors import MissingExtraError, TrialError
-from seedpipe.exchange import read_parquet, read_vectors
+from seedpipe.exchange import read_parquet
 from seedpipe.files import whole_file
-from seedpipe.scoring._crops import CropEmbeddings
-from seedpipe.scoring._estimates import difference, estimate, figures_of
-from seedpipe.scoring._norm import Norm, normalized_scores
-from seedpipe.scoring._pairs import Floats, Method, pair_scores
-from seedpipe.trials import LABELS, UNKNOWN, Trials, match_names
+from seedpipe.trials import LABELS, UNKNOWN, Trials
 
-__all__ = [
-    "ScoreFile",
-    "compare_scores",
-    "figures",
-    "read_columns",
-    "read_embeddings",
-    "read_scores",
-    "score_embeddings",
-    "write_scores",
-]
+__all__ = ["ScoreFile", "read_columns", "read_scores", "write_scores"]
 
-PRIORS = (0.05, 0.01)
 NAMES = ("enrol", "test", "label")
+LAYOUTS = "csv, tsv or Parquet with the columns enrol, test and score, or lines 'enrol test score'"
 
 
 @dataclass(frozen=True)
@@ -57,204 +42,39 @@ class ScoreFile:
         Raises
         ------
         TrialError
-            The other list has other trials.
+            The other list has other trials, or other labels where both have any.
         """
         ours, wanted = _pairs(self.trials), _pairs(trials)
         if ours.equals(wanted):
-            return self.scores
-        if len(ours) != len(wanted) or not ours.is_unique or not wanted.isin(ours).all():
-            lacking = int((~wanted.isin(ours)).sum())
+            order = np.arange(len(ours))
+        elif len(ours) == len(wanted) and ours.is_unique and wanted.isin(ours).all():
+            order = ours.get_indexer(wanted)
+        else:
+            lacking = wanted[~wanted.isin(ours)]
+            again = "" if ours.is_unique else f", {int(ours.duplicated().sum()):,} of them again,"
+            found = (
+                f"has {len(ours):,} trials{again} and lacks {len(lacking):,} of the {len(wanted):,} of {trials.path}"
+            )
             raise TrialError(
-                f"has {len(ours):,} trials, and lacks {lacking:,} of the {len(wanted):,} of {trials.path}",
-                expected="the same trials",
+                found + (f" (the first: {' '.join(map(str, lacking[0]))})" if len(lacking) else ""),
+                expected="the same trials by the same names",
                 remedy="score both systems on one list",
                 file=self.trials.path,
             )
-        return self.scores[ours.get_indexer(wanted)]
+        self._expect_labels(trials, order)
+        return self.scores[order]
 
-
-def read_embeddings(path: Path, ids: Path | None = None) -> CropEmbeddings:
-    """Read the embeddings of a file, for scoring.
-
-    Parameters
-    ----------
-    path : Path
-        A format of :func:`seedpipe.exchange.read_vectors`. Several embeddings of one name are its crops.
-    ids : Path, optional
-        For ``.npy``: the name of each row, one a line.
-
-    Returns
-    -------
-    CropEmbeddings
-        With the one condition ``clean``.
-
-    Raises
-    ------
-    ExchangeError
-        The file cannot be read.
-    TrialError
-        Utterances have different numbers of embeddings.
-    """
-    vectors = read_vectors(path, ids)
-    codes, utterances = pd.factorize(np.array([name for name, _ in vectors.keys], dtype=object))
-    counts = np.bincount(codes)
-    few, many = int(counts.argmin()), int(counts.argmax())
-    if counts[few] != counts[many]:
-        raise TrialError(
-            f"{utterances[few]} has {counts[few]} embeddings and {utterances[many]} {counts[many]}",
-            expected="as many for every utterance",
-            remedy="give one mean embedding for each",
-            file=path,
-        )
-    draws = np.array([draw for _, draw in vectors.keys])
-    values = np.asarray(vectors.values)[np.lexsort((draws, codes))].astype(np.float32, copy=False)
-    shape = (len(utterances), int(counts[0]), 1, values.shape[1])
-    return CropEmbeddings(tuple(utterances), ("clean",), values.reshape(shape))
-
-
-def score_embeddings(
-    enrol: CropEmbeddings,
-    test: CropEmbeddings,
-    trials: Trials,
-    method: Method = "cosine",
-    norm: Norm = "none",
-    cohort: Floats | None = None,
-    top: int = 300,
-) -> tuple[pd.DataFrame, str]:
-    """Score a list on embeddings of any origin.
-
-    Parameters
-    ----------
-    enrol, test : CropEmbeddings
-        The two sides; they may be one object. The first condition counts.
-    trials : Trials
-        May be blind.
-    method : {"cosine", "euclidean"}
-    norm : {"none", "z", "t", "s", "as"}
-    cohort : ndarray of float32, shape (K, D), optional
-        Needed for every ``norm`` but ``none``.
-    top : int
-        For ``as``.
-
-    Returns
-    -------
-    table : DataFrame
-        ``label`` (where the list has labels), ``enrol``, ``test``, ``score``, and the lengths of the raw embeddings as
-        quality measures, ``magnitude_low`` and ``magnitude_high``.
-    rule : str
-        How the names of the list were found.
-
-    Raises
-    ------
-    TrialError
-        Utterances are missing, or the two sides have embeddings of different dimension.
-    MetricError
-        A normalisation without a cohort, or with one that does not fit.
-    """
-    if enrol.embeddings.shape[-1] != test.embeddings.shape[-1]:
-        raise TrialError(
-            f"enrolment embeddings are {enrol.embeddings.shape[-1]}-d, test embeddings {test.embeddings.shape[-1]}-d",
-            expected="embeddings of one network",
-        )
-    enrol_rows, rule = _side_rows(enrol, trials, trials.enrol, "the enrolment embeddings")
-    test_rows, test_rule = _side_rows(test, trials, trials.test, "the test embeddings")
-    left = enrol.embeddings[:, :, 0]
-    right = left if test is enrol else test.embeddings[:, :, 0]
-    if norm == "none":
-        scores = pair_scores(left, right, enrol_rows, test_rows, method)
-    else:
-        strangers = np.empty((0, left.shape[-1]), np.float32) if cohort is None else cohort
-        scores = normalized_scores(left, right, enrol_rows, test_rows, method, norm, strangers, top)
-    names = np.array(trials.utterances, dtype=object)
-    columns: dict[str, Any] = {} if trials.blind else {"label": trials.labels}
-    columns |= {"enrol": names[trials.enrol], "test": names[trials.test], "score": scores}
-    both = np.concatenate([_magnitudes(left), _magnitudes(right)])
-    columns |= pair_quality({"magnitude": both}, enrol_rows, test_rows + len(left))
-    return pd.DataFrame(columns), rule if rule == test_rule else f"{rule}; on the test side: {test_rule}"
-
-
-def figures(
-    trials: Trials,
-    scores: NDArray[np.float64],
-    replicates: int = 1000,
-    seed: int = 0,
-    *,
-    p_targets: Sequence[float] = PRIORS,
-    calibrated: bool = False,
-) -> dict[str, Any]:
-    """EER and minDCF, with 95 % intervals over speakers where the list has enough of them.
-
-    Parameters
-    ----------
-    trials : Trials
-    scores : ndarray of float64, shape (N,)
-    replicates : int
-        Resamplings of the speakers.
-    seed : int
-        Of the resampling.
-    p_targets : sequence of float
-        Priors of the detection costs.
-    calibrated : bool
-        Whether scores are log likelihood ratios: then actDCF, Cllr and minCllr are given too.
-
-    Raises
-    ------
-    TrialError
-        The list is blind, of one class, or contradicts itself.
-    MetricError
-        The scores allow no error rate, or look negated.
-    """
-    bootstrap = _bootstrap(trials, replicates, seed)
-    metrics.check_direction(scores, trials.labels)
-    wanted = figures_of(p_targets, calibrated=calibrated)
-    return {figure.name: estimate(bootstrap, scores, trials.labels, figure) for figure in wanted}
-
-
-def compare_scores(
-    a: ScoreFile, b: ScoreFile, labelled: Trials | None = None, replicates: int = 1000, seed: int = 0
-) -> dict[str, Any]:
-    """Compare two systems on the same trials.
-
-    Parameters
-    ----------
-    a, b : ScoreFile
-        The order of the trials may differ.
-    labelled : Trials, optional
-        The labels, where neither file has them.
-    replicates : int
-        Resamplings of the speakers.
-    seed : int
-        Of the resampling.
-
-    Returns
-    -------
-    dict
-        ``trials``, ``targets``, ``speakers``, and ``figures``: for ``eer``, ``min_dcf_0.05`` and ``min_dcf_0.01`` both
-        systems with intervals, the difference b minus a with interval and p-value, and the verdict in words.
-
-    Raises
-    ------
-    TrialError
-        The files have other trials, there are no labels, or they contradict each other.
-    MetricError
-        Scores allow no error rate, or look negated.
-    """
-    trials = labelled or (b.trials if a.trials.blind else a.trials)
-    bootstrap = _bootstrap(trials, replicates, seed)
-    scores = a.in_order_of(trials), b.in_order_of(trials)
-    for system in scores:
-        metrics.check_direction(system, trials.labels)
-    found = {}
-    for figure in figures_of(PRIORS):
-        of_a, of_b = (estimate(bootstrap, system, trials.labels, figure) for system in scores)
-        change = difference(bootstrap, *scores, trials.labels, figure)
-        found[figure.name] = {"a": of_a, "b": of_b, "difference": change, "verdict": _verdict(change)}
-    return {
-        "trials": len(trials),
-        "targets": int(trials.labels.sum()),
-        "speakers": bootstrap.speakers,
-        "figures": found,
-    }
+    def _expect_labels(self, trials: Trials, order: NDArray[np.int64]) -> None:
+        labels = self.trials.labels[order]
+        wrong = np.flatnonzero((labels != trials.labels) & (labels != UNKNOWN) & (trials.labels != UNKNOWN))
+        if wrong.size:
+            raise TrialError(
+                f"{wrong.size:,} trials are labelled otherwise than in {trials.path}",
+                expected="the labels of one list",
+                remedy="correct them, or leave the column out",
+                file=self.trials.path,
+                row=int(self.trials.rows[order[wrong[0]]]),
+            )
 
 
 def read_scores(path: Path, column: str | None = None) -> ScoreFile:
@@ -275,13 +95,16 @@ def read_scores(path: Path, column: str | None = None) -> ScoreFile:
     """
     frame, first_row = _score_frame(path)
     name = column or "score"
+    if name in NAMES:
+        raise TrialError(f"the column {name} holds no scores", remedy="name the column of the scores", file=path)
     lacking = [wanted for wanted in ("enrol", "test", name) if wanted not in frame]
     if lacking:
         others = ", ".join(str(known) for known in frame if known not in NAMES)
+        of_scores = lacking == [name] and bool(others)
         raise TrialError(
             f"lacks the column {', '.join(lacking)}",
-            expected=f"one of {others}" if others else "enrol, test and score",
-            remedy="name the column of the scores",
+            expected=f"one of {others}" if of_scores else "enrol, test and score",
+            remedy="name the column of the scores" if of_scores else "rename the columns",
             file=path,
         )
     if frame.empty:
@@ -290,7 +113,7 @@ def read_scores(path: Path, column: str | None = None) -> ScoreFile:
     bad = np.flatnonzero(~np.isfinite(scores))
     if bad.size:
         raise TrialError(
-            f"{bad.size:,} scores of the column {name} are no finite numbers, the first is {frame[name].iloc[bad[0]]}",
+            f"{bad.size:,} scores of the column {name} are no finite numbers, the first: {frame[name].iloc[bad[0]]!r}",
             expected="numbers",
             file=path,
             row=int(bad[0]) + first_row,
@@ -333,15 +156,19 @@ def read_columns(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.float
 
 
 def write_scores(frame: pd.DataFrame, path: Path) -> None:
-    """Write scores with full precision, by the extension: ``.parquet``, ``.txt`` (``enrol test score``), else csv.
+    """Write scores with full precision, by the extension: ``.csv``, ``.parquet`` or ``.txt`` (``enrol test score``).
 
     Raises
     ------
     MissingExtraError
         Parquet without pyarrow.
     TrialError
-        Lines ``enrol test score`` of several columns of scores.
+        Another extension; or lines ``enrol test score`` of several columns of scores.
     """
+    if path.suffix not in (".csv", ".parquet", ".txt"):
+        raise TrialError(
+            f"has the extension {path.suffix!r}", expected=".csv, .parquet or .txt", remedy="rename it", file=path
+        )
     if path.suffix == ".txt" and "score" not in frame:
         raise TrialError(
             "lines 'enrol test score' hold one score, not those of several systems",
@@ -373,7 +200,7 @@ def _score_frame(path: Path) -> tuple[pd.DataFrame, int]:
         return _read_text(path, r"\s+", ["enrol", "test", "score"]), 1
     except (OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        raise TrialError(f"cannot be read ({reason})", expected="a score file", file=path) from error
+        raise TrialError(f"cannot be read ({reason})", expected=LAYOUTS, file=path) from error
 
 
 def _named_once(frame: pd.DataFrame) -> pd.DataFrame:
@@ -386,38 +213,11 @@ def _read_text(path: Path, mark: str, names: list[str] | None) -> pd.DataFrame:
     frame = pd.read_csv(path, sep=mark, names=names, dtype=str, keep_default_na=False)
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for row names
         raise ValueError("rows have more columns than the header, or than enrol, test and score")
+    if names and frame[names[-1]].isin(["", np.nan]).any():
+        raise ValueError("rows have fewer columns than enrol, test and score")
     return frame
 
 
 def _pairs(trials: Trials) -> pd.MultiIndex:
     names = np.array(trials.utterances, dtype=object)
     return pd.MultiIndex.from_arrays([names[trials.enrol], names[trials.test]])
-
-
-def _side_rows(
-    side: CropEmbeddings, trials: Trials, named: NDArray[np.int64], where: str
-) -> tuple[NDArray[np.int64], str]:
-    """Row among the embeddings of one side of every trial, and the rule."""
-    utterances, numbers = np.unique(named, return_inverse=True)
-    names = [trials.utterances[index] for index in utterances]
-    match = match_names(names, side.utterances).expect_all(trials, side.utterances, where)
-    return match.rows[numbers], match.rule
-
-
-def _magnitudes(embeddings: Floats) -> NDArray[np.float64]:
-    """Mean length of the raw crops of every utterance."""
-    lengths: NDArray[np.float64] = np.sqrt(np.vecdot(embeddings, embeddings)).mean(axis=1, dtype=np.float64)
-    return lengths
-
-
-def _bootstrap(trials: Trials, replicates: int, seed: int) -> metrics.SpeakerBootstrap:
-    speakers = trials.expect_labels().speakers()
-    return metrics.SpeakerBootstrap(speakers[trials.enrol], speakers[trials.test], replicates, seed)
-
-
-def _verdict(change: Mapping[str, float]) -> str:
-    if "low" not in change:
-        return "not tested: too few speakers"
-    if change["low"] <= 0.0 <= change["high"]:
-        return "no measurable difference"
-    return "b has fewer errors" if change["difference"] < 0.0 else "b has more errors"

@@ -80,6 +80,7 @@ def cohort_statistics(
     top: int | None = None,
     *,
     rows: Rows | None = None,
+    device: str = "cpu",
 ) -> CohortStatistics:
     """Mean and standard deviation of the scores of utterances against a cohort.
 
@@ -95,6 +96,7 @@ def cohort_statistics(
         Only the so many highest scores of each utterance, as adaptive normalisation wants them; all by default.
     rows : ndarray of int64, shape (A',), optional
         Only these utterances, in this order.
+    device : str
 
     Returns
     -------
@@ -108,16 +110,12 @@ def cohort_statistics(
     _check_cohort(embeddings, cohort, top)
     strangers = means(cohort[:, None])
     wanted = np.arange(len(embeddings)) if rows is None else rows
-    mean, std = np.empty((2, len(wanted)))
-    crops = embeddings.shape[1] if method == "euclidean" else 1
-    size = max(1, BLOCK_ELEMENTS // (len(cohort) * crops))
-    for start in range(0, len(wanted), size):
-        part = slice(start, start + size)
-        scores = _against(embeddings[wanted[part]], strangers, method)
-        if top is not None and top < scores.shape[1]:
-            scores = np.partition(scores, scores.shape[1] - top, axis=1)[:, -top:]
-        mean[part] = scores.mean(axis=1, dtype=np.float64)
-        std[part] = scores.std(axis=1, dtype=np.float64)
+    if device == "cpu":
+        mean, std = _statistics(embeddings, strangers, method, top, wanted)
+    else:
+        from seedpipe.scoring._device import cohort_statistics_on
+
+        mean, std = cohort_statistics_on(device, embeddings, strangers, method, top, wanted)
     if (std <= 1e-12).any():
         row = int(wanted[np.argmin(std)])
         raise MetricError(
@@ -172,7 +170,7 @@ def adaptive_top(norm: Norm, top: int, cohort: Floats) -> int | None:
     return top if norm == "as" and top < len(cohort) else None
 
 
-def normalized_scores(
+def normalized_scores(  # noqa: PLR0913 - two sides, and how they meet each other and the cohort
     enrol: Floats,
     test: Floats,
     enrol_rows: Rows,
@@ -181,6 +179,8 @@ def normalized_scores(
     norm: Norm,
     cohort: Floats,
     top: int = 300,
+    *,
+    device: str = "cpu",
 ) -> NDArray[np.float64]:
     """Score trials and normalise the scores; the cohort meets every utterance that a trial names once.
 
@@ -194,6 +194,7 @@ def normalized_scores(
         One embedding of each of K strangers; see :meth:`Cohort.means`.
     top : int
         For ``as``: the so many highest cohort scores of each utterance; all where the cohort is smaller.
+    device : str
 
     Returns
     -------
@@ -207,14 +208,14 @@ def normalized_scores(
     """
     if norm not in NORMS:
         raise MetricError(f"score normalisation {norm!r}", expected="one of " + ", ".join(NORMS))
-    scores = pair_scores(enrol, test, enrol_rows, test_rows, method)
+    scores = pair_scores(enrol, test, enrol_rows, test_rows, method, device=device)
     if norm == "none":
         return scores
     adaptive = adaptive_top(norm, top, cohort)
 
     def statistics(embeddings: Floats, rows: Rows) -> tuple[CohortStatistics, Rows]:
         named, numbers = np.unique(rows, return_inverse=True)
-        return cohort_statistics(embeddings, cohort, method, adaptive, rows=named), numbers
+        return cohort_statistics(embeddings, cohort, method, adaptive, rows=named, device=device), numbers
 
     if test is enrol:
         both, numbers = statistics(enrol, np.concatenate([enrol_rows, test_rows]))
@@ -269,6 +270,23 @@ def _check_cohort(embeddings: Floats, cohort: Floats, top: int | None) -> None:
             expected=f"at least {max(LEAST_COHORT, top or 0)}",
             remedy="use a larger cohort, or fewer of its highest scores",
         )
+
+
+def _statistics(
+    embeddings: Floats, strangers: Floats, method: Method, top: int | None, rows: Rows
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and deviation on the processor, of unit-length strangers (K, D)."""
+    mean, std = np.empty((2, len(rows)))
+    crops = embeddings.shape[1] if method == "euclidean" else 1
+    size = max(1, BLOCK_ELEMENTS // (len(strangers) * crops))
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
+        scores = _against(embeddings[rows[part]], strangers, method)
+        if top is not None and top < scores.shape[1]:
+            scores = np.partition(scores, scores.shape[1] - top, axis=1)[:, -top:]
+        mean[part] = scores.mean(axis=1, dtype=np.float64)
+        std[part] = scores.std(axis=1, dtype=np.float64)
+    return mean, std
 
 
 def _against(embeddings: Floats, strangers: Floats, method: Method) -> Floats:

@@ -44,6 +44,7 @@ def score_conditions(
     norm: Norm = "none",
     cohort: Floats | None = None,
     top: int = 300,
+    device: str = "cpu",
 ) -> Scores:
     """Score a trial list under every condition.
 
@@ -60,6 +61,7 @@ def score_conditions(
         Needed for every ``norm`` but ``none``; see :meth:`seedpipe.scoring.Cohort.means`.
     top : int
         For ``as``: the so many highest cohort scores of each utterance; all where the cohort is smaller.
+    device : str
 
     Returns
     -------
@@ -80,13 +82,13 @@ def score_conditions(
     @functools.cache
     def statistics(condition: int) -> CohortStatistics:
         embeddings = crops.embeddings[:, :, condition]
-        return cohort_statistics(embeddings, strangers, method, adaptive_top(norm, top, strangers))
+        return cohort_statistics(embeddings, strangers, method, adaptive_top(norm, top, strangers), device=device)
 
     result = {}
     for number, condition in enumerate(crops.conditions):
         left, right = (number if mismatch_side in (side, "both") else 0 for side in ("enrol", "test"))
         sides = crops.embeddings[:, :, left], crops.embeddings[:, :, right]
-        scores = pair_scores(*sides, enrol, test, method)
+        scores = pair_scores(*sides, enrol, test, method, device=device)
         if norm != "none":
             scores = normalize_scores(scores, norm, statistics(left), statistics(right), enrol, test)
         result[condition] = scores
@@ -121,6 +123,7 @@ class Scorer:
         Enrolment models; see :func:`seedpipe.scoring.with_models`.
     calibrations : sequence of Calibration
         For the systems that their columns name.
+    device : str
 
     Raises
     ------
@@ -133,6 +136,7 @@ class Scorer:
     cohort: Cohort | None = None
     models: Mapping[str, Sequence[str]] = field(default_factory=dict)
     calibrations: Sequence[Calibration] = ()
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if (self.params.norm == "none") != (self.cohort is None):
@@ -168,6 +172,7 @@ class Scorer:
             norm=params.norm,
             cohort=system.cohort,
             top=params.cohort_top,
+            device=self.device,
         )
         calibration = self.calibration(method, name)
         return {c: calibration(scores) for c, scores in found.items()} if calibration else found

@@ -44,10 +44,10 @@ def write_tables(
         A file cannot be used, two evaluations contradict each other, or nothing measured was also scored.
     """
     from seedpipe.files import whole_file
-    from seedpipe.tables.accuracy import accuracy_tables
+    from seedpipe.report.accuracy import accuracy_tables
     from seedpipe.tables.cost import cost_table
     from seedpipe.tables.formats import WRITERS
-    from seedpipe.tables.scores import read_scores
+    from seedpipe.tables.read import read_scores
 
     scores = read_scores(results)
     parts = {"table1": accuracy_tables(scores)}

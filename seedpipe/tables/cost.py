@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seedpipe.errors import MetricError
+from seedpipe.report.scores import Scores, System
+from seedpipe.report.table import Cell, Figure, Row, Table
 from seedpipe.report.wording import percent, places_for
-from seedpipe.tables.scores import Scores, System
-from seedpipe.tables.table import Cell, Figure, Row, Table
 
 __all__ = ["cost_table"]
 

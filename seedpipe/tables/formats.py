@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 
-from seedpipe.tables.table import Cell, Figure, Table
+from seedpipe.report.table import Cell, Figure, Table
 
 __all__ = ["WRITERS", "csv_text", "html_page", "latex", "markdown"]
 
@@ -37,7 +37,9 @@ th:first-child { text-align: left; font-weight: normal }
 thead th { border-bottom: 1px solid; font-weight: 600 }
 tr.opens > * { border-top: 1px solid }
 p { max-width: 60rem; margin: 0 0 .25rem; font-size: 13px }
+wbr { white-space: normal }
 section { overflow-x: auto; margin-bottom: 2rem }
+@media print { body { font-size: 11px; margin: 0 } section { overflow: visible } }
 @media (prefers-color-scheme: dark) { body { color: #e6e6e6; background: #161616 } }
 """
 
@@ -66,7 +68,8 @@ def csv_text(tables: Sequence[Table]) -> str:
 def html_page(tables: Sequence[Table]) -> str:
     """A page that needs nothing else."""
     title = html.escape(tables[0].caption)
-    head = f'<meta charset="utf-8">\n<title>{title}</title>\n<style>\n{STYLE}</style>'
+    screen = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = f'<meta charset="utf-8">\n{screen}\n<title>{title}</title>\n<style>\n{STYLE}</style>'
     body = "\n".join(_html_table(table) for table in tables)
     return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
 
@@ -79,14 +82,14 @@ WRITERS: dict[str, Callable[[Sequence[Table]], str]] = {
 }
 
 
-def _cell(cell: Cell, escape: Callable[[str], str], bold: str) -> str:
+def _cell(cell: Cell, escape: Callable[[str], str], bold: str, slash: str = "/") -> str:
     """Figures with their marks, joined by a slash; ``bold`` has a place for what is to be bold."""
-    return escape("/").join(_figure(figure, escape, bold) for figure in cell) or escape(DASH)
+    return slash.join(_figure(figure, escape, bold) for figure in cell) or escape(DASH)
 
 
 def _figure(figure: Figure, escape: Callable[[str], str], bold: str) -> str:
-    text = escape(figure.text)
-    marks = ("↓" if figure.better else "") + ("*" if figure.significant else "")
+    text = escape(figure.words)
+    marks = ("↓" if figure.lower else "") + ("*" if figure.verdict in ("better", "worse") else "")
     return (bold.replace("TEXT", text) if figure.best else text) + escape(marks)
 
 
@@ -147,7 +150,7 @@ def _html_table(table: Table) -> str:
     rows = [
         ('<tr class="opens">' if row.opens else "<tr>")
         + f'<th scope="row">{escape(row.name)}</th>'
-        + "".join(f"<td>{_cell(cell, escape, '<strong>TEXT</strong>')}</td>" for cell in row.cells)
+        + "".join(f"<td>{_cell(cell, escape, '<strong>TEXT</strong>', '/<wbr>')}</td>" for cell in row.cells)
         + "</tr>"
         for row in table.rows
     ]

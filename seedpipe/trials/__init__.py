@@ -18,6 +18,7 @@ Contents
 --------
 - :func:`read_trials`: read a list, refuse what cannot be scored.
 - :func:`check_trials`: everything that can be said about a list before anything is computed.
+- :func:`recognise`: which published list it is, by count and digest.
 - :func:`match_names`: the rule by which names in a list are found in a cache or manifest.
 - :func:`read_models`: enrolment from several utterances.
 - :func:`make_trials`, :func:`make_vcmix`, :func:`write_trials`: new lists.

@@ -58,7 +58,7 @@ class Check:
     digest : str
         SHA-256 of the trials, whatever the layout of the file.
     known : str
-        Which published list has these counts; may be empty.
+        Which published list it is or has the count of; what follows "the list" in a sentence, may be empty.
     rule : str
         How the names were found in a cache or manifest; empty where none was given.
     findings : tuple of Finding
@@ -111,7 +111,7 @@ def check_trials(path: Path | str, known: Sequence[str] | None = None, where: st
     trials = parse(path)
     match = None if known is None else match_names(trials.utterances, known)
     findings = [
-        _missing(trials, match, where),
+        _missing(trials, match, known, where),
         _contradicting(trials),
         _one_class(trials),
         *doubts(trials),
@@ -135,7 +135,7 @@ def doubts(trials: Trials) -> list[Finding]:
     return [finding for finding in (_self_trials(trials), *_repeated(trials)) if finding is not None]
 
 
-def _missing(trials: Trials, match: Match | None, where: str) -> Finding | None:
+def _missing(trials: Trials, match: Match | None, known: Sequence[str] | None, where: str) -> Finding | None:
     if match is None or not match.missing.size:
         return None
     first_trial = _first_trials(trials)
@@ -143,6 +143,8 @@ def _missing(trials: Trials, match: Match | None, where: str) -> Finding | None:
     shown = ", ".join(names) + (", ..." if match.missing.size > 10 else "")
     rows = tuple(int(trials.rows[first_trial[index]]) for index in match.missing[:10])
     text = f"{match.missing.size:,} of {len(trials.utterances):,} utterances are not in {where}: {shown}"
+    if known:
+        text += f"; names there are such as {known[0]}"
     return Finding("missing", "error", int(match.missing.size), rows, text)
 
 
@@ -156,20 +158,19 @@ def _contradicting(trials: Trials) -> Finding | None:
     if trials.blind:
         return None
     wrong = trials.contradictions()[1]
-    text = "{count:,} non-target trials whose utterances target trials join"
+    text = "{count:,} of {total:,} trials are labelled non-target, but target trials make their utterances one speaker"
     return _finding("contradicting", "error", wrong, trials, text)
 
 
 def _one_class(trials: Trials) -> Finding | None:
-    if trials.blind or np.unique(trials.labels).size == 2:
+    if not trials.one_class:
         return None
-    kind = {1: "target", 0: "non-target"}[int(trials.labels[0])] if len(trials) else ""
-    text = f"all {len(trials):,} trials are {kind} trials" if kind else "there are no trials"
-    return Finding("one class", "error", len(trials), (), f"{text}; an error rate needs both kinds")
+    text = f"there are {trials.one_class}; an error rate needs both kinds"
+    return Finding("one class", "error", len(trials), (), text)
 
 
 def _self_trials(trials: Trials) -> Finding | None:
-    text = "{count:,} trials compare an utterance with itself"
+    text = "{count:,} of {total:,} trials compare an utterance with itself"
     return _finding("self-trial", "warning", np.flatnonzero(trials.enrol == trials.test), trials, text)
 
 
@@ -180,13 +181,14 @@ def _repeated(trials: Trials) -> list[Finding | None]:
     again = forward.duplicated().to_numpy()
     turned = backward.isin(forward).to_numpy() & (trials.enrol > trials.test) & ~again
     return [
-        _finding("duplicate", "warning", np.flatnonzero(again), trials, "{count:,} trials stand in the list before"),
+        _finding("duplicate", "warning", np.flatnonzero(again), trials, "{count:,} of {total:,} trials repeat another"),
         _finding(
             "reversed",
             "warning",
             np.flatnonzero(turned),
             trials,
-            "{count:,} pairs stand in both directions: with symmetric scores and equal conditions they count twice",
+            "{count:,} of {total:,} trials repeat another in the other direction: with symmetric scores and equal "
+            "conditions their pairs count twice",
         ),
     ]
 
@@ -198,4 +200,5 @@ def _finding(
         return None
     rows = tuple(trials.rows[which[:10]].tolist())
     shown = ", ".join(map(str, rows)) + (", ..." if which.size > 10 else "")
-    return Finding(kind, severity, int(which.size), rows, f"{text.format(count=which.size)} (row {shown})")
+    sentence = text.format(count=which.size, total=len(trials))
+    return Finding(kind, severity, int(which.size), rows, f"{sentence} (row{'s' * (which.size > 1)} {shown})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,12 @@ class Trials:
         """Whether the list has no labels."""
         return bool((self.labels == UNKNOWN).any())
 
+    @property
+    def one_class(self) -> str:
+        """Which trials alone there are, in words; empty where both kinds are, or the list is blind."""
+        kinds = np.unique(self.labels).tolist()
+        return {(): "no trials", (0,): "only non-target trials", (1,): "only target trials"}.get(tuple(kinds), "")
+
     def expect_labels(self) -> Trials:
         """Give the list itself where it has labels of both kinds.
 
@@ -65,10 +72,9 @@ class Trials:
                 remedy="a list without labels has scores but no error rate",
                 file=self.path,
             )
-        if np.unique(self.labels).size < 2:
-            found = f"{len(self)} trials, all labelled {self.labels[0]}" if len(self) else "no trials"
+        if self.one_class:
             raise TrialError(
-                found, expected="target and non-target trials", remedy="error rates need both", file=self.path
+                self.one_class, expected="target and non-target trials", remedy="error rates need both", file=self.path
             )
         return self
 
@@ -77,11 +83,21 @@ class Trials:
         index = self.utterances.index(utterance)
         return int(self.rows[(self.enrol == index) | (self.test == index)][0])
 
+    def lines(self, names: Sequence[str]) -> bytes:
+        """Write the trials as lines ``label enrol test``.
+
+        Parameters
+        ----------
+        names : sequence of str
+            What to call the utterances, in their order.
+        """
+        column = np.array(names, dtype=object)
+        rows = zip(self.labels.tolist(), column[self.enrol].tolist(), column[self.test].tolist(), strict=True)
+        return "".join([f"{label} {enrol} {test}\n" for label, enrol, test in rows]).encode()
+
     def digest(self) -> str:
         """SHA-256 of the trials as lines ``label enrol test``, whatever the layout of the file."""
-        names = np.array(self.utterances, dtype=object)
-        columns = zip(self.labels.tolist(), names[self.enrol].tolist(), names[self.test].tolist(), strict=True)
-        return hashlib.sha256("".join(f"{label} {a} {b}\n" for label, a, b in columns).encode()).hexdigest()
+        return hashlib.sha256(self.lines(self.utterances)).hexdigest()
 
     def speakers(self) -> NDArray[np.int64]:
         """Tell the utterances' speakers from the target trials.

@@ -37,7 +37,8 @@ def make_trials(
     Parameters
     ----------
     frame : DataFrame
-        Columns ``utterance``, ``speaker`` and those named in ``same``. Rows without a speaker are left out.
+        Columns ``utterance``, ``speaker`` and those named in ``same``. Rows without a speaker are left out, and
+        those without a value in a column of ``same`` are in no non-target trial.
     targets, nontargets : int
         Trials of each kind.
     same : sequence of str
@@ -55,20 +56,12 @@ def make_trials(
     Raises
     ------
     TrialError
-        A column is missing, or the table allows fewer trials than are asked for.
+        A column is missing, an utterance stands twice, or the table allows fewer trials than are asked for.
     """
     _check_table(frame, same)
     usable = frame[frame["speaker"] != ""].reset_index(drop=True)
     speaker = pd.factorize(usable["speaker"])[0].astype(np.int64)
-    strata = (
-        usable.groupby(list(same), sort=True).ngroup().to_numpy(dtype=np.int64)
-        if same
-        else np.zeros(speaker.size, np.int64)
-    )
-    groups: tuple[tuple[int, int, _Pairs], ...] = (
-        (1, targets, speaker),
-        (0, nontargets, np.asarray(strata, dtype=np.int64)),
-    )
+    groups = ((1, targets, speaker), (0, nontargets, _strata(usable, same)))
     rng = np.random.default_rng(seed)
     names = usable["utterance"].tolist()
     drawn: list[tuple[int, str, str]] = []
@@ -106,7 +99,7 @@ def make_vcmix(
     found = sum(label for label, _, _ in lines), sum(1 - label for label, _, _ in lines)
     if found == (VCMIX_TARGETS, VCMIX_NONTARGETS):
         return lines, ""
-    note = f"{found[0]:,} targets and {found[1]:,} non-targets; the paper's VC-Mix has"
+    note = f"{found[0]:,} target and {found[1]:,} non-target trials; the paper's VC-Mix has"
     return lines, f"{note} {VCMIX_TARGETS:,} and {VCMIX_NONTARGETS:,}"
 
 
@@ -142,12 +135,25 @@ def _check_table(frame: pd.DataFrame, same: Sequence[str]) -> None:
     lacking = [name for name in ("utterance", "speaker", *same) if name not in frame]
     if lacking:
         raise TrialError(
-            f"the table lacks the column {', '.join(lacking)}",
+            f"the table lacks the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}",
             expected="utterance, speaker and the columns to agree in",
             remedy="a manifest without speakers cannot make trials",
         )
     if not (frame["speaker"] != "").any():
         raise TrialError("no utterance has a speaker", expected="speakers", remedy="fill the column speaker")
+    again = frame["utterance"][frame["utterance"].duplicated()]
+    if len(again):
+        raise TrialError(f"the utterance {again.iloc[0]} stands twice in the table", remedy="leave it in once")
+
+
+def _strata(usable: pd.DataFrame, same: Sequence[str]) -> _Pairs:
+    """Number the groups within which columns agree; a row without a value agrees with none."""
+    if not same:
+        return np.zeros(len(usable), dtype=np.int64)
+    strata = np.array(usable.groupby(list(same), sort=True).ngroup(), dtype=np.int64)
+    unknown = np.flatnonzero((usable[list(same)] == "").any(axis=1))
+    strata[unknown] = len(usable) + unknown
+    return strata
 
 
 def _draw(

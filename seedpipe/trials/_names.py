@@ -64,8 +64,8 @@ def match_names(names: Sequence[str], known: Sequence[str]) -> Match:
     """Find names of a list among known utterances, by the first rule that finds all of them.
 
     Rules: the names as they are; without extension; the last 6, 5, ... 1 parts of the paths on both sides, with and
-    without extension. A rule that makes two known names one is passed over, so a name is never found twice. Where no
-    rule finds everything, names are compared as they are.
+    without extension. A rule that makes two names one is passed over, so a name is never found twice. Where no rule
+    finds everything, the first of those that find most is taken, so that what is missing is what really is.
 
     Parameters
     ----------
@@ -80,18 +80,21 @@ def match_names(names: Sequence[str], known: Sequence[str]) -> Match:
     >>> match_names(["/data/id1/a.wav"], ["id1/b", "id1/a"]).rule
     'the last 2 parts of the paths, without extension'
     """
-    plain = _find(names, known, str)
-    if plain is None or not (plain < 0).any():
-        return Match("names as they are", names, plain if plain is not None else _absent(names))
+    best = Match("names as they are", names, np.full(len(names), -1, dtype=np.int64))
     for text, rule in _rules():
         rows = _find(names, known, rule)
-        if rows is not None and not (rows < 0).any():
-            return Match(text, names, rows)
-    return Match("names as they are", names, plain)
+        if rows is None:
+            continue
+        match = Match(text, names, rows)
+        if match.missing.size < best.missing.size:
+            best = match
+        if not best.missing.size:
+            break
+    return best
 
 
 def _rules() -> list[tuple[str, Callable[[str], str]]]:
-    rules: list[tuple[str, Callable[[str], str]]] = [("names without extension", _stem)]
+    rules: list[tuple[str, Callable[[str], str]]] = [("names as they are", str), ("names without extension", _stem)]
     for count in range(MOST_PARTS, 0, -1):
         parts = f"the last {count} parts of the paths" if count > 1 else "the last part of the paths"
         rules.append((parts, lambda name, count=count: _tail(name, count)))  # type: ignore[misc]
@@ -108,12 +111,8 @@ def _find(names: Sequence[str], known: Sequence[str], key: Callable[[str], str])
     return np.array([index.get(name, -1) for name in wanted], dtype=np.int64)
 
 
-def _absent(names: Sequence[str]) -> NDArray[np.int64]:
-    return np.full(len(names), -1, dtype=np.int64)
-
-
 def _tail(name: str, count: int) -> str:
-    return "/".join(name.split("/")[-count:])
+    return "/".join(name.replace("\\", "/").split("/")[-count:])
 
 
 def _stem(name: str) -> str:

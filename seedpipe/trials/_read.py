@@ -23,6 +23,7 @@ __all__ = ["LABELS", "parse", "read_models", "read_trials"]
 VOCABULARIES = ({"1": 1, "0": 0}, {"target": 1, "nontarget": 0}, {"true": 1, "false": 0})
 LABELS = {word: label for vocabulary in VOCABULARIES for word, label in vocabulary.items()}
 """Every word for a label, in small letters."""
+LABELS_IN_WORDS = "1, target or true for the same speaker, 0, nontarget or false for two"
 HEADERS = {
     "enrol": {"enrol", "enroll", "enrolment", "enrollment", "model", "modelid", "file1", "utt1", "path1"},
     "test": {"test", "segment", "segmentid", "file2", "utt2", "path2"},
@@ -118,8 +119,8 @@ def _text(path: Path) -> str:
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise TrialError(
             f"cannot be read ({error})",
-            expected="a trial list",
-            remedy="check manifest.root and manifest.evaluations",
+            expected="a trial list in UTF-8, gzip or not",
+            remedy="check the path, which in the pipeline follows from manifest.root and manifest.evaluations",
             file=path,
         ) from error
 
@@ -150,7 +151,7 @@ def _table(path: Path) -> _Table:
     else:
         lines = [(row, line.split()) for row, line in enumerate(text.split("\n"), start=1) if line.strip()]
         columns, rows = _columns(path, lines, (2, 3))
-    label = _label_column(columns)
+    label = _label_column(path, columns, rows)
     enrol, test = {None: (0, 1), 0: (1, 2), 2: (0, 1)}[label]
     return _Table(path, columns, rows, enrol, test, label)
 
@@ -198,17 +199,17 @@ def _columns(
     width = len(lines[0][1])
     if width not in widths:
         raise TrialError(
-            f"{width} columns",
+            _columns_in_words(width),
             expected="'label enrol test', 'enrol test label' or 'enrol test', or a csv with a header such as "
             "label,enrol,test",
-            remedy="names with spaces can stand in a csv only" if width > 3 else "is it a csv without a header?",
+            remedy="names with spaces need a header" if width > 3 else "is it a csv without a header?",
             file=path,
             row=lines[0][0],
         )
     for row, cells in lines:
         if len(cells) != width:
             raise TrialError(
-                f"{len(cells)} columns",
+                _columns_in_words(len(cells)),
                 expected=f"{width} as in the lines before",
                 remedy="a list has one layout; labels stand in every line or in none",
                 file=path,
@@ -217,14 +218,27 @@ def _columns(
     return list(zip(*(cells for _, cells in lines), strict=True)), np.array([row for row, _ in lines], dtype=np.int64)
 
 
-def _label_column(columns: Sequence[Sequence[str]]) -> int | None:
+def _columns_in_words(count: int) -> str:
+    return f"{count} column{'s' * (count != 1)}"
+
+
+def _label_column(path: Path, columns: Sequence[Sequence[str]], rows: NDArray[np.int64]) -> int | None:
     """Where the labels are: the column that holds nothing else, the first of two; else what the first line says."""
     if len(columns) == 2:
         return None
     for column in (0, 2):
         if all(word.lower() in LABELS for word in set(columns[column])):
             return column
-    return 2 if columns[0][0].lower() not in LABELS and columns[2][0].lower() in LABELS else 0
+    first, last = columns[0][0], columns[2][0]
+    if not {first.lower(), last.lower()} & LABELS.keys():
+        raise TrialError(
+            f"neither {first!r} nor {last!r} is a label",
+            expected=LABELS_IN_WORDS,
+            remedy="correct the line; a list without labels has two columns, and one of scores is none",
+            file=path,
+            row=int(rows[0]),
+        )
+    return 0 if first.lower() in LABELS else 2
 
 
 def _labels(table: _Table) -> NDArray[np.int8]:
@@ -248,7 +262,7 @@ def _wrong_label(table: _Table, label: int, line: int, first: str) -> TrialError
         remedy = f"the label stands {place} in the lines before and {other} here: use one layout throughout"
     return TrialError(
         f"the label is {word!r}",
-        expected="1, target or true for the same speaker, 0, nontarget or false for two",
+        expected=LABELS_IN_WORDS,
         remedy=remedy,
         file=table.path,
         row=int(table.rows[line]),

@@ -6,7 +6,9 @@ Run as ``python hostile.py FOLDER``. What a case comes to is ``valid``, ``refuse
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import importlib.util
 import io
 import itertools
 import json
@@ -343,6 +345,7 @@ def _rows_of(rows: int, size: int) -> Callable[[dict[str, Any]], object]:
     return change
 
 
+_claim("cache: variants of other names", lambda document: document.update(variants=["clean", "reverb", "noise"]))
 _claim("cache: 2**40 rows in a few bytes", _rows_of(2**40, 10_000))
 _claim("cache: 2**40 rows in 2**60 bytes that are not there", _rows_of(2**40, HUGE))
 _claim("cache: embeddings of 2**40 values", lambda document: document["network"].update(dimension=2**40))
@@ -419,11 +422,11 @@ def _heap(folder: Path) -> None:
 # -------------------------------------------------------------------------------------------------- models and networks
 
 
-def _config(name: str, change: Callable[[dict[str, Any]], object]) -> None:
+def _config(name: str, change: Callable[[dict[str, Any]], object], reader: str = "config.json") -> None:
     def read(folder: Path) -> None:
         from readers import READERS, read_model
 
-        path = READERS["config.json"].make(folder)
+        path = READERS[reader].make(folder)
         document = json.loads(path.read_bytes())
         change(document)
         path.write_text(json.dumps(document))
@@ -439,7 +442,76 @@ def _normalize_nothing(document: dict[str, Any], dimension: int) -> None:
 
 _config("model: embeddings of 2**40 values", lambda document: _normalize_nothing(document, 2**40))
 _config("model: embeddings of 65,536 values", lambda document: _normalize_nothing(document, 2**16))
+_config("model: a regression with timesteps", lambda document: document.update(kind="regression"))
 _config("model: 2**60 noises for each embedding", lambda document: document["train"].update(inference_draws=HUGE))
+for _kind in ("whitening", "drl"):
+    _config(f"{_kind}: embeddings of 65,536 values", lambda d: d["network"].update(dimension=2**16), f"{_kind} config")
+    _config(f"{_kind}: settings of nobody", lambda d: d.update(settings={"a": {"b": HUGE}}), f"{_kind} config")
+    _config(
+        f"{_kind}: settings that are not finite",
+        lambda d: d["settings"].update(shrinkage=1e400, margin=1e400),
+        f"{_kind} config",
+    )
+_config("whitening: the weights of another kind", lambda document: document.update(kind="drl"), "whitening config")
+
+
+def _weights(name: str, change: Callable[[dict[str, Any]], object], reader: str = "whitening weights") -> None:
+    def read(folder: Path) -> None:
+        from readers import READERS, read_model
+        from safetensors.torch import load_file, save_file
+
+        path = READERS[reader].make(folder)
+        state = load_file(path)
+        change(state)
+        save_file(state, path)
+        read_model(path)
+
+    CASES[name] = read
+
+
+def _as(name: str, dtype: str) -> Callable[[dict[str, Any]], object]:
+    def change(state: dict[str, Any]) -> None:
+        import torch
+
+        state[name] = torch.ones(4, 4).to(getattr(torch, dtype))
+
+    return change
+
+
+for _dtype in ("float8_e4m3fn", "complex64", "bool", "int64", "float64"):
+    _weights(f"whitening: another tensor, of {_dtype}", _as("other", _dtype))
+    _weights(f"whitening: a map of {_dtype}", _as("projection", _dtype))
+
+
+def _is(name: str, value: float) -> Callable[[dict[str, Any]], object]:
+    return lambda state: state[name].fill_(value)
+
+
+_weights("whitening: values beyond float32", _is("projection", 3e38))
+_weights("whitening: a map that is not finite", _is("projection", float("nan")))
+_weights("drl: variances below nothing", _is("encoder.0.running_var", -1.0), "drl weights")
+_weights("drl: means that are not finite", _is("encoder.0.running_mean", float("inf")), "drl weights")
+
+
+def _zeros(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def _endless(name: str, reader: str) -> None:
+    def read(folder: Path) -> None:
+        from readers import READERS
+
+        path = READERS[reader].make(folder)
+        path.unlink()
+        _zeros(path)
+        READERS[reader].read(path)
+
+    CASES[name] = read
+
+
+_endless("whitening: settings from a device without end", "whitening config")
+_endless("whitening: weights from a device without end", "whitening weights")
+_endless("network: a description from a device without end", "network.json")
 
 
 @case("model: a header of 2**60 bytes")
@@ -529,6 +601,133 @@ _network("network: a factory that is none", kind="factory", source="os:system")
 _network("network: embeddings of 2**60 values", dimension=HUGE)
 
 
+def _folder_weights(name: str, write: Callable[[Path], object]) -> None:
+    """Weights beside a ``network.json`` that says of which kind they are."""
+
+    def read(folder: Path) -> None:
+        from readers import READERS, read_network
+
+        path = READERS["network.json"].make(folder)
+        path.write_text(json.dumps(json.loads(path.read_bytes()) | {"kind": "resnet34", "source": ""}))
+        write(path.with_name("weights.safetensors"))
+        read_network(path)
+
+    CASES[name] = read
+
+
+def _last_layer(dtype: str, *shape: int) -> Callable[[Path], object]:
+    def write(path: Path) -> None:
+        import torch
+        from safetensors.torch import save_file
+
+        save_file({"fc.weight": torch.ones(shape).to(getattr(torch, dtype))}, path)
+
+    return write
+
+
+_folder_weights("network: no weights", lambda path: path.unlink(missing_ok=True))
+_folder_weights("network: weights from a device without end", _zeros)
+_folder_weights("network: weights in a folder", lambda path: path.mkdir())
+_folder_weights("network: weights that are pickled", lambda path: path.write_bytes(pickle.dumps(Evil(path.parent))))
+_folder_weights("network: a header of 2**60 bytes", lambda path: path.write_bytes(struct.pack("<Q", HUGE) + b"{}"))
+_folder_weights("network: a million rows without values", _last_layer("float32", 2**20, 0))
+_folder_weights("network: numbers of eight bits", _last_layer("float8_e4m3fn", 2, 2))
+
+
+def _brain(name: str, change: Callable[[str], str], write: Callable[[Path], object] = lambda _: None) -> None:
+    def read(folder: Path) -> None:
+        from readers import make_speechbrain, read_speechbrain
+
+        path = make_speechbrain(folder)
+        path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+        write(path.parent)
+        read_speechbrain(path)
+
+    CASES[f"SpeechBrain: {name}"] = read
+
+
+def _with(line: str, key: str = "n_mels: 4") -> Callable[[str], str]:
+    return lambda text: text.replace(key, line, 1)
+
+
+def _checkpoint_of(contents: Callable[[Path], object]) -> Callable[[Path], object]:
+    def write(folder: Path) -> None:
+        import torch
+
+        torch.save(contents(folder.parent), folder / "model.ckpt")
+
+    return write
+
+
+def _instead(name: str, make: Callable[[Path], object]) -> Callable[[Path], object]:
+    def write(folder: Path) -> None:
+        (folder / name).unlink()
+        make(folder / name)
+
+    return write
+
+
+def _same(text: str) -> str:
+    return text
+
+
+CODE = {
+    "a command": "!apply:os.system ['touch ran']",
+    "a command in a reference": "!applyref:os.system ['touch ran']",
+    "a Python object": "!!python/object/apply:os.system ['touch ran']",
+    "a Python object in a tuple": "(!!python/object/apply:os.system ['touch ran'],)",
+    "a Python object in a tuple, spelt": "!tuple \"(\\x21\\x21python/object/apply:os.system ['touch ran'])\"",
+    "a process": "!new:subprocess.Popen [[touch, ran]]",
+    "a class that a module imports": "!new:torch.nn.modules.module.functools.partial [1]",
+    "a network that is downloaded": "!new:speechbrain.lobes.models.discrete.dac.DAC {load_pretrained: true}",
+    "a function": "!name:os.system",
+    "another file": "!include:/etc/passwd",
+    "a copy": "!copy <pretrained_path>",
+    "arithmetic without end": "!ref <nine> ** 9 ** 9 ** 9\nnine: 9",
+    "an attribute": "!ref <compute_features.__class__>",
+    "a key that is not there": "!ref <nothing>",
+    "a reference to itself": "!ref <n_mels>",
+    "a number of a hundred thousand digits": "9" * 100_000,
+    "2**31 bands": str(2**31),
+    "2**62 bands": str(2**62),
+    "bands that are no number": ".nan",
+    "aliases of aliases, lists": f"*l\na: &a [x, x]\n{_LINES}",
+    "aliases of aliases, mappings": f"4\na: &a {{x: 1}}\n{_MAPS}",
+    "an alias in itself": "&a [*a]",
+    "brackets in brackets": "[" * 100_000,
+    "texts that double": "!ref <t40>\nt0: '12'\n" + "".join(f"t{n + 1}: !ref <t{n}><t{n}>\n" for n in range(40)),
+}
+PLACES = {
+    "weights above the folder": "../in.ckpt",
+    "weights of somebody else": "/etc/passwd",
+    "weights that must be fetched": "http://127.0.0.1:9/model.ckpt",
+    "weights in a folder": ".",
+    "weights with NUL in their name": '"a\\0b"',
+    "weights that no text names": "[model.ckpt]",
+}
+if importlib.util.find_spec("speechbrain"):
+    for _name, _value in CODE.items():
+        _brain(_name, _with(f"n_mels: {_value}"))
+    for _name, _value in PLACES.items():
+        _brain(_name, _with(_value, "!ref <pretrained_path>/model.ckpt"))
+    for _value in ("[1]", "-1", ".inf", "many", str(2**70)):
+        _brain(f"{_value[:8]} samples a second", _with(f"n_mels: 4\nsample_rate: {_value}"))
+    _brain("embeddings of 2**40 values", _with(f"lin_neurons: {2**40}", "lin_neurons: 3"))
+    _brain("embeddings of no values", _with("lin_neurons: 0", "lin_neurons: 3"))
+    _brain("no modules", _with("modules: 3\nothers:", "modules:"))
+    _brain("a module that is none", _with("embedding_model: 3", "embedding_model: !ref <embedding_model>"))
+    _brain("settings that are a list", lambda _: "- 1\n")
+    _brain("no settings", lambda _: "")
+    _brain("settings from a pipe", _same, _instead("hyperparams.yaml", os.mkfifo))
+    _brain("settings from a device without end", _same, _instead("hyperparams.yaml", _zeros))
+    _brain("weights from a pipe", _same, _instead("model.ckpt", os.mkfifo))
+    _brain("weights from a device without end", _same, _instead("model.ckpt", _zeros))
+    _brain("weights with a command", _same, _checkpoint_of(Evil))
+    _brain("weights that are a list", _same, _checkpoint_of(lambda _: [1, 2]))
+    _brain("weights in themselves", _same, _checkpoint_of(_in_itself))
+    _brain("one number stretched to 2**60", _same, _checkpoint_of(_stretched))
+
+
 # --------------------------------------------------------------------------------------------------------------- audio
 
 
@@ -614,6 +813,9 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
+    with contextlib.suppress(ImportError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import speechbrain.lobes.models.Xvector  # noqa: F401
     pending = list(CASES.items())
     while pending:
         results = list(attempts(pending, Path(sys.argv[1])))

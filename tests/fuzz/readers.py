@@ -6,12 +6,15 @@ import contextlib
 import gzip
 import hashlib
 import json
-from collections.abc import Callable
+import resource
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import soundfile
 import synthetic
 import torch
@@ -284,6 +287,28 @@ def _config(folder: Path) -> Path:
     return _model(folder).with_name("config.json")
 
 
+def _rival(kind: str, name: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        from seedpipe.params import DRLParams, WhiteningParams
+        from seedpipe.rivals import Rival
+
+        untrained = Rival.untrained(kind, synthetic.network_info(dimension=4))
+        settings = {"whitening": WhiteningParams(), "drl": DRLParams(), "none": None}[kind]
+        Rival(untrained.module, untrained.config.model_copy(update={"settings": settings})).save(folder / kind, "card")
+        return folder / kind / name
+
+    return make
+
+
+def _regression(folder: Path) -> Path:
+    from seedpipe.enhance import Enhancer
+
+    seed = synthetic.enhancer(dimension=4)
+    config = seed.config.model_copy(update={"kind": "regression", "train": seed.config.train.without_diffusion()})
+    Enhancer(seed.module, config).save(folder / "regression", "card")
+    return folder / "regression/config.json"
+
+
 def read_model(path: Path) -> None:
     from seedpipe.rivals import load_enhancer
 
@@ -327,6 +352,15 @@ def _network(folder: Path) -> Path:
     return folder / "net/network.json"
 
 
+def _converted(folder: Path) -> Path:
+    from seedpipe.networks.folder import convert_checkpoint
+    from seedpipe.networks.resnet34 import ResNet34
+
+    torch.save(ResNet34(2).state_dict(), folder / "in.pt")
+    convert_checkpoint(folder / "in.pt", folder / "net")
+    return folder / "net/network.json"
+
+
 def read_network(path: Path) -> None:
     from seedpipe.networks import load_network
 
@@ -348,6 +382,62 @@ def _onnx(folder: Path) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     save(model, folder / "in.onnx")
     return folder / "in.onnx"
+
+
+SPEECHBRAIN = """\
+pretrained_path: speechbrain/spkrec
+n_mels: 4
+compute_features: !new:speechbrain.lobes.features.Fbank
+    n_mels: !ref <n_mels>
+mean_var_norm: !new:speechbrain.processing.features.InputNormalization {norm_type: sentence}
+embedding_model: !new:speechbrain.lobes.models.Xvector.Xvector
+    in_channels: !ref <n_mels>
+    activation: !name:torch.nn.LeakyReLU
+    tdnn_blocks: 1
+    tdnn_channels: [4]
+    tdnn_kernel_sizes: [1]
+    tdnn_dilations: [1]
+    lin_neurons: 3
+modules:
+    compute_features: !ref <compute_features>
+    mean_var_norm: !ref <mean_var_norm>
+    embedding_model: !ref <embedding_model>
+pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
+    loadables: {model: !ref <embedding_model>}
+    paths: {model: !ref <pretrained_path>/model.ckpt}
+"""
+
+
+def make_speechbrain(folder: Path) -> Path:
+    pytest.importorskip("speechbrain")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from speechbrain.lobes.models.Xvector import Xvector
+
+        options = {"tdnn_blocks": 1, "tdnn_channels": [4], "tdnn_kernel_sizes": [1], "tdnn_dilations": [1]}
+        state = Xvector(in_channels=4, lin_neurons=3, **options).state_dict()
+    (folder / "brain").mkdir()
+    torch.save(state, folder / "brain/model.ckpt")
+    (folder / "brain/hyperparams.yaml").write_text(SPEECHBRAIN, encoding="utf-8")
+    return folder / "brain/hyperparams.yaml"
+
+
+def read_speechbrain(path: Path) -> None:
+    from seedpipe.networks.speechbrain import SpeechBrainNetwork
+
+    with _little_memory():  # what is made, and how large, the settings say
+        SpeechBrainNetwork(path.parent).fingerprint()
+
+
+@contextlib.contextmanager
+def _little_memory() -> Iterator[None]:
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (held + 2**30, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def _read_onnx(path: Path) -> None:
@@ -438,10 +528,19 @@ READERS = {
     "shard": Reader(_shard, read_shard),
     "model.safetensors": Reader(_model, read_model),
     "config.json": Reader(_config, read_model),
+    "whitening weights": Reader(_rival("whitening", "model.safetensors"), read_model),
+    "whitening config": Reader(_rival("whitening", "config.json"), read_model),
+    "drl weights": Reader(_rival("drl", "model.safetensors"), read_model),
+    "drl config": Reader(_rival("drl", "config.json"), read_model),
+    "none config": Reader(_rival("none", "config.json"), read_model),
+    "regression config": Reader(_regression, read_model),
     "checkpoint": Reader(_checkpoint, read_checkpoint),
     "legacy checkpoint": Reader(_legacy, read_checkpoint),
     "safetensors": Reader(_tensors, read_checkpoint),
     "network.json": Reader(_network, read_network),
+    "network.json converted": Reader(_converted, read_network),
+    "hyperparams.yaml": Reader(make_speechbrain, read_speechbrain),
+    "SpeechBrain weights": Reader(lambda folder: make_speechbrain(folder).with_name("model.ckpt"), read_speechbrain),
     "onnx": Reader(_onnx, _read_onnx),
     "calibration.json": Reader(_calibration, read_calibration),
     "evaluation.json": Reader(_evaluation, read_evaluation),

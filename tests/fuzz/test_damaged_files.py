@@ -21,7 +21,10 @@ from seedpipe.errors import ModelError, SeedpipeError
 
 DRAWS = int(os.environ.get("SEEDPIPE_FUZZ", "25"))
 MOST_TEXT = 10_000  # characters of an error
-DOCUMENTS = ("cache manifest", "config.json", "network.json", "calibration.json", "evaluation.json")
+DOCUMENTS = (
+    "cache manifest", "config.json", "whitening config", "drl config", "none config", "regression config",
+    "network.json", "calibration.json", "evaluation.json",
+)  # fmt: skip
 
 
 class Sample:

@@ -162,7 +162,7 @@ def test_long_lists_are_cut_after_ten(weights: State, tmp_path: Path) -> None:
         (lambda w: w | {"fc.bias": torch.ones(8).to_sparse()}, None, "no arrays of finite numbers (1 entry: fc.b"),
         (lambda w: w | {"fc.bias": torch.ones(1).expand(8)}, None, "no arrays of finite numbers (1 entry: fc.b"),
         (lambda w: w | {"fc.bias": torch.ones(8, dtype=torch.int64)}, None, "fc.bias is 8 of torch.int64, not 8"),
-        (lambda w: w | {"fc.weight": torch.tensor(1.0)}, None, "'fc.weight' is missing or has no rows"),
+        (lambda w: w | {"fc.weight": torch.tensor(1.0)}, None, "'fc.weight' is missing or has 0 rows"),
         (lambda w: w | {"torchfb.1.mel_scale.fb": torch.zeros(257, 64)}, None, "mel_scale.fb differs from ours by"),
         (lambda w: {"weights": w}, None, "holds a mapping of weights, not weights alone; expected names and tensors"),
         (lambda w: w | {"epoch": 3}, None, "not weights alone"),

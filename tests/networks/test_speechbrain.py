@@ -104,6 +104,82 @@ def test_the_folder_is_kept_relative_and_its_files_are_watched(
         load_network("networks/brain")
 
 
+OTHERS = {
+    "Xvector": """
+    in_channels: !ref <n_mels>
+    activation: !name:torch.nn.LeakyReLU
+    tdnn_blocks: 2
+    tdnn_channels: [8, 12]
+    tdnn_kernel_sizes: [5, 1]
+    tdnn_dilations: [1, 1]
+    lin_neurons: 12
+""",
+    "ResNet": """
+    input_size: !ref <n_mels>
+    channels: [8, 8, 8, 8]
+    block_sizes: [1, 1, 1, 1]
+    lin_neurons: 12
+""",
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_networks_give_what_speechbrain_gives(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("hyperpyyaml")
+    ecapa = re.compile(r"embedding_model: !new:.*?(?=classifier: )", re.DOTALL)
+    made = f"embedding_model: !new:speechbrain.lobes.models.{name}.{name}{OTHERS[name]}"
+    settings = ecapa.sub(made, SETTINGS, count=1)
+    settings = settings.replace("speechbrain/spkrec-ecapa-voxceleb", str(tmp_path))
+    (tmp_path / "hyperparams.yaml").write_text(settings, encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        models = pytest.importorskip(f"speechbrain.lobes.models.{name}")
+        from hyperpyyaml import load_hyperpyyaml
+        from speechbrain.inference.classifiers import EncoderClassifier
+
+        model = load_hyperpyyaml(settings)["embedding_model"]
+        assert isinstance(model, getattr(models, name))
+        torch.save(formula_state(model), tmp_path / "embedding_model.ckpt")
+        theirs = EncoderClassifier.from_hparams(str(tmp_path), savedir=str(tmp_path), run_opts={"device": "cpu"})
+        waves = formula_waves(name, 2, 16_000)
+        torch.manual_seed(0)  # the pooling of an x-vector adds noise
+        expected = theirs.encode_batch(waves).flatten(1)
+    network = SpeechBrainNetwork(tmp_path)
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        assert torch.equal(network(waves), expected)
+
+
+def change(folder: Path, old: str, new: str) -> None:
+    settings = (folder / "hyperparams.yaml").read_text(encoding="utf-8")
+    assert old in settings
+    (folder / "hyperparams.yaml").write_text(settings.replace(old, new), encoding="utf-8")
+
+
+def test_references_tuples_and_exponents_are_read_as_speechbrain_reads_them(published: Path) -> None:
+    expected = SpeechBrainNetwork(published)(formula_waves("speechbrain", 2, 16_000))
+    change(published, "n_mels: 24", "n_mels: !ref <later>\nname: embedding\nfloor: 1e0\nlater: 24")
+    change(
+        published, "    n_mels: !ref <n_mels>\n", "    n_mels: !ref <n_mels>\n    param_change_factor: !ref <floor>\n"
+    )
+    change(published, "channels: [16, 16, 16, 16, 48]", "channels: (16, 16, 16, 16, 48)")
+    change(published, "/embedding_model.ckpt", "/<name>_model.ckpt")
+    assert torch.equal(SpeechBrainNetwork(published)(formula_waves("speechbrain", 2, 16_000)), expected)
+
+
+@pytest.mark.parametrize("name", ["fc.conv.weight", None])
+def test_weights_that_are_missing_are_not_left_random(name: str | None, published: Path) -> None:
+    state = torch.load(published / "embedding_model.ckpt", weights_only=True)
+    if name:
+        del state[name]
+        torch.save(state, published / "embedding_model.ckpt")
+    else:
+        change(published, "        embedding_model: !ref <embedding_model>", "        classifier: !ref <classifier>")
+    text = "Missing key.*fc.conv.weight" if name else "loads no weights of embedding_model"
+    with pytest.raises(NetworkError, match=text):
+        SpeechBrainNetwork(published)
+
+
 @pytest.mark.parametrize(
     ("name", "contents", "text"),
     [
@@ -129,6 +205,6 @@ def test_arguments_that_nobody_would_read_are_refused(published: Path, tmp_path:
 
 
 def test_without_speechbrain_the_extra_is_named(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "speechbrain.inference", None)
+    monkeypatch.setitem(sys.modules, "speechbrain", None)
     with pytest.raises(MissingExtraError, match=r'pip install "seedpipe\[speechbrain\]"'):
         SpeechBrainNetwork(published)

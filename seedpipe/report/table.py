@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from seedpipe.report.wording import Verdict
+
 __all__ = ["Cell", "Figure", "Row", "Table"]
 
 
@@ -17,18 +19,26 @@ class Figure:
     ----------
     text : str
         As shown.
+    deviation : str
+        Over training seeds; empty for a single one.
     best : bool
-        Shown in bold.
-    better : bool
-        Followed by an arrow.
-    significant : bool
-        Followed by a star.
+        Whether no row of the same network is lower, as far as shown, and one is higher.
+    lower : bool
+        Whether it is lower, as far as shown, than that of the system it is compared with.
+    verdict : Verdict
+        On the paired difference to the same system without its enhancer.
     """
 
     text: str
+    deviation: str = ""
     best: bool = False
-    better: bool = False
-    significant: bool = False
+    lower: bool = False
+    verdict: Verdict = "same"
+
+    @property
+    def words(self) -> str:
+        """Number and deviation."""
+        return f"{self.text} ± {self.deviation}" if self.deviation else self.text
 
 
 Cell: TypeAlias = tuple[Figure, ...]
@@ -77,5 +87,5 @@ class Table:
     head: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
-    notes: tuple[str, ...]
-    records: tuple[Mapping[str, object], ...]
+    notes: tuple[str, ...] = ()
+    records: tuple[Mapping[str, object], ...] = ()

@@ -1,15 +1,19 @@
-"""Table 1: EER and minDCF of every system on every list."""
+"""Table 1 of the paper, EER and minDCF of every system on every list, and training seeds side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean, stdev
 
-from seedpipe.report.wording import Metric, figure, places_for
-from seedpipe.tables.scores import METRICS, Column, Scores, System
-from seedpipe.tables.table import Cell, Figure, Row, Table
+from seedpipe.report.schema import Evaluation
+from seedpipe.report.scores import Column, Scores, System
+from seedpipe.report.table import Cell, Figure, Row, Table
+from seedpipe.report.wording import Metric, decimals, enhancer_name, figure, percent, places_for
 
-__all__ = ["accuracy_tables"]
+__all__ = ["accuracy_tables", "seed_tables"]
 
+METRICS: tuple[Metric, ...] = ("eer", "min_dcf")
+WIDEST = 6  # columns that fit on a page; the paper itself has five
 NOTES = (
     "EER in percent / minDCF; bold: lowest of a network in a column.",
     "↓: lower than without the enhancer or, where there is none, than without the front end.",
@@ -19,14 +23,24 @@ SEEDS = "±: standard deviation over {} training seeds, of which the figure befo
 
 
 def accuracy_tables(scores: Sequence[Scores]) -> list[Table]:
-    """Lay out Table 1: one table for each scoring method, or one for each of its lists where lists have conditions."""
-    return [_table(one, columns) for one in scores for columns in _grouped(one.columns)]
+    """Lay out Table 1.
 
+    Parameters
+    ----------
+    scores : sequence of Scores
+        By scoring method.
 
-def _shown(value: float, deviation: float | None, metric: Metric, places: int) -> str:
-    """A figure of a cell, and its deviation."""
-    parts = [value] if deviation is None else [value, deviation]
-    return " ± ".join(figure(part, metric, places) for part in parts)
+    Returns
+    -------
+    list of Table
+        One for each method, or one for each of its lists where lists have conditions; of six columns at most.
+    """
+    return [
+        _table(one, columns[start : start + WIDEST])
+        for one in scores
+        for columns in _grouped(one.columns)
+        for start in range(0, len(columns), WIDEST)
+    ]
 
 
 def _grouped(columns: Sequence[Column]) -> list[list[Column]]:
@@ -77,14 +91,16 @@ def _cell(scores: Scores, systems: Sequence[System], system: System, column: Col
 def _figure(
     scores: Scores, rivals: Sequence[System], system: System, column: Column, metric: Metric, places: int
 ) -> Figure:
-    """Best and better go by the figures as shown: what looks equal is called equal."""
+    """Best and lower go by the figures as shown: what looks equal is called equal."""
     values = {one: float(figure(scores.mean(one, column, metric), metric, places)) for one in rivals}
     own, reference = values[system], system.reference
+    deviation = scores.deviation(system, column, metric)
     return Figure(
-        text=_shown(scores.mean(system, column, metric), scores.deviation(system, column, metric), metric, places),
+        text=figure(scores.mean(system, column, metric), metric, places),
+        deviation="" if deviation is None else figure(deviation, metric, places),
         best=own == min(values.values()) < max(values.values()),
-        better=reference is not None and own < values.get(reference, own),
-        significant=scores.significant(system, column, metric),
+        lower=reference is not None and own < values.get(reference, own),
+        verdict=scores.verdict(system, column, metric),
     )
 
 
@@ -101,5 +117,46 @@ def _record(scores: Scores, system: System, column: Column) -> dict[str, object]
     for metric in METRICS:
         record[metric] = scores.mean(system, column, metric)
         record[f"{metric}_deviation"] = scores.deviation(system, column, metric)
-        record[f"{metric}_significant"] = scores.significant(system, column, metric)
+        record[f"{metric}_significant"] = scores.verdict(system, column, metric) in ("better", "worse")
     return record
+
+
+def seed_tables(evaluations: Sequence[Evaluation]) -> list[Table]:
+    """Set several training seeds of one enhancer side by side.
+
+    Parameters
+    ----------
+    evaluations : sequence of Evaluation
+        Each training seed of a system once.
+
+    Returns
+    -------
+    list of Table
+        One for each network, enhancer, list and method that occur with more than one training seed.
+    """
+    groups: dict[tuple[str, ...], list[Evaluation]] = {}
+    for one in evaluations:
+        groups.setdefault((one.source, one.enhancer, one.list, one.scores), []).append(one)
+    return [_seed_table(group) for group in groups.values() if len(group) > 1]
+
+
+def _seed_table(group: Sequence[Evaluation]) -> Table:
+    first, places = group[0], max(decimals(e) for e in group)
+    seeds = ["unknown" if e.train_seed is None else str(e.train_seed) for e in group]
+    names = [[c.condition for c in e.conditions] for e in group]
+    common = [name for name in names[0] if all(name in others for others in names)]
+    return Table(
+        caption=f"{first.source} → {enhancer_name(first.enhancer)} on {first.list} ({first.scores}): EER in % by "
+        "training seed, mean and standard deviation",
+        head="condition",
+        columns=("network", *(f"seed {seed}" for seed in seeds), "mean", "deviation"),
+        rows=tuple(_seed_row(name, group, places) for name in common),
+    )
+
+
+def _seed_row(name: str, group: Sequence[Evaluation], places: int) -> Row:
+    found = [c.systems for e in group for c in e.conditions if c.condition == name]
+    values = [systems.enhanced.eer.value for systems in found]
+    rates = [found[0].network.eer.value, *values, fmean(values)]
+    texts = [*(percent(rate, places) for rate in rates), percent(stdev(values), places + 1)]
+    return Row(name, tuple((Figure(text),) for text in texts))
