@@ -29,9 +29,14 @@ def tables(frame: pd.DataFrame) -> str:
     """All groups as Markdown; the preset is the first line of each."""
     parts = []
     for group, title in TITLES.items():
-        chosen = frame[(frame["group"] == group) | (frame["setting"] == PRESET)]
+        chosen = comparable(frame[(frame["group"] == group) | (frame["setting"] == PRESET)])
         parts.append(f"## {title}\n\n{_table(chosen)}")
     return "\n\n".join(parts)
+
+
+def comparable(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the training seeds that every setting has."""
+    return frame[frame.groupby("seed")["setting"].transform("nunique") == frame["setting"].nunique()]
 
 
 def _table(frame: pd.DataFrame) -> str:
@@ -90,9 +95,9 @@ def main() -> None:
 
     rcParams.update({"svg.hashsalt": "seedpipe", "svg.fonttype": "none", "font.family": "sans-serif"})
     frame = pd.read_csv(TABLE)
-    draws = frame[(frame["group"] == "draws") | (frame["setting"] == PRESET)]
+    draws = comparable(frame[(frame["group"] == "draws") | (frame["setting"] == PRESET)])
     plot(draws, r"^K = (\d+)", "draws K of each utterance", 10, HERE / "experiments_draws.svg")
-    timestep = frame[frame["setting"].str.fullmatch(r"t = \d+") | (frame["setting"] == PRESET)]
+    timestep = comparable(frame[frame["setting"].str.fullmatch(r"t = \d+") | (frame["setting"] == PRESET)])
     plot(timestep, r"^t = (\d+)", "timestep t in use", 50, HERE / "experiments_timestep.svg")
     print(tables(frame))  # noqa: T201
 

@@ -72,7 +72,7 @@ class SpeakerBootstrap:
     of a difference, so never below 2 / (1 + R) and exactly 1 for identical systems. Replicates that drew no target or
     no non-target trial are left out; where they are more than 5 % of all, the list has too few speakers and is refused.
 
-    How often intervals hold the true value is measured by ``benchmarks/coverage.py``.
+    How often intervals hold the true value is measured by ``benchmarks/intervals.py``.
 
     After N. Poh and S. Bengio, "Estimating the confidence interval of expected performance curve in biometric
     authentication using joint bootstrap", ICASSP 2007: sampling with replacement the persons, not their trials. Bias is

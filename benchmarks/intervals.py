@@ -1,6 +1,6 @@
 """How often the 95 % intervals of SpeakerBootstrap hold the true value, on lists whose true value is known.
 
-    python benchmarks/coverage.py [LISTS OF EACH SETTING]
+    python benchmarks/intervals.py [LISTS OF EACH SETTING]
 
 Scores are normal, so error rates have formulas. Of their variance, a share belongs to the speakers of a trial and 0.2
 to its utterances. Systems a and b are equally good, c has 0.8 times their EER; half of what is random is common to all.
