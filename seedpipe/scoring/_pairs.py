@@ -39,7 +39,7 @@ Method: TypeAlias = Literal["cosine", "euclidean"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 BLOCK_BYTES = 2**21  # of one side's embeddings in a block
-GATHER_BYTES = 2**19  # of one side's rows that wait in the processor's cache for their products
+GATHER_BYTES = 2**21  # of one side's rows that wait in the processor's cache for their products
 SPAN_BYTES = 2**24  # of the rows that a thread gathers before it asks for more work
 MOST_TOGETHER = 16  # trials of one enrolment utterance that are scored together
 NEAR = 0.02  # squared distance of unit vectors below which 2 - 2 cos has lost too many digits in float32
