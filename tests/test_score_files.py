@@ -129,6 +129,9 @@ def test_score_command_gives_figures_and_a_file(files: tuple[Path, Path], listed
     assert found["figures"]["eer"]["low"] <= found["figures"]["eer"]["value"] <= found["figures"]["eer"]["high"]
     text = run("score", *files, listed).stdout
     assert text.startswith(f"{len(trials):,} trials\neer: ")
+    # Whoever reads the scores again finds the same intervals.
+    again = printed("compare", out, out)["figures"]
+    assert {name: figure["a"] for name, figure in again.items()} == found["figures"]
 
 
 @pytest.mark.parametrize("name", ["scores.xyz", "scores", ".", "trials.txt"])

@@ -118,10 +118,9 @@ def read_scores(path: Path, column: str | None = None) -> ScoreFile:
             file=path,
             row=int(bad[0]) + first_row,
         )
-    codes, utterances = pd.factorize(pd.concat([frame["enrol"], frame["test"]]).astype(str).to_numpy(dtype=object))
-    enrol, test = codes.astype(np.int64).reshape(2, -1)
+    enrol, test = (frame[side].astype(str).tolist() for side in ("enrol", "test"))
     rows = np.arange(first_row, len(frame) + first_row)
-    return ScoreFile(Trials(path, tuple(utterances), enrol, test, _labels(frame, path, first_row), rows), scores)
+    return ScoreFile(Trials.of_names(path, enrol, test, _labels(frame, path, first_row), rows), scores)
 
 
 def _numbers(column: pd.Series[Any]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from seedpipe.errors import TrialError
@@ -42,6 +43,27 @@ class Trials:
     test: NDArray[np.int64]
     labels: NDArray[np.int8]
     rows: NDArray[np.int64]
+
+    @classmethod
+    def of_names(
+        cls,
+        path: Path,
+        enrol: Sequence[str],
+        test: Sequence[str],
+        labels: NDArray[np.int8],
+        rows: NDArray[np.int64],
+    ) -> Trials:
+        """Make a list of the names on both sides.
+
+        Utterances are numbered in the order of first mention, trial by trial, wherever the names come from: intervals
+        depend on it in their last digits, because speakers are drawn by number.
+        """
+        codes, utterances = pd.factorize(np.array([*enrol, *test], dtype=object))
+        order = pd.unique(codes.reshape(2, -1).T.reshape(-1))
+        number = np.empty(len(utterances), dtype=np.int64)
+        number[order] = np.arange(len(utterances))
+        sides = number[codes].reshape(2, -1)
+        return cls(path, tuple(utterances[order]), sides[0], sides[1], labels, rows)
 
     def __len__(self) -> int:
         return self.labels.size

@@ -72,14 +72,8 @@ def parse(path: Path | str) -> Trials:
     """Read a trial list of any classes."""
     path = Path(path)
     table = _table(path)
-    names = np.array([*table.columns[table.enrol], *table.columns[table.test]], dtype=object)
-    codes, utterances = pd.factorize(names)
-    # In the order of first mention, trial by trial, as a reader of the file meets them.
-    order = pd.unique(codes.reshape(2, -1).T.reshape(-1))
-    number = np.empty(len(utterances), dtype=np.int64)
-    number[order] = np.arange(len(utterances))
-    enrol, test = number[codes].reshape(2, -1)
-    return Trials(path, tuple(utterances[order]), enrol, test, _labels(table), table.rows)
+    enrol, test = table.columns[table.enrol], table.columns[table.test]
+    return Trials.of_names(path, enrol, test, _labels(table), table.rows)
 
 
 def read_models(path: Path | str) -> dict[str, tuple[str, ...]]:
