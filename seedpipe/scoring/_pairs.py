@@ -64,7 +64,7 @@ def pair_scores(
         - ``euclidean``: minus the mean Euclidean distance over all C x K pairs of unit-length crop embeddings, the
           authors' scorer.
     device : str
-        Where to compute; of a GPU scores agree with those of the processor within float32 rounding.
+        Where to compute; on a GPU scores agree with those of the processor within float32 rounding.
 
     Returns
     -------
