@@ -36,7 +36,7 @@ import numpy as np
 import soundfile
 import torch
 
-from seedpipe import layout
+from seedpipe.audio import layout
 from seedpipe.cache import open_cache
 from seedpipe.extract import extract, shards
 from seedpipe.params import ExtractParams, MachineParams, ManifestParams

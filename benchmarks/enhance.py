@@ -30,9 +30,9 @@ import torch
 import seedpipe
 from seedpipe.cache import NetworkInfo
 from seedpipe.console import guarded, say
-from seedpipe.diffusion import SeedMLP
-from seedpipe.enhance import Enhancer, ModelConfig, Normalization
-from seedpipe.enhance_files import enhance_file
+from seedpipe.enhancers.diffusion import SeedMLP
+from seedpipe.enhancers.files import enhance_file
+from seedpipe.enhancers.seed import Enhancer, ModelConfig, Normalization
 from seedpipe.params import TrainParams
 
 WRITTEN_ROWS = 65_536  # at a time, of the random input

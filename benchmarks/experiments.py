@@ -24,15 +24,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seedpipe import layout, metrics, pipeline
+from seedpipe import pipeline
+from seedpipe.audio import layout
 from seedpipe.cache import Cache, open_cache
 from seedpipe.console import Progress, guarded, say
-from seedpipe.enhance import Enhancer
-from seedpipe.layout import Places
+from seedpipe.enhancers.seed import Enhancer
+from seedpipe.enhancers.trainer import train
 from seedpipe.params import Params, TrainParams, load_params
-from seedpipe.scoring import CropEmbeddings, load_crops, score_conditions
-from seedpipe.train import train
-from seedpipe.trials import Trials, read_trials
+from seedpipe.project.paths import ProjectPaths
+from seedpipe.scoring import CropEmbeddings, load_crops, metrics, score_conditions
+from seedpipe.scoring.trials import Trials, read_trials
 
 HERE = Path(__file__).resolve().parents[1]
 NETWORK, DRAWS, MOST_DRAWS, EPOCHS = "dvector", 10, 20, 30
@@ -116,7 +117,7 @@ class EvaluationList:
     alone: dict[str, Any]
 
     @classmethod
-    def read(cls, name: str, places: Places, params: Params) -> EvaluationList:
+    def read(cls, name: str, places: ProjectPaths, params: Params) -> EvaluationList:
         """Read the cache of a list and score it without an enhancer."""
         trials = read_trials(layout.trial_list(params.manifest.root, name)).expect_labels()
         crops = load_crops(open_cache(places.cache(NETWORK, name)))
@@ -198,9 +199,9 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare(given: argparse.Namespace) -> tuple[Params, Places]:
+def prepare(given: argparse.Namespace) -> tuple[Params, ProjectPaths]:
     """Write manifests and caches; those that are complete are used as they are."""
-    loaded, root, places = load_params(HERE / "params.yaml"), given.data.resolve(), Places(given.work)
+    loaded, root, places = load_params(HERE / "params.yaml"), given.data.resolve(), ProjectPaths(given.work)
     update = {
         "manifest": loaded.manifest.model_copy(update={"root": root, "evaluations": layout.evaluation_lists(root)}),
         "extract": loaded.extract.model_copy(update={"networks": (NETWORK,), "draws": MOST_DRAWS}),

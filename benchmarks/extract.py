@@ -27,13 +27,13 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from seedpipe import audio, augment, layout
+from seedpipe.audio import augment, decode, layout
+from seedpipe.audio.manifest import SPEECH, read_manifest, write_manifest
 from seedpipe.console import Progress
-from seedpipe.extract import SPEECH, extract
-from seedpipe.extract.cuts import Cutter, load_banks
+from seedpipe.extract import extract
+from seedpipe.extract.crops import Cutter, load_banks
 from seedpipe.extract.embed import BLOCK
-from seedpipe.extract.setting import Row, Setting
-from seedpipe.manifest import read_manifest, write_manifest
+from seedpipe.extract.spec import Row, Setting
 from seedpipe.networks import SpeakerNetwork, load_network
 from seedpipe.params import ExtractParams, MachineParams, ManifestParams
 
@@ -189,13 +189,13 @@ def authors_way(name: str, params: ExtractParams, folder: Path, arguments: argpa
                 row = rows[done % len(rows)]
                 generator = augment.keyed_generator(0, row.utterance, draw)
                 for variant in ("clean", "clean", *params.variants):
-                    speech = audio.read_audio(row.path, network.sample_rate)
-                    crop = audio.crop(speech, int(generator.integers(max(1, speech.size))), params.crop_samples)
+                    speech = decode.read_audio(row.path, network.sample_rate)
+                    crop = decode.crop(speech, int(generator.integers(max(1, speech.size))), params.crop_samples)
                     mixed = torch.from_numpy(np.array(crop))[None]
                     if variant != "clean":
                         recipe = augment.draw_recipe(variant, cut.banks, params.augment, params.crop_samples, generator)
                         fresh = {
-                            part: {n: audio.read_audio(paths[part][n][0], network.sample_rate)}
+                            part: {n: decode.read_audio(paths[part][n][0], network.sample_rate)}
                             for part, n in used(variant, recipe)
                         }
                         mixed = plain_mix(variant, recipe, mixed, fresh, params.crop_samples)
@@ -218,7 +218,7 @@ def plain_mix(
         speech = augment.reverberate(speech, [files["reverb"][recipe.rir]])
     if recipe.noise:
         part = "music" if "music" in variant else "noise"
-        noise = audio.crop(files[part][recipe.noise], recipe.noise_offset, samples)
+        noise = decode.crop(files[part][recipe.noise], recipe.noise_offset, samples)
         speech = augment.mix_at_snr(speech, torch.from_numpy(np.array(noise))[None], recipe.snr_db)
     return speech
 

@@ -30,9 +30,9 @@ import soundfile
 import torch
 from torchaudio import functional
 
-from seedpipe.audio import Waveform
+from examples.demo_corpus import rooms
+from seedpipe.audio.decode import Waveform
 from seedpipe.console import Progress, guarded, say
-from seedpipe.demo import rooms
 from seedpipe.errors import ManifestError
 
 Item = TypeVar("Item")
@@ -255,7 +255,7 @@ def tagged_artist(path: Path) -> str:
 def decode(path: Path) -> Waveform:
     """Read a recording as one channel at 16 kHz.
 
-    Some of the packages' files lack the end that :func:`seedpipe.audio.read_audio` insists on, and a few hold no
+    Some of the packages' files lack the end that :func:`seedpipe.audio.decode.read_audio` insists on, and a few hold no
     samples at all; the digests of the archives say that nothing is amiss.
     """
     headerless = {".gsm": telephone, ".ALS": adventure}.get(path.suffix)

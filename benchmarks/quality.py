@@ -19,10 +19,11 @@ import time
 from pathlib import Path
 from typing import Any, get_args
 
-from seedpipe import layout, pipeline
+from seedpipe import pipeline
+from seedpipe.audio import layout
 from seedpipe.console import Progress, guarded, say
-from seedpipe.layout import Places
 from seedpipe.params import EnhancerKind, Params, load_params
+from seedpipe.project.paths import ProjectPaths
 
 HERE = Path(__file__).resolve().parents[1]
 
@@ -40,7 +41,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def settle(given: argparse.Namespace) -> tuple[Params, Places]:
+def settle(given: argparse.Namespace) -> tuple[Params, ProjectPaths]:
     """Parameters with this data folder and seed, and a work folder of their own."""
     loaded = load_params(given.params)
     root = given.data.resolve()
@@ -58,10 +59,10 @@ def settle(given: argparse.Namespace) -> tuple[Params, Places]:
     }
     params = loaded.model_copy(update=update)
     deciding = f"{root}\n{params.manifest.eval_share}\n{params.extract.model_dump_json()}"
-    return params, Places(given.work / hashlib.sha256(deciding.encode()).hexdigest()[:12])
+    return params, ProjectPaths(given.work / hashlib.sha256(deciding.encode()).hexdigest()[:12])
 
 
-def run(params: Params, places: Places, network: str, enhancer: EnhancerKind) -> dict[str, Any]:
+def run(params: Params, places: ProjectPaths, network: str, enhancer: EnhancerKind) -> dict[str, Any]:
     """Run every stage; caches that are complete are used as they are."""
     layout.describe(params.manifest.root)
     pipeline.training_manifests(params, places, Progress("manifest train", "files"))

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from seedpipe import layout, pipeline
+from seedpipe import pipeline
+from seedpipe.audio import layout
 from seedpipe.console import Progress, guarded, say
-from seedpipe.layout import Places
 from seedpipe.params import EnhancerKind, Params, load_params
-from seedpipe.tables import write_tables
+from seedpipe.project.paths import ProjectPaths
+from seedpipe.results.tables import write_tables
 
 HERE = Path(__file__).resolve().parents[1]
 NONE = "none"
@@ -31,7 +32,7 @@ SAME_FOR_EVERY_SEED = ("whitening", NONE)
 
 
 @dataclass(frozen=True)
-class RunPlaces(Places):
+class RunPlaces(ProjectPaths):
     """Folders of one front end and one training seed; manifests and caches are those of all seeds."""
 
     out: Path = Path()
@@ -90,7 +91,7 @@ def places_of(params: Params, out: Path, frontend: str, seed: int) -> RunPlaces:
     return RunPlaces(base, out, Path(frontend, f"seed-{seed}"))
 
 
-def prepare(params: Params, places: Places) -> None:
+def prepare(params: Params, places: ProjectPaths) -> None:
     """Write manifests and caches; those that are complete are used as they are."""
     layout.describe(params.manifest.root)
     pipeline.training_manifests(params, places, Progress("manifest train", "files"))
@@ -100,7 +101,7 @@ def prepare(params: Params, places: Places) -> None:
         pipeline.extract(params, network, name, places, Progress(f"extract {network} {name}", "utterances"))
 
 
-def compare(params: Params, places: Places, network: str, enhancer: EnhancerKind) -> None:
+def compare(params: Params, places: ProjectPaths, network: str, enhancer: EnhancerKind) -> None:
     """Train one enhancer of one network and score every list."""
     draw = Progress(f"train {network} {enhancer}", "epochs")
     pipeline.train(params, network, enhancer, places, lambda epoch, total: draw(epoch.epoch, total))

@@ -25,9 +25,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from seedpipe import audio
-from seedpipe.extract import BANKS, SPEECH
-from seedpipe.manifest import COLUMNS
+from seedpipe.audio import decode
+from seedpipe.audio.manifest import BANKS, COLUMNS, SPEECH
 
 RATE = 16_000
 PARAMS = "extract: {crop_samples: 4000, draws: 1, variants: [noise]}\n"
@@ -58,7 +57,7 @@ def prepare(folder: Path, rows: int, jobs: int) -> list[str]:
     """Write manifests and parameters; returns the command that extracts them."""
     tone = 0.3 * np.sin(2 * np.pi * 200 * np.arange(RATE // 2) / RATE)
     soundfile.write(folder / "tone.wav", tone, RATE)
-    info = audio.probe(folder / "tone.wav")
+    info = decode.probe(folder / "tone.wav")
     file = [info.bytes, info.frames / info.sample_rate, info.sample_rate, 0, info.frames, info.digest]
     for name, count in ((SPEECH, rows), (BANKS["noise"], 1)):
         with (folder / name).open("w", newline="") as table:

@@ -27,12 +27,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seedpipe.console import guarded, say
-from seedpipe.diffusion import SeedMLP
-from seedpipe.enhance import Normalization
+from seedpipe.enhancers.diffusion import SeedMLP
+from seedpipe.enhancers.seed import Normalization
+from seedpipe.enhancers.trainer.data import Rows
+from seedpipe.enhancers.trainer.steps import Run, precision
 from seedpipe.networks import load_network
 from seedpipe.params import TrainParams
-from seedpipe.train.data import Rows
-from seedpipe.train.steps import Run, precision
 
 CPU = torch.device("cpu")
 ROWS, BATCH_ROWS, VARIANTS, CROP_SAMPLES = 2_000, 256, 5, 32_240
@@ -57,7 +57,7 @@ class Synthetic(Rows):
 
 
 def our_step(rows: Rows, wanted: str) -> Callable[[], object]:
-    """The step of seedpipe.train."""
+    """The step of seedpipe.enhancers.trainer."""
     params = TrainParams(batch_rows=BATCH_ROWS, epochs=1_000, precision=precision(wanted, CPU))
     run = Run(rows, params, CPU)
     batches = rows.batches(BATCH_ROWS, run.generator)

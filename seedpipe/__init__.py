@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from seedpipe._version import __version__
+
 if TYPE_CHECKING:
     from seedpipe.cache import Cache, open_cache
-    from seedpipe.enhance import Enhancer
+    from seedpipe.enhancers import load_enhancer
+    from seedpipe.enhancers.seed import Enhancer
     from seedpipe.errors import SeedpipeError
     from seedpipe.params import Params, load_params
-    from seedpipe.rivals import load_enhancer
 
 __all__ = [
     "Cache",
@@ -24,7 +26,6 @@ __all__ = [
     "load_params",
     "open_cache",
 ]
-__version__ = "0.1.0"
 
 _HOMES = {
     "Cache": "cache",

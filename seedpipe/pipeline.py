@@ -1,4 +1,4 @@
-"""The stages: one function each, from typed parameters to files in their places.
+"""The stages: one function each, from typed parameters to files in their paths.
 
 The scripts in ``stages/``, the benchmarks and the tests call these, so there is one pipeline and not three.
 """
@@ -11,60 +11,62 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from seedpipe import layout
+from seedpipe.audio import layout
+from seedpipe.audio.manifest import is_synthetic
 from seedpipe.errors import ManifestError, SeedpipeError
 from seedpipe.files import read_json, whole_file
-from seedpipe.layout import Places
-from seedpipe.manifest import is_synthetic
 from seedpipe.params import EnhancerKind, Params
+from seedpipe.project.paths import ProjectPaths
+from seedpipe.scoring.trials.manifest import write_evaluation_manifests
 
-__all__ = ["corpus", "evaluation_manifests", "extract", "report", "score", "train", "training_manifests", "write_json"]
+__all__ = [
+    "describe_audio",
+    "evaluation_manifests",
+    "extract",
+    "report",
+    "score",
+    "train",
+    "training_manifests",
+    "write_json",
+]
 
 Progress = Callable[[int, int], None]
 
 
-def corpus(params: Params, out: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Make sure that the audio is there, and describe the data folder in a small file that DVC can watch.
-
-    The synthetic demonstration corpus is built where ``manifest.root`` is ``corpus.folder``; any other root is only
-    looked at: names, sizes and times of change, no contents.
-    """
+def describe_audio(params: Params, out: Path) -> dict[str, Any]:
+    """Describe the data folder, names, sizes and times of change, in a small file that DVC can watch."""
     root = params.manifest.root
-    synthetic = root == params.corpus.folder
-    if synthetic:
-        from seedpipe.demo import build_demo_corpus
-
-        settings = params.corpus.model_dump(exclude={"folder"})
-        build_demo_corpus(root, **settings, jobs=params.machine.workers, progress=progress)
     description = {"root": root.as_posix(), "synthetic": is_synthetic(root), "folders": layout.describe(root)}
     write_json(out, description)
     return description
 
 
-def training_manifests(params: Params, places: Places, progress: Progress | None = None) -> list[SeedpipeError]:
+def training_manifests(params: Params, paths: ProjectPaths, progress: Progress | None = None) -> list[SeedpipeError]:
     """Write the manifests of the training corpus; gives the files left out."""
     skip = params.extract.on_bad_audio == "skip"
-    out, jobs = places.manifests(layout.TRAIN), params.machine.workers
+    out, jobs = paths.manifests(layout.TRAIN), params.machine.workers
     return layout.write_training_manifests(params.manifest, out, skip_bad=skip, jobs=jobs, progress=progress)
 
 
-def evaluation_manifests(params: Params, name: str, places: Places, progress: Progress | None = None) -> None:
+def evaluation_manifests(params: Params, name: str, paths: ProjectPaths, progress: Progress | None = None) -> None:
     """Write the manifests of an evaluation list."""
     if name == layout.TRAIN:
         raise ManifestError("an evaluation list cannot be called 'train'", remedy="rename it")
-    out, jobs = places.manifests(name), params.machine.workers
-    layout.write_evaluation_manifests(params.manifest, name, out, jobs=jobs, progress=progress)
+    out, jobs = paths.manifests(name), params.machine.workers
+    write_evaluation_manifests(params.manifest, name, out, jobs=jobs, progress=progress)
 
 
-def extract(params: Params, network: str, name: str, places: Places, progress: Progress | None = None) -> list[str]:
+def extract(
+    params: Params, network: str, name: str, paths: ProjectPaths, progress: Progress | None = None
+) -> list[str]:
     """Cache a corpus, ``train`` or an evaluation list; gives what a person should know of its audio."""
     from seedpipe.extract import extract as run
     from seedpipe.extract import remarks
 
     cache = run(
-        places.manifests(name),
-        places.network(network),
-        places.cache(network, name),
+        paths.manifests(name),
+        paths.network(network),
+        paths.cache(network, name),
         params.extract,
         kind="training" if name == layout.TRAIN else "evaluation",
         machine=params.machine,
@@ -77,16 +79,16 @@ def train(
     params: Params,
     network: str,
     enhancer: EnhancerKind,
-    places: Places,
+    paths: ProjectPaths,
     progress: Callable[..., None] | None = None,
 ) -> dict[str, Any]:
     """Train an enhancer of a network; writes the figures and the curve, and gives them."""
     from seedpipe.cache import open_cache
-    from seedpipe.device import choose_device
-    from seedpipe.rivals import train_enhancer
-    from seedpipe.train.curves import followed
+    from seedpipe.enhancers import train_enhancer
+    from seedpipe.enhancers.trainer.curves import followed
+    from seedpipe.workers import choose_device
 
-    cache, out = open_cache(places.cache(network, layout.TRAIN)), places.model(network, enhancer)
+    cache, out = open_cache(paths.cache(network, layout.TRAIN)), paths.model(network, enhancer)
     with followed(params.machine.log, out, progress) as noted:
         device = choose_device(params.machine.device)
         trained, result = train_enhancer(enhancer, cache, out, params, device=device, progress=noted)
@@ -97,26 +99,26 @@ def train(
         "parameters": trained.parameters,
     }
     figures |= result.as_dict()
-    write_json(places.training(network, enhancer), figures)
+    write_json(paths.training(network, enhancer), figures)
     return figures
 
 
-def score(params: Params, network: str, enhancer: str, name: str, places: Places) -> dict[str, Any]:
+def score(params: Params, network: str, enhancer: str, name: str, paths: ProjectPaths) -> dict[str, Any]:
     """Score an evaluation list with the network alone and with an enhancer; writes the scores beside the figures."""
     from seedpipe.cache import open_cache
-    from seedpipe.device import choose_device
-    from seedpipe.report import write_plot_tables
-    from seedpipe.rivals import load_enhancer
+    from seedpipe.enhancers import load_enhancer
+    from seedpipe.results.report import write_plot_tables
     from seedpipe.scoring import evaluate, write_scores
-    from seedpipe.trials import read_trials
+    from seedpipe.scoring.trials import read_trials
+    from seedpipe.workers import choose_device
 
     trials = read_trials(layout.trial_list(params.manifest.root, name))
-    cache = open_cache(places.cache(network, name))
+    cache = open_cache(paths.cache(network, name))
     device = choose_device(params.machine.device)
-    model = load_enhancer(places.model(network, enhancer), device)
-    cohort = None if params.score.norm == "none" else open_cache(places.cache(network, layout.TRAIN))
+    model = load_enhancer(paths.model(network, enhancer), device)
+    cohort = None if params.score.norm == "none" else open_cache(paths.cache(network, layout.TRAIN))
     evaluations, table = evaluate(cache, model, trials, params.score, name, cohort=cohort)
-    out = places.results(network, enhancer, name)
+    out = paths.results(network, enhancer, name)
     write_scores(table, out / "scores.parquet")
     # Of every enhancer, so that a report over several runs can tell them apart.
     setting = {"train_seed": _train_seed(params, enhancer), "frontend": params.extract.frontend}
@@ -128,30 +130,30 @@ def score(params: Params, network: str, enhancer: str, name: str, places: Places
     return figures
 
 
-def report(params: Params, places: Places, made_by: str) -> dict[str, Any]:
+def report(params: Params, paths: ProjectPaths, made_by: str) -> dict[str, Any]:
     """Gather all figures into the report (HTML and Markdown); gives the dictionary it was made from."""
-    import seedpipe
-    from seedpipe.report import write_report
+    from seedpipe._version import __version__
+    from seedpipe.results.report import write_report
 
     evaluations: list[dict[str, Any]] = []
     training: dict[str, Any] = {}
     synthetic = False
     for network, enhancer in itertools.product(params.extract.networks, params.enhancers.names):
-        training[f"{network}/{enhancer}"] = _read_json(places.training(network, enhancer))
+        training[f"{network}/{enhancer}"] = _read_json(paths.training(network, enhancer))
         for name in params.manifest.evaluations:
-            figures = _read_json(places.results(network, enhancer, name) / "evaluation.json")
+            figures = _read_json(paths.results(network, enhancer, name) / "evaluation.json")
             synthetic |= figures["synthetic"]
             evaluations.extend(figures["evaluations"])
     data = {
         "title": "SEED on frozen speaker networks",
         "synthetic": synthetic,
-        "seedpipe_version": seedpipe.__version__,
+        "seedpipe_version": __version__,
         "made_by": made_by,
         "evaluations": evaluations,
         "training": training,
-        "facts": _facts(params) | _provenance(params, places),
+        "facts": _facts(params) | _provenance(params, paths),
     }
-    write_report(data, places.report, places.report.with_suffix(".md"))
+    write_report(data, paths.report, paths.report.with_suffix(".md"))
     return data
 
 
@@ -204,14 +206,14 @@ def _read_json(path: Path) -> Any:
         ) from error
 
 
-def _provenance(params: Params, places: Places) -> dict[str, str]:
+def _provenance(params: Params, paths: ProjectPaths) -> dict[str, str]:
     """Which weights made the embeddings, and from how much speech each enhancer learned."""
     from seedpipe.cache import open_cache
 
     seeds = sorted({_train_seed(params, enhancer) for enhancer in params.enhancers.names})
     facts = {}
     for network in params.extract.networks:
-        info = open_cache(places.cache(network, layout.TRAIN)).info
+        info = open_cache(paths.cache(network, layout.TRAIN)).info
         speech = "synthetic speech" if info.synthetic else "speech"
         facts[f"network {info.network.name}"] = (
             f"fingerprint {info.network.fingerprint[:16]}, {info.network.dimension}-d"

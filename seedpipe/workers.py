@@ -1,4 +1,4 @@
-"""Independent calls on worker processes: of this machine (loky), of a Ray or of a Dask cluster, all through joblib."""
+"""Where work runs: on worker processes of this machine (loky), of a Ray or of a Dask cluster, and on which device."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import joblib
 
-from seedpipe.errors import ClusterError, MissingExtraError, WorkerLostError
+from seedpipe.errors import ClusterError, MissingExtraError, ParamsError, WorkerLostError
 
 if TYPE_CHECKING:
     import distributed
 
-__all__ = ["Engine", "unordered"]
+__all__ = ["Engine", "WantedDevice", "choose_device", "unordered"]
 
 Result = TypeVar("Result")
+WantedDevice: TypeAlias = Literal["auto", "cpu", "cuda"]
 ANSWER_SECONDS = 10  # an address must answer within this time, and a Dask cluster have a worker
 LONELY_SECONDS = 30  # a Dask cluster that has lost its last worker for longer is given up
 OBJECT_STORE_BYTES = 2**27  # of a Ray of our own, which else takes a third of the memory; our results are small
@@ -391,3 +392,22 @@ def _missing(extra: str) -> MissingExtraError:
 
 
 _OPEN = {"loky": _loky, "ray": _ray, "dask": _dask}
+
+
+def choose_device(wanted: WantedDevice) -> str:
+    """The device that is meant: ``auto`` is the GPU where there is one.
+
+    Raises
+    ------
+    ParamsError
+        CUDA is asked for and there is none.
+    """
+    import torch
+
+    if wanted == "cpu":
+        return wanted
+    if torch.cuda.is_available():
+        return "cuda"
+    if wanted == "cuda":
+        raise ParamsError("there is no CUDA device", remedy="set machine.device: auto, or --device auto")
+    return "cpu"

@@ -4,13 +4,32 @@ from pathlib import Path
 
 from seedpipe import pipeline
 from seedpipe.console import Progress, guarded
-from seedpipe.params import load_params
+from seedpipe.errors import ParamsError
+from seedpipe.params import Params, load_params
 
 
 @guarded
 def main() -> None:
     """Run the stage."""
-    pipeline.corpus(load_params(), Path("data/audio.json"), Progress("corpus", "parts"))
+    params = load_params()
+    if params.manifest.root == params.corpus.folder:
+        build(params)
+    pipeline.describe_audio(params, Path("data/audio.json"))
+
+
+def build(params: Params) -> None:
+    """Build the demonstration corpus where it lacks or has other settings."""
+    try:
+        from examples.demo_corpus import build_demo_corpus
+    except ModuleNotFoundError as error:
+        raise ParamsError(
+            "manifest.root is corpus.folder, and the demonstration corpus is made in a checkout of seedpipe alone",
+            remedy="set manifest.root to your own data folder",
+        ) from error
+    settings = params.corpus.model_dump(exclude={"folder"})
+    build_demo_corpus(
+        params.corpus.folder, **settings, jobs=params.machine.workers, progress=Progress("corpus", "parts")
+    )
 
 
 if __name__ == "__main__":

@@ -4,15 +4,15 @@ import sys
 
 from seedpipe import pipeline
 from seedpipe.console import Progress, resumable, say
-from seedpipe.layout import Places
 from seedpipe.params import load_params
+from seedpipe.project.paths import ProjectPaths
 
 
 @resumable
 def main(network: str, corpus: str) -> None:
     """Run the stage for one network and one corpus."""
     progress = Progress(f"extract {network} {corpus}", "utterances")
-    for remark in pipeline.extract(load_params(), network, corpus, Places(), progress):
+    for remark in pipeline.extract(load_params(), network, corpus, ProjectPaths(), progress):
         say(remark)
 
 

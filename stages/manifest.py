@@ -3,9 +3,10 @@
 import sys
 
 from seedpipe import pipeline
+from seedpipe.audio.layout import TRAIN
 from seedpipe.console import Progress, guarded, say
-from seedpipe.layout import TRAIN, Places
 from seedpipe.params import load_params
+from seedpipe.project.paths import ProjectPaths
 
 
 @guarded
@@ -13,9 +14,9 @@ def main(name: str) -> None:
     """Run the stage for one corpus."""
     params, progress = load_params(), Progress(f"manifest {name}", "files")
     if name != TRAIN:
-        pipeline.evaluation_manifests(params, name, Places(), progress)
+        pipeline.evaluation_manifests(params, name, ProjectPaths(), progress)
         return
-    for error in pipeline.training_manifests(params, Places(), progress):
+    for error in pipeline.training_manifests(params, ProjectPaths(), progress):
         say(f"left out: {error}")
 
 

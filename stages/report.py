@@ -3,15 +3,15 @@
 from seedpipe import pipeline
 from seedpipe.console import guarded
 from seedpipe.files import whole_file
-from seedpipe.layout import Places
 from seedpipe.params import load_params
-from seedpipe.report import format_table
+from seedpipe.project.paths import ProjectPaths
+from seedpipe.results.report import format_table
 
 
 @guarded
 def main() -> None:
     """Run the stage."""
-    places = Places()
+    places = ProjectPaths()
     data = pipeline.report(load_params(), places, "dvc repro")
     text = f"{format_table(data)}\nReport: {places.report}\n"
     with whole_file(places.report.with_suffix(".txt")) as partial:

@@ -7,14 +7,14 @@ import sys
 
 from seedpipe import pipeline
 from seedpipe.console import guarded
-from seedpipe.layout import Places
 from seedpipe.params import load_params
+from seedpipe.project.paths import ProjectPaths
 
 
 @guarded
 def main(network: str, enhancer: str, name: str) -> None:
     """Run the stage for one network, one enhancer and one list."""
-    pipeline.score(load_params(), network, enhancer, name, Places())
+    pipeline.score(load_params(), network, enhancer, name, ProjectPaths())
 
 
 if __name__ == "__main__":

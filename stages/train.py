@@ -5,9 +5,9 @@ from typing import cast
 
 from seedpipe import pipeline
 from seedpipe.console import Progress, resumable
-from seedpipe.layout import Places
+from seedpipe.enhancers.trainer import Epoch
 from seedpipe.params import EnhancerKind, load_params
-from seedpipe.train import Epoch
+from seedpipe.project.paths import ProjectPaths
 
 
 @resumable
@@ -18,7 +18,7 @@ def main(network: str, enhancer: str) -> None:
     def progress(epoch: Epoch, total: int) -> None:
         draw(epoch.epoch, total, f", loss {epoch.loss:.4f}")
 
-    pipeline.train(load_params(), network, cast(EnhancerKind, enhancer), Places(), progress)
+    pipeline.train(load_params(), network, cast(EnhancerKind, enhancer), ProjectPaths(), progress)
 
 
 if __name__ == "__main__":

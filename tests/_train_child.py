@@ -9,10 +9,10 @@ from pathlib import Path
 import synthetic  # noqa: F401 - sets the number of threads
 
 from seedpipe import files
-from seedpipe import train as package
 from seedpipe.cache import open_cache
+from seedpipe.enhancers import trainer as package
+from seedpipe.enhancers.trainer import Epoch, steps, train
 from seedpipe.params import TrainParams
-from seedpipe.train import Epoch, steps, train
 
 
 def die(*_: object) -> None:

@@ -13,8 +13,9 @@ import soundfile
 from demo_project import make_project
 from hypothesis import settings
 
-from seedpipe import layout
+from seedpipe.audio import layout
 from seedpipe.params import EvaluationParams, ExtractParams, MachineParams, ManifestParams
+from seedpipe.scoring.trials.manifest import write_evaluation_manifests
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no failure
 settings.load_profile("patient")
@@ -120,7 +121,7 @@ def own_data(data_root: Path, tmp_path: Path) -> Path:
 def write_manifests(root: Path, out: Path) -> None:
     params = ManifestParams(root=root, evaluations=("tiny",))
     layout.write_training_manifests(params, out / "train")
-    layout.write_evaluation_manifests(params, "tiny", out / "tiny")
+    write_evaluation_manifests(params, "tiny", out / "tiny")
 
 
 @pytest.fixture(scope="session")

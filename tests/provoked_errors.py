@@ -34,20 +34,20 @@ def wrong_key() -> None:
 
 
 def no_training_folder() -> None:
-    from seedpipe import layout
+    from seedpipe.audio import layout
     from seedpipe.params import ManifestParams
 
     layout.write_training_manifests(ManifestParams(root=Path("data/mine")), Path("data_manifests/train"))
 
 
 def cut_off_audio() -> None:
-    from seedpipe.audio import probe
+    from seedpipe.audio.decode import probe
 
     probe(Path("take.wav"))
 
 
 def wrong_label() -> None:
-    from seedpipe.trials import read_trials
+    from seedpipe.scoring.trials import read_trials
 
     read_trials(Path("trials.txt"))
 
@@ -59,7 +59,7 @@ def unknown_network() -> None:
 
 
 def unknown_front_end() -> None:
-    from seedpipe.frontends import load_frontend
+    from seedpipe.audio.frontends import load_frontend
 
     load_frontend("rnoise", 16_000)
 
@@ -80,13 +80,13 @@ def foreign_cache() -> None:
 
 
 def names_that_do_not_fit() -> None:
-    from seedpipe.exchange import read_vectors
+    from seedpipe.cache.exchange import read_vectors
 
     read_vectors(Path("rows.npy"), Path("names.txt"))
 
 
 def no_model() -> None:
-    from seedpipe.enhance import Enhancer
+    from seedpipe.enhancers.seed import Enhancer
 
     Enhancer.load(Path("models/dvector"))
 
@@ -110,7 +110,7 @@ def locked_folder() -> None:
 
 
 def missing_package() -> None:
-    from seedpipe.export import export_onnx
+    from seedpipe.enhancers.export import export_onnx
 
     genuine = builtins.__import__
 

@@ -324,9 +324,9 @@ def test_options_without_a_command_or_against_each_other_are_wrong_usage(argumen
         ("seedpipe.params.Params", ["extract", "manifests", "cache"], True),
         ("seedpipe.params.Params", ["train", "cache", "model"], True),
         ("seedpipe.params.Params", ["score", "cache", "model", "list"], False),
-        ("seedpipe.enhance_files.enhance_file", ["enhance", "model", "in.npy", "out.npy"], True),
-        ("seedpipe.trials.check_trials", ["trials", "check", "list"], False),
-        ("seedpipe.trials.make_vcmix", ["trials", "make-vcmix", "a", "b", "c"], False),
+        ("seedpipe.enhancers.files.enhance_file", ["enhance", "model", "in.npy", "out.npy"], True),
+        ("seedpipe.scoring.trials.check_trials", ["trials", "check", "list"], False),
+        ("seedpipe.scoring.trials.make_vcmix", ["trials", "make-vcmix", "a", "b", "c"], False),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,
 )

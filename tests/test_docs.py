@@ -459,7 +459,11 @@ def test_the_reference_has_the_public_names_and_no_others(site: Path) -> None:
     assert {f"seedpipe.{name}" for name in seedpipe.__all__} <= set(re.findall(r"`(seedpipe\.\w+)`", text))
     page = (site / "api.html").read_text(encoding="utf-8")
     identifiers = set(re.findall(r'id="(seedpipe[\w.]*)"', page))
-    assert {"seedpipe.enhance.Enhancer.load", "seedpipe.metrics.eer", "seedpipe.cache.open_cache"} <= identifiers
+    assert {
+        "seedpipe.enhancers.seed.Enhancer.load",
+        "seedpipe.metrics.eer",
+        "seedpipe.cache.open_cache",
+    } <= identifiers
     private = [name for name in identifiers if re.search(r"\._(?!_)", name)]
     assert not private
     assert ":func:" not in page

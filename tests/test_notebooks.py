@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from synthetic import REPOSITORY
 
-from seedpipe import layout
-from seedpipe.demo import build_demo_corpus
-from seedpipe.demo import corpus as corpus_module
+from examples.demo_corpus import build_demo_corpus
+from examples.demo_corpus import corpus as corpus_module
+from seedpipe.audio import layout
+from seedpipe.enhancers.trainer import train
 from seedpipe.extract import extract
 from seedpipe.networks.folder import add_network
 from seedpipe.params import load_params
-from seedpipe.train import train
+from seedpipe.scoring.trials.manifest import write_evaluation_manifests
 
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
@@ -52,9 +53,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         build_demo_corpus(
             params.manifest.root, train_voices=4, eval_voices=8, train_utterances=3, eval_utterances=3, jobs=1
         )
-        places = layout.Places()
+        places = layout.ProjectPaths()
         layout.write_training_manifests(params.manifest, places.manifests("train"))
-        layout.write_evaluation_manifests(params.manifest, "demo", places.manifests("demo"))
+        write_evaluation_manifests(params.manifest, "demo", places.manifests("demo"))
         network = folder / "networks" / "dvector"
         add_network(network, "dvector")
         for name, kind in (("train", "training"), ("demo", "evaluation")):

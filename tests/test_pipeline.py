@@ -17,11 +17,13 @@ import soundfile
 from synthetic import QUICK, REPOSITORY, contents, enhancer, evaluation_cache, training_cache, write_trials
 
 import seedpipe
-from seedpipe import demo, layout, pipeline
+from examples import demo_corpus as demo
+from seedpipe import pipeline
+from seedpipe.audio import layout
 from seedpipe.cache import open_cache
-from seedpipe.enhance import Enhancer
+from seedpipe.enhancers.seed import Enhancer
+from seedpipe.enhancers.trainer import Epoch
 from seedpipe.errors import CacheError, ManifestError, ModelError, TrialError
-from seedpipe.layout import Places
 from seedpipe.metrics import eer
 from seedpipe.params import (
     DRLParams,
@@ -33,9 +35,9 @@ from seedpipe.params import (
     Params,
     ScoreParams,
 )
+from seedpipe.project.paths import ProjectPaths
 from seedpipe.scoring import evaluate, read_scores
-from seedpipe.train import Epoch
-from seedpipe.trials import read_trials
+from seedpipe.scoring.trials import read_trials
 
 FOLDERS = ("eval", "music", "noise", "rir", "train")
 
@@ -59,10 +61,10 @@ def params_for(root: Path) -> Params:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Places]:
+def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, ProjectPaths]:
     """A project whose caches are there and whose stages from training to report have run."""
     base = tmp_path_factory.mktemp("project")
-    params, places = params_for(base / "data"), Places(base)
+    params, places = params_for(base / "data"), ProjectPaths(base)
     training_cache(places.cache("toy", "train"))
     evaluation_cache(places.cache("toy", "demo"))
     write_trials(base / "data" / "eval" / "trials_demo.txt")
@@ -78,7 +80,7 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def test_training_leaves_a_model_and_its_figures(project: tuple[Params, Places]) -> None:
+def test_training_leaves_a_model_and_its_figures(project: tuple[Params, ProjectPaths]) -> None:
     _, places = project
     figures = read(places.training("toy", "seed"))
     assert (figures["seed"], figures["epochs"], len(figures["curve"])) == (0, 5, 5)
@@ -89,7 +91,7 @@ def test_training_leaves_a_model_and_its_figures(project: tuple[Params, Places])
     assert trained == project[0].train.model_copy(update={"precision": trained.precision})
 
 
-def test_scoring_leaves_scores_figures_and_a_summary(project: tuple[Params, Places]) -> None:
+def test_scoring_leaves_scores_figures_and_a_summary(project: tuple[Params, ProjectPaths]) -> None:
     _, places = project
     folder = places.results("toy", "seed", "demo")
     assert sorted(contents(folder)) == ["det.csv", "evaluation.json", "histogram.csv", "metrics.json", "scores.parquet"]
@@ -104,13 +106,13 @@ def test_scoring_leaves_scores_figures_and_a_summary(project: tuple[Params, Plac
 
 
 def test_scoring_with_a_norm_takes_its_cohort_from_the_training_cache(
-    project: tuple[Params, Places], tmp_path: Path
+    project: tuple[Params, ProjectPaths], tmp_path: Path
 ) -> None:
     params, places = project
     for folder in ("cache", "models"):
         (tmp_path / folder).symlink_to(places.base / folder)
     wanted = params.score.model_copy(update={"norm": "as", "cohort_size": 50, "methods": ("cosine",), "timesteps": ()})
-    found = pipeline.score(params.model_copy(update={"score": wanted}), "toy", "seed", "demo", Places(tmp_path))
+    found = pipeline.score(params.model_copy(update={"score": wanted}), "toy", "seed", "demo", ProjectPaths(tmp_path))
     training, evaluation = (open_cache(places.cache("toy", corpus)) for corpus in ("train", "demo"))
     trials = read_trials(layout.trial_list(params.manifest.root, "demo"))
     model = Enhancer.load(places.model("toy", "seed"))
@@ -119,14 +121,14 @@ def test_scoring_with_a_norm_takes_its_cohort_from_the_training_cache(
     assert found["evaluations"] == [one | setting for one in expected]
 
 
-def test_scoring_again_gives_the_same_bytes(project: tuple[Params, Places]) -> None:
+def test_scoring_again_gives_the_same_bytes(project: tuple[Params, ProjectPaths]) -> None:
     params, places = project
     before = contents(places.results("toy", "seed", "demo"))
     pipeline.score(params, "toy", "seed", "demo", places)
     assert contents(places.results("toy", "seed", "demo")) == before
 
 
-def test_the_report_holds_the_figures(project: tuple[Params, Places]) -> None:
+def test_the_report_holds_the_figures(project: tuple[Params, ProjectPaths]) -> None:
     params, places = project
     before = contents(places.report.parent)
     assert sorted(before) == ["report.html", "report.md"]
@@ -140,8 +142,8 @@ def test_the_report_holds_the_figures(project: tuple[Params, Places]) -> None:
         assert part in text
 
 
-def test_a_synthetic_list_makes_the_report_synthetic(tmp_path: Path, project: tuple[Params, Places]) -> None:
-    params, places = params_for(tmp_path / "data"), Places(tmp_path)
+def test_a_synthetic_list_makes_the_report_synthetic(tmp_path: Path, project: tuple[Params, ProjectPaths]) -> None:
+    params, places = params_for(tmp_path / "data"), ProjectPaths(tmp_path)
     training_cache(places.cache("toy", "train"))
     evaluation_cache(places.cache("toy", "demo"), synthetic=True)
     enhancer().save(places.model("toy", "seed"), "# Card\n")
@@ -153,8 +155,8 @@ def test_a_synthetic_list_makes_the_report_synthetic(tmp_path: Path, project: tu
     assert "synthetic" not in project[1].report.with_suffix(".md").read_text(encoding="utf-8")
 
 
-def test_every_enhancer_has_its_place_in_the_report(tmp_path: Path, project: tuple[Params, Places]) -> None:
-    places = Places(tmp_path)
+def test_every_enhancer_has_its_place_in_the_report(tmp_path: Path, project: tuple[Params, ProjectPaths]) -> None:
+    places = ProjectPaths(tmp_path)
     shutil.copytree(project[1].base, tmp_path, dirs_exist_ok=True)
     names: tuple[EnhancerKind, ...] = ("whitening", "seed", "none")
     enhancers = EnhancersParams(names=names)
@@ -174,22 +176,22 @@ def test_every_enhancer_has_its_place_in_the_report(tmp_path: Path, project: tup
             assert row["enhanced"] == pytest.approx(row["network"])
 
 
-def test_the_report_names_the_seeds_of_its_enhancers(tmp_path: Path, project: tuple[Params, Places]) -> None:
+def test_the_report_names_the_seeds_of_its_enhancers(tmp_path: Path, project: tuple[Params, ProjectPaths]) -> None:
     shutil.copytree(project[1].base, tmp_path, dirs_exist_ok=True)
     (tmp_path / "results/toy/seed").rename(tmp_path / "results/toy/drl")
     enhancers = EnhancersParams(names=("drl",), drl=DRLParams(seed=5))
-    data = pipeline.report(project[0].model_copy(update={"enhancers": enhancers}), Places(tmp_path), "the test")
+    data = pipeline.report(project[0].model_copy(update={"enhancers": enhancers}), ProjectPaths(tmp_path), "the test")
     assert data["facts"]["training of toy"].endswith("of speech, seed 5")
 
 
-def test_a_list_that_is_not_there_is_named(project: tuple[Params, Places]) -> None:
+def test_a_list_that_is_not_there_is_named(project: tuple[Params, ProjectPaths]) -> None:
     params, places = project
     with pytest.raises(TrialError, match=r"no evaluation list 'vox'.*demo"):
         pipeline.score(params, "toy", "seed", "vox", places)
 
 
 def test_a_stage_without_the_one_before_says_so(tmp_path: Path) -> None:
-    params, places = params_for(tmp_path / "data"), Places(tmp_path)
+    params, places = params_for(tmp_path / "data"), ProjectPaths(tmp_path)
     with pytest.raises(CacheError, match="there is no cache; run seedpipe extract"):
         pipeline.train(params, "toy", "seed", places)
     with pytest.raises(ManifestError, match=r"training\.json: cannot be read .*run the stages before"):
@@ -203,7 +205,7 @@ def test_a_stage_without_the_one_before_says_so(tmp_path: Path) -> None:
 
 
 def test_a_report_without_scores_says_which_are_missing(tmp_path: Path) -> None:
-    places = Places(tmp_path)
+    places = ProjectPaths(tmp_path)
     pipeline.write_json(places.training("toy", "seed"), {})
     with pytest.raises(ManifestError, match=r"toy/seed/demo/evaluation\.json: cannot be read .*dvc repro"):
         pipeline.report(params_for(tmp_path), places, "the test")
@@ -307,14 +309,14 @@ def test_as_many_workers_read_audio_as_the_parameters_say(
     for name in ("write_training_manifests", "write_evaluation_manifests"):
         monkeypatch.setattr(layout, name, lambda *_, jobs, **__: calls.append(jobs))
     params = params_for(tmp_path).model_copy(update={"machine": MachineParams(jobs=asked)})
-    pipeline.training_manifests(params, Places(tmp_path))
-    pipeline.evaluation_manifests(params, "demo", Places(tmp_path))
+    pipeline.training_manifests(params, ProjectPaths(tmp_path))
+    pipeline.evaluation_manifests(params, "demo", ProjectPaths(tmp_path))
     assert calls == [given, given]
 
 
 def test_an_evaluation_list_cannot_be_called_train(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="cannot be called 'train'"):
-        pipeline.evaluation_manifests(params_for(tmp_path), "train", Places(tmp_path))
+        pipeline.evaluation_manifests(params_for(tmp_path), "train", ProjectPaths(tmp_path))
 
 
 @pytest.mark.parametrize(

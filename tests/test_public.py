@@ -40,7 +40,7 @@ def load(name: str) -> ModuleType:
         pytest.skip(f"{name} needs an optional package: {error}")
 
 
-@pytest.mark.parametrize("name", ["seedpipe", "seedpipe.cli", "seedpipe.console", "seedpipe.report"])
+@pytest.mark.parametrize("name", ["seedpipe", "seedpipe.cli", "seedpipe.console", "seedpipe.results.report"])
 def test_importing_is_light(name: str) -> None:
     code = f"import {name}, sys; print(*[m for m in {HEAVY!r} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -52,7 +52,7 @@ def test_the_version_is_that_of_the_package() -> None:
 
 
 def test_there_are_modules() -> None:
-    assert {"seedpipe.train", "seedpipe.report.schema", "seedpipe.networks"} <= set(MODULES)
+    assert {"seedpipe.enhancers.trainer", "seedpipe.results.report.schema", "seedpipe.networks"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -99,8 +99,8 @@ def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that the examples name."""
+    from seedpipe.enhancers import train_enhancer
     from seedpipe.params import Params
-    from seedpipe.rivals import train_enhancer
 
     folder = tmp_path_factory.mktemp("files")
     shutil.copy(REPOSITORY / "params.yaml", folder)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from seedpipe.bench.measurement import STAGES, Measurement
 from seedpipe.bench.result import Result
 from seedpipe.files import whole_file
-from seedpipe.report.svg import Box, Scale, document, line, steps, text, ticks
+from seedpipe.results.report.svg import Box, Scale, document, line, steps, text, ticks
 
 __all__ = ["cost_chart", "write_chart"]
 

@@ -16,17 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import seedpipe
+from seedpipe._version import __version__
+from seedpipe.audio.frontends import load_frontend
 from seedpipe.cache import NetworkInfo
-from seedpipe.diffusion import SeedMLP
-from seedpipe.enhance import Enhancer, ModelConfig, Normalization
+from seedpipe.enhancers import EmbeddingEnhancer, Rival, load_enhancer
+from seedpipe.enhancers.diffusion import SeedMLP
+from seedpipe.enhancers.seed import Enhancer, ModelConfig, Normalization
 from seedpipe.errors import ModelError, NetworkError, WorkerLostError
-from seedpipe.frontends import load_frontend
 from seedpipe.networks import SpeakerNetwork, load_network
 from seedpipe.networks.selftest import synthetic_signal
 from seedpipe.params import EnhancerKind, TrainParams
-from seedpipe.report.wording import enhancer_name
-from seedpipe.rivals import EmbeddingEnhancer, Rival, load_enhancer
+from seedpipe.results.report.wording import enhancer_name
 
 __all__ = ["STAGES", "Measurement", "Setup", "System", "benchmark", "measure", "systems_of"]
 
@@ -45,7 +45,7 @@ class System:
     network : str
         As :func:`seedpipe.networks.load_network` takes it.
     frontend : str
-        As :func:`seedpipe.frontends.load_frontend` takes it.
+        As :func:`seedpipe.audio.frontends.load_frontend` takes it.
     enhancer : str, optional
         What follows.
     model : Path, optional
@@ -262,7 +262,7 @@ def _untrained(kind: EnhancerKind, network: SpeakerNetwork, device: torch.device
     center = (0.0,) * dimension if train.normalize == "length+center" else ()
     normalization = Normalization(kind=train.normalize, center=center, scale=dimension**0.5)
     config = ModelConfig(
-        kind=kind, network=info, normalization=normalization, train=train, cache="", seedpipe=seedpipe.__version__
+        kind=kind, network=info, normalization=normalization, train=train, cache="", seedpipe=__version__
     )
     return Enhancer(SeedMLP(dimension).to(device), config)
 

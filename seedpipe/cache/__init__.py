@@ -6,10 +6,10 @@ folder); a reader compares every byte that it uses with the digests in the manif
 Shapes: R rows, V variants (the first is ``clean``), D embedding dimension.
 """
 
-from seedpipe.cache._cache import Cache, open_cache
-from seedpipe.cache._hdf5 import Shard
-from seedpipe.cache._info import FILES, FORMAT, CacheInfo, NetworkInfo, ShardInfo
-from seedpipe.cache._write import finished_shard, publish, shard_name, unpublished, write_shard
+from seedpipe.cache.cache import Cache, open_cache
+from seedpipe.cache.hdf5 import Shard
+from seedpipe.cache.info import FILES, FORMAT, CacheInfo, NetworkInfo, ShardInfo
+from seedpipe.cache.writer import finished_shard, publish, shard_name, unpublished, write_shard
 
 __all__ = [
     "FILES",

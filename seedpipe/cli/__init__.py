@@ -11,10 +11,10 @@ import typer
 from seedpipe.cli.bench import bench
 from seedpipe.cli.cache import app as cache_app
 from seedpipe.cli.compare import calibrate, compare
-from seedpipe.cli.corpus import demo_corpus, manifest
 from seedpipe.cli.enhance import enhance
 from seedpipe.cli.export import app as export_app
 from seedpipe.cli.extract import extract
+from seedpipe.cli.manifest import manifest
 from seedpipe.cli.network import app as network_app
 from seedpipe.cli.project import doctor, init
 from seedpipe.cli.report import report
@@ -32,7 +32,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.command("demo-corpus")(demo_corpus)
 for command in (init, doctor, manifest, extract, train, score, enhance, compare, calibrate, report, tables, bench):
     app.command()(command)
 for group in (cache_app, export_app, network_app, trials_app):
@@ -52,7 +51,7 @@ def main() -> None:
 
 def _version(asked: bool) -> None:
     if asked:
-        from seedpipe import __version__
+        from seedpipe._version import __version__
 
         show(__version__, f"seedpipe {__version__}", as_json=False)
         raise typer.Exit

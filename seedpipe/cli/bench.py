@@ -46,7 +46,7 @@ def bench(
     """
     from seedpipe.bench import Result, Setup, benchmark, format_table, systems_of, write_csv
     from seedpipe.bench.chart import write_chart
-    from seedpipe.device import choose_device
+    from seedpipe.workers import choose_device
 
     setup = Setup(tuple(batch or (1, 32)), seconds, repeats, threads, choose_device(device.value))
     systems = systems_of(network, model or [], frontend, [kind.value for kind in enhancer or [Kind.seed]])

@@ -71,7 +71,7 @@ def export(
     Example: seedpipe cache export cache/dvector/train embeddings.npz --variant clean
     """
     from seedpipe.cache import open_cache
-    from seedpipe.exchange import export_cache
+    from seedpipe.cache.exchange import export_cache
 
     opened = open_cache(cache)
     files = [str(path) for path in export_cache(opened, out, variant=variant, mean=mean)]
@@ -102,7 +102,7 @@ def import_(
 
     Example: seedpipe cache import cache/mine/train --network mine --clean clean.npz --noisy noise=noisy.npz
     """
-    from seedpipe.exchange import import_cache
+    from seedpipe.cache.exchange import import_cache
 
     if (embeddings is None) == (clean is None) or (condition and clean) or (noisy and embeddings):
         raise typer.BadParameter("give --embeddings (with --condition), or --clean with --noisy")

@@ -32,7 +32,7 @@ def compare(
     Example: seedpipe compare scores_network.csv scores_enhanced.csv
     """
     from seedpipe.scoring import compare_scores, read_scores
-    from seedpipe.trials import read_trials
+    from seedpipe.scoring.trials import read_trials
 
     labelled = read_trials(trials) if trials else None
     found = compare_scores(read_scores(a, column_a), read_scores(b, column_b), labelled, replicates, seed)
@@ -56,9 +56,9 @@ def calibrate(
 
     Example: seedpipe calibrate scores_dev.csv calibration.json
     """
-    from seedpipe.calibration import fit_calibration
     from seedpipe.metrics import cllr, min_cllr
     from seedpipe.scoring import read_columns, read_scores
+    from seedpipe.scoring.calibration import fit_calibration
 
     if out.suffix != ".json":
         raise typer.BadParameter(f"'{out}' does not end in .json", param_hint="OUT")

@@ -72,7 +72,7 @@ def enhance(
     if ids is None and source.suffix == ".npy" and out.suffix not in (".npy", ""):
         raise typer.BadParameter("an .npy file has no names for its rows: give them, or write .npy", param_hint="--ids")
 
-    from seedpipe.enhance_files import Use, enhance_file
+    from seedpipe.enhancers.files import Use, enhance_file
 
     result = enhance_file(
         model,

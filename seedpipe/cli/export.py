@@ -29,10 +29,10 @@ def onnx(
 
     Example: seedpipe export onnx models/dvector/seed seed.onnx
     """
-    from seedpipe.enhance import Enhancer
+    from seedpipe.enhancers import load_enhancer
+    from seedpipe.enhancers.export import export_onnx
+    from seedpipe.enhancers.seed import Enhancer
     from seedpipe.errors import ModelError
-    from seedpipe.export import export_onnx
-    from seedpipe.rivals import load_enhancer
 
     enhancer = load_enhancer(model)
     if not isinstance(enhancer, Enhancer):

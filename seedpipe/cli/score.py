@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from seedpipe.params import ScoreParams
     from seedpipe.scoring import CropEmbeddings
-    from seedpipe.trials import Trials
+    from seedpipe.scoring.trials import Trials
 
 __all__ = ["score"]
 
@@ -56,7 +56,7 @@ def score(
 
     Example: seedpipe score enrol.npz test.npz trials.txt --out scores.csv
     """
-    from seedpipe.device import choose_device
+    from seedpipe.workers import choose_device
 
     known = load_params_or_defaults(params)
     place = choose_device(device.value if device else known.machine.device)
@@ -119,13 +119,13 @@ def _score_cache(
     calibrations: Sequence[Path],
     device: str,
 ) -> _Scored:
-    import seedpipe
+    from seedpipe._version import __version__
     from seedpipe.cache import open_cache
-    from seedpipe.calibration import load_calibration
-    from seedpipe.report import format_table
-    from seedpipe.rivals import load_enhancer
+    from seedpipe.enhancers import load_enhancer
+    from seedpipe.results.report import format_table
     from seedpipe.scoring import evaluate
-    from seedpipe.trials import read_models, read_trials
+    from seedpipe.scoring.calibration import load_calibration
+    from seedpipe.scoring.trials import read_models, read_trials
 
     cache, name = open_cache(source), trials.stem.removeprefix("trials_")
     evaluations, table = evaluate(
@@ -141,7 +141,7 @@ def _score_cache(
     report = {
         "title": name,
         "synthetic": cache.info.synthetic,
-        "seedpipe_version": seedpipe.__version__,
+        "seedpipe_version": __version__,
         "made_by": "seedpipe score",
         "evaluations": evaluations,
     }
@@ -157,9 +157,9 @@ def _score_files(
     calibrations: Sequence[Path],
     device: str,
 ) -> _Scored:
-    from seedpipe.calibration import load_calibration
     from seedpipe.scoring import score_embeddings
-    from seedpipe.trials import read_trials
+    from seedpipe.scoring.calibration import load_calibration
+    from seedpipe.scoring.trials import read_trials
 
     if (settings.norm == "none") != (cohort is None):
         raise typer.BadParameter("--norm and --cohort go together")
@@ -197,7 +197,7 @@ def _figures(listed: Trials, scores: NDArray[np.float64], settings: ScoreParams,
 def _sides(enrol: Path, test: Path, ids: Path | None, models: Path | None) -> tuple[CropEmbeddings, CropEmbeddings]:
     """Embeddings of both sides; one object where one file serves both and there are no models."""
     from seedpipe.scoring import read_embeddings, with_models
-    from seedpipe.trials import read_models
+    from seedpipe.scoring.trials import read_models
 
     left = read_embeddings(enrol, ids)
     right = left if enrol == test else read_embeddings(test, ids)

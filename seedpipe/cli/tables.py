@@ -41,7 +41,7 @@ def tables(
 
     Example: seedpipe tables results other-seed/results --out tables --bench bench.json
     """
-    from seedpipe.tables import write_tables
+    from seedpipe.results.tables import write_tables
 
     written = write_tables(results, out, bench, list(formats or Format))
     show({"tables": [str(path) for path in written]}, "\n".join(map(str, written)), as_json=json)

@@ -45,10 +45,10 @@ def train(
     Example: seedpipe train cache/dvector/train models/dvector/seed --epochs 30
     """
     from seedpipe.cache import open_cache
-    from seedpipe.device import choose_device
-    from seedpipe.model import Epoch
-    from seedpipe.rivals import train_enhancer
-    from seedpipe.train.curves import followed
+    from seedpipe.enhancers import train_enhancer
+    from seedpipe.enhancers.base import Epoch
+    from seedpipe.enhancers.trainer.curves import followed
+    from seedpipe.workers import choose_device
 
     settings = _with(load_params_or_defaults(params), enhancer.value, seed=seed, epochs=epochs)
     place = choose_device(device.value if device else settings.machine.device)

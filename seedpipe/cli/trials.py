@@ -12,7 +12,7 @@ from seedpipe.cli.common import MAX_SEED, Json
 from seedpipe.console import guarded, say, show
 
 if TYPE_CHECKING:
-    from seedpipe.trials import Check
+    from seedpipe.scoring.trials import Check
 
 __all__ = ["app"]
 
@@ -35,7 +35,7 @@ def check(
 
     Example: seedpipe trials check data/demo/eval/trials_demo.txt --cache cache/dvector/demo
     """
-    from seedpipe.trials import check_trials
+    from seedpipe.scoring.trials import check_trials
 
     if cache and manifest:
         raise typer.BadParameter("give --cache or --manifest, not both")
@@ -70,7 +70,7 @@ def make(
     import pandas as pd
 
     from seedpipe.errors import TrialError
-    from seedpipe.trials import make_trials, write_trials
+    from seedpipe.scoring.trials import make_trials, write_trials
 
     try:
         frame = pd.read_csv(table, dtype=str, keep_default_na=False)
@@ -95,7 +95,7 @@ def make_vcmix(
 
     Example: seedpipe trials make-vcmix veri_test2.txt voxconverse.txt eval/trials_vcmix.txt --vox1-folder vox1
     """
-    from seedpipe import trials
+    from seedpipe.scoring import trials
 
     lines, note = trials.make_vcmix(vox1_o, voxconverse, vox1_folder=vox1_folder, voxconverse_folder=voxconverse_folder)
     trials.write_trials(lines, out)
@@ -115,7 +115,7 @@ def _known(cache: Path | None, manifest: Path | None) -> tuple[Sequence[str] | N
 
         return open_cache(cache).frame()["utterance"].drop_duplicates().tolist(), f"the cache {cache}"
     if manifest:
-        from seedpipe.manifest import read_manifest
+        from seedpipe.audio.manifest import read_manifest
 
         return read_manifest(manifest).frame["utterance"].tolist(), f"the manifest {manifest}"
     return None, ""

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seedpipe import audio, augment
-from seedpipe.audio import Waveform
-from seedpipe.augment import Bank, Recipe
+from seedpipe.audio import augment, decode
+from seedpipe.audio.augment import Bank, Recipe
+from seedpipe.audio.decode import Waveform
+from seedpipe.audio.frontends import load_frontend
+from seedpipe.audio.manifest import SPEECH, read_manifest
 from seedpipe.cache import Cache
 from seedpipe.errors import CacheError, CacheMismatchError
-from seedpipe.extract.setting import SPEECH, bank_files
-from seedpipe.frontends import load_frontend
-from seedpipe.manifest import read_manifest
+from seedpipe.extract.spec import bank_files
 from seedpipe.params import split_condition
 
 if TYPE_CHECKING:
@@ -70,11 +70,11 @@ def render(cache: Cache, row: int, variant: str, manifests: Path) -> tuple[Wavef
     recipes = [_recipe(columns, place, info.variants.index(variant))]
     variant, _ = split_condition(variant)
     if info.kind == "training":
-        crop = torch.from_numpy(audio.crop(speech.numpy(), start, samples).copy())
+        crop = torch.from_numpy(decode.crop(speech.numpy(), start, samples).copy())
         heard = cleaned(augment.apply_recipes(variant, recipes, crop[None], banks, floor))[0].numpy()
     else:
         whole = cleaned(augment.apply_recipes(variant, recipes, speech[None], banks, floor))[0].numpy()
-        heard = audio.crop(whole, start, samples)
+        heard = decode.crop(whole, start, samples)
     return heard, info.network.sample_rate
 
 
@@ -84,7 +84,7 @@ def _speech(cache: Cache, utterance: str, manifests: Path) -> Waveform:
         raise _other(cache, speech.path)
     found = speech.frame[speech.frame["utterance"] == utterance].iloc[0]
     first, frames = int(found["start_frame"]), int(found["frames"])
-    return audio.read_audio(Path(found["path"]), _rate(cache), found["digest"], first, frames)
+    return decode.read_audio(Path(found["path"]), _rate(cache), found["digest"], first, frames)
 
 
 def _banks(cache: Cache, variant: str, manifests: Path) -> dict[str, Bank]:

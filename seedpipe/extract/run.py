@@ -21,18 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe import cache
-from seedpipe.device import choose_device
+from seedpipe.audio.manifest import SPEECH, Manifest, read_manifest
 from seedpipe.errors import AudioError, CacheError, CacheMismatchError, WorkerLostError
-from seedpipe.extract.cuts import load_banks
+from seedpipe.extract.crops import load_banks
 from seedpipe.extract.embed import BLOCK, Embedder, one_thread
-from seedpipe.extract.setting import DECIDING, SPEECH, Kind, Row, Setting, describe, digest_of
 from seedpipe.extract.shards import Failure, Finished, Job, finished, in_hand, make_shard, worker_of
+from seedpipe.extract.spec import DECIDING, Kind, Row, Setting, describe, digest_of
 from seedpipe.files import locked, refuse_foreign, whole_file
-from seedpipe.manifest import Manifest, read_manifest
 from seedpipe.networks import load_network
 from seedpipe.networks.selftest import same_numbers
 from seedpipe.params import ExtractParams, MachineParams
-from seedpipe.workers import Engine, unordered
+from seedpipe.workers import Engine, choose_device, unordered
 
 __all__ = ["Plan", "extract", "extract_part", "plan", "remarks"]
 

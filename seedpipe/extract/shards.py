@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from seedpipe import cache
 from seedpipe.errors import AudioError, CacheError
-from seedpipe.extract.cuts import Cuts, Cutter, load_banks
+from seedpipe.extract.crops import Cuts, Cutter, load_banks
 from seedpipe.extract.embed import BLOCK, Embedder, one_thread, prefetch
-from seedpipe.extract.setting import Row, Setting
+from seedpipe.extract.spec import Row, Setting
 from seedpipe.files import whole_file
 from seedpipe.networks import load_network
 

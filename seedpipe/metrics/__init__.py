@@ -32,13 +32,13 @@ Checks
 
 from __future__ import annotations
 
-from seedpipe.metrics._checks import check_direction, validate
-from seedpipe.metrics._intervals import Interval, PairedDifference, Reduction
-from seedpipe.metrics._llr import cllr, min_cllr
-from seedpipe.metrics._rates import act_dcf, det_curve, eer, error_rates, min_dcf, score_histogram
-from seedpipe.metrics._roc import Definition
-from seedpipe.metrics._weighted import Metric
 from seedpipe.metrics.bootstrap import SpeakerBootstrap
+from seedpipe.metrics.checks import check_direction, validate
+from seedpipe.metrics.intervals import Interval, PairedDifference, Reduction
+from seedpipe.metrics.llr import cllr, min_cllr
+from seedpipe.metrics.rates import act_dcf, det_curve, eer, error_rates, min_dcf, score_histogram
+from seedpipe.metrics.roc import Definition
+from seedpipe.metrics.weighted import Metric
 
 __all__ = [
     "Definition",

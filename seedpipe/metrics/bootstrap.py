@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seedpipe.errors import MetricError, TooFewSpeakersError
-from seedpipe.metrics._checks import checked
-from seedpipe.metrics._intervals import Interval, PairedDifference, Reduction, percentiles, two_sided
-from seedpipe.metrics._llr import cllr, min_cllr
-from seedpipe.metrics._rates import act_dcf, costs, eer, min_dcf
-from seedpipe.metrics._roc import Definition, Floats, sort
-from seedpipe.metrics._weighted import Metric, Weighted
+from seedpipe.metrics.checks import checked
+from seedpipe.metrics.intervals import Interval, PairedDifference, Reduction, percentiles, two_sided
+from seedpipe.metrics.llr import cllr, min_cllr
+from seedpipe.metrics.rates import act_dcf, costs, eer, min_dcf
+from seedpipe.metrics.roc import Definition, Floats, sort
+from seedpipe.metrics.weighted import Metric, Weighted
 
 __all__ = ["SpeakerBootstrap"]
 
@@ -53,8 +53,8 @@ class SpeakerBootstrap:
     p_target, c_miss, c_fa : float
         For the metrics ``min_dcf`` and ``act_dcf``; see :func:`seedpipe.metrics.min_dcf`.
     definition : {"linear", "max", "mean", "hull"}
-        For the metric ``eer``; see :func:`seedpipe.metrics.eer`. The last three walk through every trial of every
-        replicate, which takes longer.
+        For the metric ``eer``; see :func:`seedpipe.metrics.eer`. The last three walk through every trial of
+        every replicate, which takes longer.
 
     Raises
     ------
@@ -148,8 +148,8 @@ class SpeakerBootstrap:
         Raises
         ------
         MetricError
-            See :func:`seedpipe.metrics.validate`; or labels that disagree with the speakers; or too few speakers
-            or errors: no error at all does not mean that none is possible.
+            See :func:`seedpipe.metrics.validate`; or labels that disagree with the speakers; or too few
+            speakers or errors: no error at all does not mean that none is possible.
         """
         values = self._usable(self.distribution(scores, labels, metric, p_target=p_target))
         value = self.plain(scores, labels, metric, p_target=p_target)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from seedpipe.errors import NetworkError
-from seedpipe.plugins import Plugins
+from seedpipe.networks.plugins import Plugins
 
 if TYPE_CHECKING:
     import torch

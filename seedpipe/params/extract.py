@@ -30,7 +30,7 @@ def split_condition(name: str) -> tuple[str, float | None]:
     Returns
     -------
     variant : str
-        What :mod:`seedpipe.augment` makes.
+        What :mod:`seedpipe.audio.augment` makes.
     snr_db : float or None
         The fixed SNR in dB; None where it is drawn from its range.
 

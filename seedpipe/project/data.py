@@ -6,15 +6,16 @@ import functools
 import shutil
 from pathlib import Path
 
-from seedpipe import layout
+from seedpipe.audio import layout
+from seedpipe.audio.manifest import find_audio
 from seedpipe.errors import SeedpipeError
-from seedpipe.layout import Places
-from seedpipe.manifest import find_audio
 from seedpipe.params import Params
 from seedpipe.project import corpora
 from seedpipe.project.finding import Finding, tried
+from seedpipe.project.paths import ProjectPaths
 from seedpipe.project.start import DATA_FOLDERS
-from seedpipe.trials import read_trials, recognise
+from seedpipe.scoring.trials import read_trials, recognise
+from seedpipe.scoring.trials.manifest import trial_root
 
 __all__ = ["findings"]
 
@@ -57,7 +58,7 @@ def _folder(folder: Path, found: list[str] | SeedpipeError) -> Finding:
 def _list(params: Params, name: str) -> Finding:
     """Whether a trial list can be read and its audio is there."""
     trials = read_trials(layout.trial_list(params.manifest.root, name)).expect_labels()
-    root = layout.trial_root(params.manifest.root, name, trials)
+    root = trial_root(params.manifest.root, name, trials)
     lacking = [utterance for utterance in trials.utterances if not (root / utterance).is_file()]
     text = f"{len(trials):,} trials over {len(trials.utterances):,} utterances"
     if lacking:
@@ -116,7 +117,7 @@ def _dimension(network: str) -> int:
     from seedpipe.networks.folder import read_config
 
     try:
-        return read_config(Path(Places().network(network))).dimension
+        return read_config(Path(ProjectPaths().network(network))).dimension
     except SeedpipeError:
         return MOST_DIMENSION
 

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from seedpipe.errors import NetworkError, SeedpipeError
-from seedpipe.layout import Places
 from seedpipe.params import Params, load_params
 from seedpipe.project import data, machine
 from seedpipe.project.finding import Finding, of_error, tried
+from seedpipe.project.paths import ProjectPaths
 from seedpipe.project.start import pipeline_files
 
 __all__ = ["examine"]
@@ -92,7 +92,7 @@ def _network(name: str) -> Finding:
     from seedpipe.networks.folder import read_config
     from seedpipe.networks.selftest import same_numbers, self_test
 
-    place = Places().network(name)
+    place = ProjectPaths().network(name)
     network = load_network(place)
     text = f"{network.dimension}-d, fingerprint {network.fingerprint()[:16]}"
     if not Path(place).is_dir():
@@ -105,7 +105,7 @@ def _network(name: str) -> Finding:
 
 
 def _frontend(spec: str) -> Finding:
-    from seedpipe.frontends import load_frontend
+    from seedpipe.audio.frontends import load_frontend
 
     loaded = load_frontend(spec, 16_000)
     return Finding("front end", "ok", f"{spec}, fingerprint {loaded.fingerprint()[:16]}" if loaded else "none")

@@ -22,12 +22,12 @@ Contents
 
 from __future__ import annotations
 
-from seedpipe.scoring._compare import compare_scores, figures, warnings_about
-from seedpipe.scoring._crops import CropEmbeddings, load_crops, with_models
-from seedpipe.scoring._embeddings import read_embeddings, score_embeddings
-from seedpipe.scoring._evaluate import evaluate
-from seedpipe.scoring._files import ScoreFile, read_columns, read_scores, write_scores
-from seedpipe.scoring._norm import (
+from seedpipe.scoring.comparison import compare_scores, figures, warnings_about
+from seedpipe.scoring.crops import CropEmbeddings, load_crops, with_models
+from seedpipe.scoring.embeddings import read_embeddings, score_embeddings
+from seedpipe.scoring.evaluation import evaluate
+from seedpipe.scoring.files import ScoreFile, read_columns, read_scores, write_scores
+from seedpipe.scoring.norms import (
     NORMS,
     Cohort,
     CohortStatistics,
@@ -37,8 +37,8 @@ from seedpipe.scoring._norm import (
     normalize_scores,
     normalized_scores,
 )
-from seedpipe.scoring._pairs import METHODS, Method, cosine_scores, euclidean_scores, pair_scores
-from seedpipe.scoring._systems import score_conditions
+from seedpipe.scoring.pairs import METHODS, Method, cosine_scores, euclidean_scores, pair_scores
+from seedpipe.scoring.systems import score_conditions
 
 __all__ = [
     "METHODS",

@@ -55,7 +55,7 @@ def case(name: str) -> Callable[[Case], Case]:
 
 def _list(name: str, content: bytes) -> None:
     def read(folder: Path) -> None:
-        from seedpipe.trials import read_trials
+        from seedpipe.scoring.trials import read_trials
 
         path = folder / "trials.txt"
         path.write_bytes(content)
@@ -125,7 +125,7 @@ def _device(folder: Path) -> None:
 
 @case("calibration: a device without end")
 def _calibration_device(folder: Path) -> None:
-    from seedpipe.calibration import load_calibration
+    from seedpipe.scoring.calibration import load_calibration
 
     (folder / "calibration.json").symlink_to("/dev/zero")
     load_calibration(folder / "calibration.json")
@@ -133,7 +133,7 @@ def _calibration_device(folder: Path) -> None:
 
 @case("calibration: brackets in brackets")
 def _calibration(folder: Path) -> None:
-    from seedpipe.calibration import load_calibration
+    from seedpipe.scoring.calibration import load_calibration
 
     (folder / "calibration.json").write_text("[" * 100_000)
     load_calibration(folder / "calibration.json")
@@ -188,7 +188,7 @@ def _array(where: str, header: str) -> Case:
     def read(folder: Path) -> None:
         import numpy as np
 
-        from seedpipe.exchange import read_vectors
+        from seedpipe.cache.exchange import read_vectors
 
         good = {"embeddings": _saved(np.ones((2, 3), "f4")), "names": _saved(np.array(["a", "b"]))}
         if where == "npy":
@@ -210,7 +210,7 @@ for _name, _text in HEADERS.items():
 def _bomb(folder: Path) -> None:
     import numpy as np
 
-    from seedpipe.exchange import read_vectors
+    from seedpipe.cache.exchange import read_vectors
 
     zeros = _npy(_header(shape=f"({10**7}, 3)"), b"\0" * (12 * 10**7))
     path = _archive(folder / "in.npz", zeros, _saved(np.array(["a"])), zipfile.ZIP_DEFLATED)
@@ -221,7 +221,7 @@ def _bomb(folder: Path) -> None:
 def _bare(folder: Path) -> None:
     import numpy as np
 
-    from seedpipe.exchange import read_vectors
+    from seedpipe.cache.exchange import read_vectors
 
     (folder / "in.npz").write_bytes(_saved(np.ones((2, 3), "f4")))
     read_vectors(folder / "in.npz")
@@ -231,7 +231,7 @@ def _bare(folder: Path) -> None:
 def _pickled_names(folder: Path) -> None:
     import numpy as np
 
-    from seedpipe.exchange import read_vectors
+    from seedpipe.cache.exchange import read_vectors
 
     names = _saved(np.array([Evil(folder), Evil(folder)], dtype=object))
     read_vectors(_archive(folder / "in.npz", _saved(np.ones((2, 3), "f4")), names))
@@ -241,7 +241,7 @@ def _pickled_names(folder: Path) -> None:
 def _pickled_array(folder: Path) -> None:
     import numpy as np
 
-    from seedpipe.exchange import read_vectors
+    from seedpipe.cache.exchange import read_vectors
 
     (folder / "in.npy").write_bytes(_saved(np.array([Evil(folder)], dtype=object)))
     (folder / "ids.txt").write_text("a")
@@ -250,7 +250,7 @@ def _pickled_array(folder: Path) -> None:
 
 @case("npz: a pickle under its name")
 def _pickle(folder: Path) -> None:
-    from seedpipe.exchange import read_vectors
+    from seedpipe.cache.exchange import read_vectors
 
     (folder / "in.npz").write_bytes(pickle.dumps(Evil(folder)))
     read_vectors(folder / "in.npz")
@@ -260,7 +260,7 @@ def _pickle(folder: Path) -> None:
 def _traversal(folder: Path) -> None:
     import numpy as np
 
-    from seedpipe.exchange import read_vectors
+    from seedpipe.cache.exchange import read_vectors
 
     path = _archive(folder / "in.npz", _saved(np.ones((2, 3), "f4")), _saved(np.array(["../../a", "/b"])))
     with zipfile.ZipFile(path, "a") as archive:
@@ -273,7 +273,7 @@ def _rows(folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from seedpipe.exchange import read_vectors
+    from seedpipe.cache.exchange import read_vectors
 
     part = pa.table({"utterance": pa.array(["a"] * 2**20), "embedding": pa.array([[0.0]] * 2**20)})
     with pq.ParquetWriter(folder / "in.parquet", part.schema) as writer:
@@ -287,7 +287,7 @@ def _rows(folder: Path) -> None:
 
 def _ark(name: str, content: bytes) -> None:
     def read(folder: Path) -> None:
-        from seedpipe.exchange import read_vectors
+        from seedpipe.cache.exchange import read_vectors
 
         (folder / "in.ark").write_bytes(content)
         read_vectors(folder / "in.ark")
@@ -297,7 +297,7 @@ def _ark(name: str, content: bytes) -> None:
 
 def _scp(name: str, lines: Callable[[Path], str]) -> None:
     def read(folder: Path) -> None:
-        from seedpipe.exchange import read_vectors
+        from seedpipe.cache.exchange import read_vectors
 
         (folder / "in.ark").write_bytes(b"k \0BFV \4" + struct.pack("<i", 10**6) + b"\0\0\x80?" * 10**6)
         os.mkfifo(folder / "pipe")

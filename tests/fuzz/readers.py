@@ -60,20 +60,20 @@ def _gzipped(folder: Path) -> Path:
 
 
 def read_list(path: Path) -> None:
-    from seedpipe.trials import check_trials, read_trials
+    from seedpipe.scoring.trials import check_trials, read_trials
 
     json.dumps(check_trials(path).as_dict())
     read_trials(path).digest()
 
 
 def _models(path: Path) -> None:
-    from seedpipe.trials import read_models
+    from seedpipe.scoring.trials import read_models
 
     read_models(path)
 
 
 def _manifest(folder: Path) -> Path:
-    from seedpipe import manifest
+    from seedpipe.audio import manifest
 
     wave = np.sin(np.arange(8_000) / 20).astype(np.float32) / 2
     for name in ("a.wav", "b.flac"):
@@ -84,9 +84,9 @@ def _manifest(folder: Path) -> Path:
 
 
 def read_manifest(path: Path) -> None:
-    from seedpipe.audio import read_audio
+    from seedpipe.audio.decode import read_audio
+    from seedpipe.audio.manifest import read_manifest
     from seedpipe.errors import AudioError
-    from seedpipe.manifest import read_manifest
 
     table = read_manifest(path)
     assert table.seconds > 0
@@ -143,8 +143,8 @@ def _parquet_scores(folder: Path) -> Path:
 
 
 def _scores(path: Path) -> None:
-    from seedpipe.calibration import fit_calibration
     from seedpipe.scoring import compare_scores, read_columns, read_scores
+    from seedpipe.scoring.calibration import fit_calibration
 
     found = read_scores(path)
     if path.suffix == ".csv":
@@ -192,7 +192,7 @@ def _parquet(folder: Path) -> Path:
 
 
 def _kaldi(folder: Path) -> Path:
-    from seedpipe.exchange._kaldi import write_entry
+    from seedpipe.cache.exchange.kaldi import write_entry
 
     with (folder / "in.ark").open("wb") as ark, (folder / "in.scp").open("wb") as scp:
         for number, vector in enumerate(_values()):
@@ -201,7 +201,7 @@ def _kaldi(folder: Path) -> Path:
 
 
 def _vectors(path: Path) -> None:
-    from seedpipe.exchange import import_cache, read_vectors
+    from seedpipe.cache.exchange import import_cache, read_vectors
     from seedpipe.scoring import read_embeddings
 
     ids = path.with_name("ids.txt")
@@ -218,7 +218,7 @@ def _array(folder: Path) -> Path:
 
 def _enhanced(path: Path) -> None:
     """As ``seedpipe enhance`` reads an array."""
-    from seedpipe.exchange import read_npy
+    from seedpipe.cache.exchange import read_npy
 
     read_npy(path)
 
@@ -289,8 +289,8 @@ def _config(folder: Path) -> Path:
 
 def _rival(kind: str, name: str) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
+        from seedpipe.enhancers import Rival
         from seedpipe.params import DRLParams, WhiteningParams
-        from seedpipe.rivals import Rival
 
         untrained = Rival.untrained(kind, synthetic.network_info(dimension=4))
         settings = {"whitening": WhiteningParams(), "drl": DRLParams(), "none": None}[kind]
@@ -301,7 +301,7 @@ def _rival(kind: str, name: str) -> Callable[[Path], Path]:
 
 
 def _regression(folder: Path) -> Path:
-    from seedpipe.enhance import Enhancer
+    from seedpipe.enhancers.seed import Enhancer
 
     seed = synthetic.enhancer(dimension=4)
     config = seed.config.model_copy(update={"kind": "regression", "train": seed.config.train.without_diffusion()})
@@ -310,7 +310,7 @@ def _regression(folder: Path) -> Path:
 
 
 def read_model(path: Path) -> None:
-    from seedpipe.rivals import load_enhancer
+    from seedpipe.enhancers import load_enhancer
 
     enhancer = load_enhancer(path.parent)
     repr(enhancer)
@@ -335,10 +335,10 @@ def _tensors(folder: Path) -> Path:
 
 
 def read_checkpoint(path: Path) -> None:
+    from seedpipe.enhancers.official import read_official
     from seedpipe.errors import NetworkError
     from seedpipe.networks.checkpoint import read_state
     from seedpipe.networks.kinds import network_from_state
-    from seedpipe.official import read_official
 
     with contextlib.suppress(NetworkError):
         network_from_state(read_state(path), None, path)
@@ -450,14 +450,14 @@ def _read_onnx(path: Path) -> None:
 
 
 def _calibration(folder: Path) -> Path:
-    from seedpipe.calibration import Calibration
+    from seedpipe.scoring.calibration import Calibration
 
     Calibration(2.0, -1.0, {"magnitude_low": 0.5}).save(folder / "calibration.json")
     return folder / "calibration.json"
 
 
 def read_calibration(path: Path) -> None:
-    from seedpipe.calibration import load_calibration
+    from seedpipe.scoring.calibration import load_calibration
 
     found = load_calibration(path)
     measures = {name: np.ones(2) for name in found.quality}
@@ -474,7 +474,7 @@ def _evaluation(folder: Path) -> Path:
 
 def read_evaluation(path: Path) -> None:
     from seedpipe.pipeline import _read_json
-    from seedpipe.report import format_table, headline, write_report
+    from seedpipe.results.report import format_table, headline, write_report
 
     data = _read_json(path)
     format_table(data)
@@ -496,7 +496,7 @@ def _audio(name: str, **options: Any) -> Callable[[Path], Path]:
 
 
 def read_wave(path: Path) -> None:
-    from seedpipe.audio import probe, read_audio
+    from seedpipe.audio.decode import probe, read_audio
 
     info = probe(path)
     assert info.frames / info.sample_rate > 0

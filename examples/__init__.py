@@ -1,0 +1,1 @@
+"""Things around the library that a project may change."""

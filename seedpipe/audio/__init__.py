@@ -1,0 +1,1 @@
+"""What is heard: decoding, manifests of corpora, noise, music and rooms, and front ends before a network."""

@@ -1,0 +1,335 @@
+"""Augmentation recipes: what is drawn for a noisy variant, and how it is mixed.
+
+A recipe is plain data (which file, from which sample, at which SNR, in which room), so any variant can be made again.
+It depends on (seed, utterance, draw, variant) alone, never on the order of work.
+
+Source: SEED, section 4.2: MUSAN music at 5-15 dB, noise at 0-15 dB, room responses of unit energy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from seedpipe.audio import decode
+from seedpipe.audio.decode import Waveform
+from seedpipe.audio.manifest import Manifest
+from seedpipe.errors import AudioError, ManifestError
+from seedpipe.files import whole_file
+from seedpipe.params import AugmentParams
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = [
+    "CLEAN",
+    "Bank",
+    "Recipe",
+    "apply_recipes",
+    "draw_recipe",
+    "keyed_generator",
+    "mix_at_snr",
+    "reverberate",
+    "to_device",
+]
+
+DRAWS_FOR_SOUND = 10
+SOUND_THRESHOLD = 1e-3  # -30 dB against the file's mean power
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a variant is made from a clean crop.
+
+    Parameters
+    ----------
+    noise : str
+        Utterance of the noise or music file; empty for none.
+    noise_offset : int
+        Its first sample; -1 for none.
+    snr_db : float
+        Speech power over noise power in dB; infinite without noise.
+    rir : str
+        Utterance of the room impulse response; empty for none.
+    """
+
+    noise: str = ""
+    noise_offset: int = -1
+    snr_db: float = math.inf
+    rir: str = ""
+
+
+CLEAN = Recipe()
+
+
+class Bank(Mapping[str, Waveform]):
+    """The files of a manifest as waveforms at one rate, each decoded once.
+
+    Without a folder, files are decoded at first use and kept in the memory of this process. With one, :meth:`decode`
+    writes them into a single file there, which all processes of the machine then map: a bank of 11 GB, as MUSAN is,
+    takes 11 GB and not 11 GB for every worker.
+    """
+
+    def __init__(self, manifest: Manifest, sample_rate: int | None, folder: Path | None = None) -> None:
+        rows = zip(manifest.frame["utterance"], manifest.frame["path"], manifest.frame["digest"], strict=True)
+        self._files = {str(utterance): (Path(path), str(digest)) for utterance, path, digest in rows}
+        self._decoded: dict[str, Waveform] = {}
+        self._powers: dict[str, float] = {}
+        self._sample_rate = sample_rate
+        key = hashlib.sha256(f"{manifest.digest()}\n{sample_rate}".encode()).hexdigest()[:16]
+        self._store = folder / f"bank-{key}.f32" if folder else None
+        self.names = tuple(self._files)
+
+    def decode(self, jobs: int = 1) -> None:
+        """Decode all files into the folder, unless an earlier run has left them there; ``jobs`` threads decode.
+
+        Raises
+        ------
+        ManifestError
+            A file cannot be used.
+        """
+        store = self._store
+        if store is None or store.exists():
+            return
+        run = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")
+        sizes: list[int] = []
+        with whole_file(store) as partial, partial.open("wb") as file:
+            for waveform in run(joblib.delayed(self._read)(name) for name in self.names):
+                file.write(waveform.tobytes())
+                sizes.append(waveform.size)
+            # The lengths stand at the end, so that the file is complete in itself.
+            file.write(np.array([*sizes, len(sizes)], dtype=np.int64).tobytes())
+            file.flush()
+
+    def longest(self, limit: int) -> int:
+        """Samples of the longest file, or ``limit`` if that is less."""
+        return max(min(limit, self[name].size) for name in self.names)
+
+    def power(self, name: str) -> float:
+        """Mean power of a file."""
+        if name not in self._powers:
+            self._powers[name] = float(np.mean(np.square(self[name], dtype=np.float64)))
+        return self._powers[name]
+
+    def __getitem__(self, name: str) -> Waveform:
+        if name not in self._decoded:
+            if self._store is not None and self._store.exists():
+                self._decoded |= self._mapped(self._store)
+            else:
+                self._decoded[name] = self._read(name)
+        return self._decoded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def _read(self, name: str) -> Waveform:
+        path, digest = self._files[name]
+        try:
+            waveform = decode.read_audio(path, self._sample_rate, digest)
+        except AudioError as error:  # not a fault of the utterance that wanted it
+            raise ManifestError(error.found, expected=error.expected, remedy=error.remedy, file=path) from error
+        if not waveform.any():
+            raise ManifestError("is silent from end to end", remedy="remove it from the noise or rooms", file=path)
+        return waveform
+
+    def _mapped(self, store: Path) -> dict[str, Waveform]:
+        count = len(self.names)
+        sizes = np.fromfile(store, dtype=np.int64, offset=store.stat().st_size - 8 * (count + 1))
+        samples = np.memmap(store, dtype=np.float32, mode="r", shape=(int(sizes[:-1].sum()),))
+        parts = np.split(samples, np.cumsum(sizes[:-1])[:-1])
+        return {name: part.view(np.ndarray) for name, part in zip(self.names, parts, strict=True)}
+
+
+def keyed_generator(*key: str | int) -> np.random.Generator:
+    """Random numbers that depend on a key alone.
+
+    Examples
+    --------
+    >>> [int(keyed_generator(0, "a.wav", 3).integers(1000)) for _ in range(2)]
+    [111, 111]
+    """
+    text = "\x1f".join(map(str, key)).encode()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.blake2b(text, digest_size=16).digest())))
+
+
+def draw_recipe(
+    variant: str, banks: Mapping[str, Bank], params: AugmentParams, samples: int, generator: np.random.Generator
+) -> Recipe:
+    """Draw the recipe of one variant.
+
+    Parameters
+    ----------
+    variant : str
+        ``clean``, or ``music``, ``noise``, ``reverb`` joined by ``+``.
+    banks : mapping
+        A :class:`Bank` for each of those parts.
+    params : AugmentParams
+        Ranges of the SNR.
+    samples : int
+        Length of the crop to be mixed.
+    generator : Generator
+        See :func:`keyed_generator`.
+    """
+    if variant == "clean":
+        return CLEAN
+    noise, offset, snr_db, rir = CLEAN.noise, CLEAN.noise_offset, CLEAN.snr_db, CLEAN.rir
+    if "reverb" in variant.split("+"):
+        rir = _choose(banks["reverb"], generator)
+    if kind := _additive(variant):
+        noise = _choose(banks[kind], generator)
+        low, high = params.music_snr_db if kind == "music" else params.noise_snr_db
+        snr_db = float(np.float32(generator.uniform(low, high)))  # as the cache will hold it
+        bank = banks[kind]
+        offset = _sounding_offset(bank[noise], bank.power(noise), samples, generator)
+    return Recipe(noise, offset, snr_db, rir)
+
+
+def apply_recipes(
+    variant: str, recipes: Sequence[Recipe], speech: Tensor, banks: Mapping[str, Bank], power_floor: float = 0.0
+) -> Tensor:
+    """Make a variant of several crops: the room first, then noise at its SNR against the speech in that room.
+
+    Parameters
+    ----------
+    variant : str
+        The variant that the recipes were drawn for.
+    recipes : sequence of Recipe, length K
+    speech : Tensor of float32, shape (K, T)
+        On the device where the mixing is to be done.
+    banks : mapping
+        Where the recipes' files are found: ``music``, ``noise``, ``reverb``.
+    power_floor : float
+        See :func:`mix_at_snr`.
+
+    Returns
+    -------
+    Tensor of float32, shape (K, T)
+        A row does not depend on the other rows.
+    """
+    samples = speech.shape[-1]
+    if "reverb" in variant.split("+"):
+        bank = banks["reverb"]
+        rirs = [bank[recipe.rir] for recipe in recipes]
+        speech = reverberate(speech, rirs, longest=bank.longest(samples))
+    if kind := _additive(variant):
+        crops = [decode.crop(banks[kind][recipe.noise], recipe.noise_offset, samples) for recipe in recipes]
+        noise = to_device(np.stack(crops), speech.device)
+        snr_db = to_device(np.array([recipe.snr_db for recipe in recipes], dtype=np.float64), speech.device)
+        speech = mix_at_snr(speech, noise, snr_db, power_floor)
+    return speech
+
+
+def mix_at_snr(speech: Tensor, noise: Tensor, snr_db: Tensor | float, power_floor: float = 0.0) -> Tensor:
+    """Add noise so that speech power over noise power is ``snr_db``.
+
+    Parameters
+    ----------
+    speech, noise : Tensor of float32, shape (..., T)
+        Neither may be silent: there would be no SNR.
+    snr_db : Tensor of float64, shape (...), or float
+    power_floor : float
+        Added to both mean powers first. The authors' code has 1e-4, which spoils the SNR of quiet clips.
+
+    Returns
+    -------
+    Tensor of float32, shape (..., T)
+    """
+    # Powers in float64: the SNR is exact whatever the loudness.
+    speech_power, noise_power = (signal.double().square().mean(dim=-1) + power_floor for signal in (speech, noise))
+    gain = (speech_power / noise_power / 10 ** (snr_db / 10)).sqrt()
+    mixed: Tensor = speech + gain.float()[..., None] * noise
+    return mixed
+
+
+def reverberate(speech: Tensor, rirs: Sequence[Waveform], longest: int | None = None) -> Tensor:
+    """Convolve with room responses of unit energy and cut to the length of the speech.
+
+    Parameters
+    ----------
+    speech : Tensor of float32, shape (K, T)
+    rirs : sequence of ndarray of float32, length K
+        A response for each row.
+    longest : int, optional
+        Samples of the longest response, T at most, in any call that is to give equal bits for equal rows: it decides
+        the length of the Fourier transform. The longest of ``rirs`` if left out.
+
+    Returns
+    -------
+    Tensor of float32, shape (K, T)
+    """
+    import torch
+
+    samples = speech.shape[-1]
+    longest = longest or max(min(samples, rir.size) for rir in rirs)
+    responses = np.zeros((len(rirs), longest), dtype=np.float32)
+    for row, rir in zip(responses, rirs, strict=True):
+        # What a response does after the end of the crop is cut off, but its energy counts: normalise before cutting.
+        row[: rir.size] = (rir / np.linalg.norm(rir))[:longest]
+    size = _fast_length(samples + longest - 1)
+    rows = len(speech)
+    if rows == 1:  # MKL transforms a single row by another, slower algorithm, with other last bits
+        speech, responses = speech.expand(2, -1), np.repeat(responses, 2, axis=0)
+    spectrum = torch.fft.rfft(speech, size) * torch.fft.rfft(to_device(responses, speech.device), size)
+    convolved: Tensor = torch.fft.irfft(spectrum, size)
+    return convolved[:rows, :samples]
+
+
+def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Hand an array to a device; to a GPU through pinned memory, without waiting for the copy."""
+    import torch
+
+    tensor = torch.from_numpy(array)
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _fast_length(samples: int) -> int:
+    """Smallest length from there on with no prime factor above 5, for which Fourier transforms are fast."""
+    best = 1 << (samples - 1).bit_length()
+    threes = 1
+    while threes < best:
+        odd = threes
+        while odd < best:
+            best = min(best, odd << (-(-samples // odd) - 1).bit_length())
+            odd *= 5
+        threes *= 3
+    return best
+
+
+def _additive(variant: str) -> str:
+    """The part of a variant that is added to the speech: ``noise``, ``music`` or nothing."""
+    return next((part for part in variant.split("+") if part in ("music", "noise")), "")
+
+
+def _choose(bank: Bank, generator: np.random.Generator) -> str:
+    name: str = bank.names[int(generator.integers(len(bank)))]
+    return name
+
+
+def _sounding_offset(noise: Waveform, power: float, samples: int, generator: np.random.Generator) -> int:
+    """Draw a first sample at which there is something to hear; real noise sets are partly digital silence."""
+    best, loudest = 0, -1.0
+    for _ in range(DRAWS_FOR_SOUND):
+        # A short file is wrapped around, so any of its samples may come first.
+        last = noise.size - samples if noise.size > samples else noise.size - 1
+        offset = int(generator.integers(last + 1))
+        crop = decode.crop(noise, offset, samples)
+        here = float(np.dot(crop, crop)) / samples
+        if here > SOUND_THRESHOLD * power:
+            return offset
+        if here > loudest:
+            best, loudest = offset, here
+    if loudest > 0:
+        return best
+    return max(0, min(int(np.argmax(np.abs(noise))) - samples // 2, noise.size - samples))

@@ -1,0 +1,110 @@
+"""Write the embeddings of a cache for other tools, one shard in memory at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedpipe.cache import Cache, Shard
+from seedpipe.cache.exchange.writer import Block, check_format, write_kaldi, write_npz, write_parquet
+from seedpipe.errors import ExchangeError
+
+
+def export_cache(cache: Cache, out: Path, *, variant: str = "", mean: bool = False) -> list[Path]:
+    """Write the embeddings of a cache to a file, by its extension.
+
+    Parameters
+    ----------
+    cache : Cache
+    out : Path
+        ``.npz``: arrays ``embeddings`` (R, V, D), ``utterance``, ``draw`` (R,) and ``variants`` (V,). ``.parquet``: a
+        row per row and variant, with the columns utterance, speaker, draw, variant and embedding. ``.ark``: Kaldi
+        vectors of one variant under ``utterance#draw``, with an index ``.scp`` beside.
+    variant : str
+        Only this one; all by default.
+    mean : bool
+        Kaldi: the mean over the rows of each utterance, under its name.
+
+    Returns
+    -------
+    list of Path
+        The files written; each appears whole or not at all.
+
+    Raises
+    ------
+    ExchangeError
+        The extension or the variant is unknown, or a name cannot be written in the format.
+    MissingExtraError
+        Parquet is wanted and pyarrow is not installed.
+    CacheDamagedError
+        A shard is not what was written.
+    """
+    check_format(out)
+    if mean and out.suffix != ".ark":
+        raise ExchangeError("means are for Kaldi archives", expected="an .ark file", file=out)
+    if variant and variant not in cache.info.variants:
+        raise ExchangeError(
+            f"there is no variant {variant!r}", expected=", ".join(cache.info.variants), file=cache.path
+        )
+    if out.suffix == ".npz":
+        variants = np.array([variant] if variant else cache.info.variants)
+        shape = (cache.info.rows, len(variants), cache.info.network.dimension)
+        return write_npz(out, shape, _rows(cache, variant), variants=variants)
+    if out.suffix == ".parquet":
+        return write_parquet(out, ("utterance", "speaker", "draw", "variant"), _rows_and_variants(cache, variant))
+    return write_kaldi(out, _entries(cache, _single(cache, variant), mean=mean))
+
+
+def _rows(cache: Cache, variant: str) -> Iterator[Block]:
+    for shard in _chosen(cache, variant):
+        yield {name: shard.columns[name] for name in ("utterance", "draw")}, shard.embeddings
+
+
+def _rows_and_variants(cache: Cache, variant: str) -> Iterator[Block]:
+    for shard in _chosen(cache, variant):
+        rows, count, _ = shard.embeddings.shape
+        columns = {name: np.repeat(shard.columns[name], count) for name in ("utterance", "speaker", "draw")}
+        yield columns | {"variant": np.tile(np.array(shard.variants), rows)}, shard.embeddings.reshape(rows * count, -1)
+
+
+def _entries(cache: Cache, variant: str, *, mean: bool) -> Iterator[tuple[str, NDArray[Any]]]:
+    for shard in _chosen(cache, variant):
+        names, vectors = shard.columns["utterance"].tolist(), shard.embeddings[:, 0]
+        keys = (f"{name}#{draw}" for name, draw in zip(names, shard.columns["draw"], strict=True))
+        yield from _means(names, vectors) if mean else zip(keys, vectors, strict=True)
+
+
+def _single(cache: Cache, variant: str) -> str:
+    """The variant of a Kaldi archive."""
+    if variant or len(cache.info.variants) == 1:
+        return variant or cache.info.variants[0]
+    raise ExchangeError(
+        f"a Kaldi archive holds one variant, the cache {len(cache.info.variants)}",
+        expected=", ".join(cache.info.variants),
+        remedy="choose one with --variant",
+        file=cache.path,
+    )
+
+
+def _means(names: list[str], vectors: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Mean over the rows of each utterance, which are neighbours in one shard."""
+    first = 0
+    for last in range(1, len(names) + 1):
+        if last == len(names) or names[last] != names[first]:
+            yield names[first], vectors[first:last].mean(axis=0)
+            first = last
+
+
+def _chosen(cache: Cache, variant: str) -> Iterable[Shard]:
+    """The shards, restricted to one variant where it is named."""
+    for shard in cache.shards():
+        if not variant:
+            yield shard
+            continue
+        number = shard.variants.index(variant)
+        yield dataclasses.replace(shard, embeddings=shard.embeddings[:, number : number + 1], variants=(variant,))

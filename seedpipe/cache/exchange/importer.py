@@ -1,0 +1,215 @@
+"""Make a cache from embeddings that another tool has extracted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedpipe import cache
+from seedpipe._version import __version__
+from seedpipe.cache import Cache, CacheInfo, NetworkInfo, Shard, ShardInfo
+from seedpipe.cache.exchange.reader import Vectors, listed, read_vectors
+from seedpipe.errors import CacheError, ExchangeError
+from seedpipe.files import locked, refuse_foreign
+
+SHARD_ROWS = 4096
+Key = tuple[str, int]
+
+
+def import_cache(
+    out: Path,
+    files: Mapping[str, Path],
+    *,
+    kind: Literal["training", "evaluation"],
+    network: str,
+    network_digest: str = "",
+    sample_rate: int = 16_000,
+    ids: Path | None = None,
+) -> Cache:
+    """Write embeddings of other tools as a cache, on which SEED can be trained and scored.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the cache; an older one that was imported, too, is replaced.
+    files : mapping of str to Path
+        Variant to file, ``clean`` among them; see :func:`read_vectors`. Rows are matched by utterance and draw.
+    kind : {'training', 'evaluation'}
+        Training takes clean and noisy embeddings, evaluation the same number of rows for each utterance.
+    network : str
+        Name of the network that made them; caches and models fit together when name and digest are equal.
+    network_digest : str
+        Digest of its weights, if known.
+    sample_rate : int
+        Samples per second that the network takes.
+    ids : Path, optional
+        Names of the rows of ``.npy`` files, one a line.
+
+    Raises
+    ------
+    ExchangeError
+        A file cannot be used, or the files do not have the same rows; nothing has been written.
+    CacheError
+        ``out`` is no cache, or one that was extracted.
+    """
+    _check_out(out)
+    if "clean" not in files:
+        raise ExchangeError(f"there are no clean embeddings among {', '.join(files)}", expected="a file for 'clean'")
+    if kind == "training" and len(files) < 2:
+        raise ExchangeError("there are no noisy embeddings", expected="clean ones and noisy ones for training")
+    clean = read_vectors(files["clean"], ids)
+    noisy = {variant: read_vectors(path, ids) for variant, path in files.items() if variant != "clean"}
+    for other in noisy.values():
+        _check_pairs(clean, other)
+    keys = _grouped(clean.keys)
+    variants = {variant: _Ordered.of(each, keys) for variant, each in ({"clean": clean} | noisy).items()}
+    features = {"imported": 1} | ({"crops": _crops(keys, clean.path)} if kind == "evaluation" else {})
+    made_by = NetworkInfo(
+        name=network,
+        fingerprint=hashlib.sha256(f"imported:{network}:{network_digest}".encode()).hexdigest(),
+        dimension=clean.values.shape[1],
+        sample_rate=sample_rate,
+    )
+    info = _describe(kind, made_by, variants, keys) | {"features": features}
+    with locked(out):
+        return _write(out, info, variants, keys)
+
+
+@dataclass(frozen=True)
+class _Ordered:
+    """The embeddings of a variant, in the order of the cache; a slice of them is read when asked for."""
+
+    values: NDArray[np.floating[Any]]
+    rows: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, vectors: Vectors, keys: list[Key]) -> _Ordered:
+        place = {key: row for row, key in enumerate(vectors.keys)}
+        return cls(vectors.values, np.array([place[key] for key in keys], dtype=np.intp))
+
+    def __getitem__(self, part: slice) -> NDArray[np.float32]:
+        return self.values[self.rows[part]].astype("<f4")
+
+
+def _check_out(out: Path) -> None:
+    """Refuse to replace anything but an imported cache: extraction may have taken days."""
+    refuse_foreign(out, cache.FILES, "cache", CacheError)
+    if out.exists() and any(out.iterdir()) and "imported" not in cache.open_cache(out).info.features:
+        raise CacheError("holds a cache that was extracted", remedy="remove it, or choose another folder", file=out)
+
+
+def _grouped(keys: list[Key]) -> list[Key]:
+    """Order rows by the first appearance of their utterance, then by draw."""
+    place = {name: row for row, (name, _) in reversed(list(enumerate(keys)))}
+    return sorted(keys, key=lambda key: (place[key[0]], key[1]))
+
+
+def _check_pairs(clean: Vectors, noisy: Vectors) -> None:
+    """Refuse files that do not have the same rows."""
+    if clean.values.shape[1] != noisy.values.shape[1]:
+        raise ExchangeError(
+            f"embeddings have dimension {noisy.values.shape[1]}",
+            expected=f"{clean.values.shape[1]}, as in {clean.path}",
+            file=noisy.path,
+        )
+    missing = _lacking(clean.keys, noisy.keys)
+    extra = _lacking(noisy.keys, clean.keys)
+    if missing or extra:
+        parts = [
+            f"{len(keys):,} rows are {what}: {listed(f'{name}#{draw}' if draw else name for name, draw in keys)}"
+            for what, keys in (("missing", missing), ("not among the clean ones", extra))
+            if keys
+        ]
+        raise ExchangeError(" and ".join(parts), expected=f"the rows of {clean.path}", file=noisy.path)
+
+
+def _lacking(wanted: list[Key], found: list[Key]) -> list[Key]:
+    there = set(found)
+    return [key for key in wanted if key not in there]
+
+
+def _crops(keys: list[Key], path: Path) -> int:
+    """Rows of every utterance."""
+    counts = Counter(name for name, _ in keys)
+    name, crops = next(iter(counts.items()))
+    if other := [f"{other} ({count})" for other, count in counts.items() if count != crops]:
+        raise ExchangeError(
+            f"{len(other):,} utterances have another number of rows than {name} ({crops}): {listed(other)}",
+            expected="as many rows for each utterance of an evaluation",
+            remedy="average them, or leave some out",
+            file=path,
+        )
+    return crops
+
+
+def _describe(kind: str, network: NetworkInfo, variants: Mapping[str, _Ordered], keys: list[Key]) -> dict[str, Any]:
+    """Provenance of the cache to be, all but its features and shards."""
+    hashed = hashlib.sha256(json.dumps(keys).encode())
+    for values in variants.values():
+        for part in _parts(keys):
+            hashed.update(values[part].data)
+    info: dict[str, Any] = {
+        "format": cache.FORMAT,
+        "kind": kind,
+        "network": network,
+        "variants": tuple(variants),
+        "rows": len(keys),
+        "utterances": sum(draw == 0 for _, draw in keys),
+        "augmentation": {},
+        "seed": 0,
+        "synthetic": False,
+        "audio": hashed.hexdigest(),
+        "seconds": 0.0,
+        "versions": {"seedpipe": __version__, "numpy": np.__version__},
+    }
+    deciding = {name: info[name] for name in ("format", "kind", "variants", "audio")} | network.model_dump()
+    fingerprint = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+    return info | {"fingerprint": fingerprint}
+
+
+def _write(out: Path, info: dict[str, Any], variants: Mapping[str, _Ordered], keys: list[Key]) -> Cache:
+    work = out.with_name(f".{out.name}.import")
+    shutil.rmtree(work, ignore_errors=True)  # of a killed run
+    work.mkdir(parents=True)
+    try:
+        shards: list[ShardInfo] = []
+        for part in _parts(keys):
+            embeddings = np.stack([values[part] for values in variants.values()], axis=1)
+            contents = Shard(embeddings, info["variants"], _columns(keys[part], len(variants)), info["fingerprint"])
+            shards.append(cache.write_shard(work / cache.shard_name(len(shards)), contents))
+        return cache.publish(work, out, CacheInfo(**info, shards=tuple(shards)))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _parts(keys: list[Key]) -> Iterator[slice]:
+    """Cut the rows into shards of whole utterances."""
+    first = 0
+    for row, (_, draw) in enumerate(keys):
+        if draw == 0 and row - first >= SHARD_ROWS:
+            yield slice(first, row)
+            first = row
+    yield slice(first, len(keys))
+
+
+def _columns(keys: list[Key], variants: int) -> dict[str, NDArray[Any]]:
+    shape = (len(keys), variants)
+    return {
+        "utterance": np.array([name for name, _ in keys]),
+        "speaker": np.full(len(keys), ""),
+        "draw": np.array([draw for _, draw in keys], dtype=np.int32),
+        "crop_start": np.zeros(len(keys), dtype=np.int64),
+        "noise": np.full(shape, ""),
+        "noise_offset": np.full(shape, -1, dtype=np.int64),
+        "snr_db": np.full(shape, np.inf, dtype=np.float32),
+        "rir": np.full(shape, ""),
+    }

@@ -1,0 +1,158 @@
+"""Write shards, find those of an earlier run again, and publish a folder of them as a cache.
+
+An instant at which the process is killed costs no shard that was finished: each has a note beside it until the
+manifest stands, and the manifest says the same as the notes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from seedpipe.cache.cache import Cache, open_cache
+from seedpipe.cache.hdf5 import Shard, to_bytes
+from seedpipe.cache.info import FAILURES, MANIFEST, CacheInfo, ShardInfo, manifest_bytes, read_info, sealed
+from seedpipe.errors import CacheError
+from seedpipe.files import publish_folder, whole_file
+
+
+def shard_name(number: int) -> str:
+    """File name of a shard."""
+    return f"shard-{number:05d}.h5"
+
+
+def write_shard(path: Path, shard: Shard) -> ShardInfo:
+    """Write a shard whole or not at all; equal contents give equal bytes.
+
+    Returns
+    -------
+    ShardInfo
+        Size and digest of the file, which are also noted beside it for :func:`finished_shard`.
+
+    Raises
+    ------
+    CacheError
+        An embedding is not finite, or not within the range of float16; the text names the utterance.
+    OSError
+        The disk is full, or the folder cannot be written; the text names the file.
+    """
+    _check_finite(shard)
+    data = to_bytes(shard)
+    info = ShardInfo(
+        file=path.name,
+        rows=len(shard.embeddings),
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        key=shard.key,
+    )
+    _write(path, data)
+    _write_note(path, info)
+    return info
+
+
+def finished_shard(path: Path, key: str) -> ShardInfo | None:
+    """What an earlier run noted of a shard, if it was made from the same things and its bytes are still those."""
+    try:
+        note = ShardInfo.model_validate_json(_note(path).read_bytes())
+        return note if note.key == key and note.file == path.name and _sha256(path) == note.sha256 else None
+    except (OSError, ValidationError):
+        return None
+
+
+def publish(work: Path, out: Path, info: CacheInfo) -> Cache:
+    """Make a work folder the cache: write its manifest, clear it, then put it in the place of an older cache.
+
+    It may be called again, with the same shards, wherever an earlier call was killed.
+
+    Parameters
+    ----------
+    work, out : Path
+        Folders of the same file system.
+    info : CacheInfo
+        Its digest is filled in here.
+    """
+    _write(work / MANIFEST, manifest_bytes(sealed(info)))
+    wanted = {MANIFEST, FAILURES} | {shard.file for shard in info.shards}
+    for path in work.iterdir():
+        if path.name not in wanted:
+            path.unlink()  # notes beside the shards, partial files of a killed run
+    publish_folder(work, out)
+    return open_cache(out)
+
+
+def unpublished(work: Path, fingerprint: str) -> CacheInfo | None:
+    """The manifest of a work folder that was complete when :func:`publish` was killed, if it is the wanted cache.
+
+    Parameters
+    ----------
+    work : Path
+        It may be missing.
+    fingerprint : str
+        The ``fingerprint`` of the wanted cache.
+
+    Returns
+    -------
+    CacheInfo or None
+        Every shard was compared with its digest. None if there is no manifest, or it is of another cache or damaged;
+        the shards that it lists then have their notes again, so that :func:`finished_shard` finds them.
+    """
+    try:
+        info = read_info(work)
+    except CacheError:
+        return None
+    try:
+        if info.fingerprint == fingerprint:
+            Cache(work, info).verify()
+            return info
+    except CacheError:
+        pass
+    _restore_notes(work, info.shards)
+    return None
+
+
+def _restore_notes(work: Path, shards: Sequence[ShardInfo]) -> None:
+    for shard in shards:
+        path = work / shard.file
+        if path.exists() and not _note(path).exists():
+            _write_note(path, shard)
+    (work / MANIFEST).unlink()
+
+
+def _check_finite(shard: Shard) -> None:
+    finite = np.isfinite(shard.embeddings).all(axis=2)
+    if finite.all():
+        return
+    row, variant = np.argwhere(~finite)[0]
+    where = f"{shard.columns['utterance'][row]} ({shard.variants[variant]})"
+    if shard.embeddings.dtype == np.float16 and not np.isnan(shard.embeddings[row, variant]).any():
+        raise CacheError(
+            f"the embedding of {where} does not fit into float16",
+            expected="values between -65,504 and 65,504",
+            remedy="store float32",
+        )
+    raise CacheError(
+        f"the network gave values that are not finite for {where}",
+        remedy="listen to the utterance, check the network",
+    )
+
+
+def _write(path: Path, data: bytes) -> None:
+    with whole_file(path) as partial:
+        partial.write_bytes(data)
+
+
+def _write_note(path: Path, info: ShardInfo) -> None:
+    _write(_note(path), info.model_dump_json().encode())
+
+
+def _note(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

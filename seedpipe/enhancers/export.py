@@ -1,0 +1,130 @@
+"""The enhancer for other runtimes: ONNX, with the normalisation and the ensemble inside."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from seedpipe.enhancers.seed import Enhancer
+from seedpipe.errors import MissingExtraError, ModelError
+from seedpipe.files import whole_file
+
+__all__ = ["export_onnx"]
+
+OPSET = 17
+TRACED_ROWS = 2  # the number is free in the exported graph
+COMPARED_ROWS = 1_000
+TOLERANCE = 1e-4  # of entries of unit-length embeddings
+
+
+def export_onnx(enhancer: Enhancer, path: Path | str, *, noise: bool = False) -> float | None:
+    """Write an enhancer as an ONNX graph, float32, any number of rows.
+
+    Where onnxruntime is installed, the graph is run and compared with the enhancer before it takes its name.
+
+    Parameters
+    ----------
+    enhancer : Enhancer
+    path : Path or str
+    noise : bool
+        Whether the noise eps is a second input, so that whoever runs the graph decides on its source. Without it the
+        noise is zero, and the same input gives the same output.
+
+    Returns
+    -------
+    float or None
+        Largest difference to the enhancer on random embeddings; None where onnxruntime is not installed.
+
+    Raises
+    ------
+    MissingExtraError
+        The package onnx is not installed.
+    ModelError
+        Noise is wanted of a regression, or the graph differs from the enhancer by more than 1e-4; nothing has been
+        written.
+
+    Notes
+    -----
+    Inputs are ``embeddings`` (B, D) and perhaps ``noise`` (B, D), the output is ``enhanced`` (B, D), of unit length.
+    The metadata name the speaker network, its fingerprint and how an embedding enters.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtraError("the package onnx is not installed", remedy='pip install "seedpipe[onnx]"') from error
+    if noise and enhancer.kind == "regression":
+        raise ModelError("this model is a regression: it takes no noise", remedy="export it without noise", file=path)
+    names = ["embeddings", "noise"] if noise else ["embeddings"]
+    rows = torch.zeros(TRACED_ROWS, enhancer.dimension)
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracing exporter is deprecated; its successor needs another package
+        torch.onnx.export(
+            _Graph(enhancer),
+            (rows,) * len(names),
+            buffer,  # type: ignore[arg-type]  # the annotation knows of files only
+            dynamo=False,
+            input_names=names,
+            output_names=["enhanced"],
+            dynamic_axes={name: {0: "rows"} for name in (*names, "enhanced")},
+            opset_version=OPSET,
+        )
+    model = onnx.load_from_string(buffer.getvalue())
+    onnx.helper.set_model_props(model, _facts(enhancer, noise))
+    onnx.checker.check_model(model)
+    graph = model.SerializeToString(deterministic=True)
+    difference = _difference(graph, enhancer, names, Path(path))
+    with whole_file(Path(path)) as partial:
+        partial.write_bytes(graph)
+    return difference
+
+
+def _difference(graph: bytes, enhancer: Enhancer, names: list[str], path: Path) -> float | None:
+    """Largest difference between the graph in onnxruntime and the enhancer in torch; refused beyond the tolerance."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return None
+    generator = torch.Generator().manual_seed(0)
+    inputs = {name: torch.randn(COMPARED_ROWS, enhancer.dimension, generator=generator) for name in names}
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {name: rows.numpy() for name, rows in inputs.items()})
+    expected = _Graph(enhancer)(**inputs)
+    difference = float((torch.from_numpy(found) - expected).abs().max())
+    if not difference <= TOLERANCE:
+        raise ModelError(
+            f"the graph differs from the enhancer by {difference:.1e} in onnxruntime {onnxruntime.__version__}",
+            expected=f"{TOLERANCE:g} at most",
+            remedy="try other releases of onnx and onnxruntime",
+            file=path,
+        )
+    return difference
+
+
+def _facts(enhancer: Enhancer, noise: bool) -> dict[str, str]:
+    network, use = enhancer.config.network, enhancer.config.train
+    return {
+        "network": network.name,
+        "fingerprint": network.fingerprint,
+        "t": str(use.inference_step),
+        "steps": str(use.inference_steps),
+        "noise": "input" if noise else "zero",
+        "seedpipe": enhancer.config.seedpipe,
+    }
+
+
+class _Graph(nn.Module):
+    """The computation that is traced."""
+
+    def __init__(self, enhancer: Enhancer) -> None:
+        super().__init__()
+        self.network, self.enhancer = enhancer.module, enhancer
+
+    def forward(self, embeddings: Tensor, noise: Tensor | None = None) -> Tensor:
+        """(B, D) -> (B, D)."""
+        eps = torch.zeros_like(embeddings) if noise is None else noise
+        return self.enhancer.forward(embeddings, [eps], self.enhancer.config.train)

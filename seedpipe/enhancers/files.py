@@ -1,0 +1,395 @@
+"""Enhance what lies in files: arrays, named vectors, caches, and audio by way of its speaker network.
+
+An array is worked on block by block and a cache shard by shard, so that memory does not grow with their size; named
+vectors are in memory as a whole, as their readers leave them. Results appear whole or not at all.
+
+Shapes: R rows, V variants, D embedding dimension.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seedpipe import cache
+from seedpipe.audio import decode, manifest
+from seedpipe.cache import Cache, CacheInfo, Shard
+from seedpipe.cache.exchange import Vectors, export_cache, read_npy, read_vectors, write_vectors
+from seedpipe.enhancers import load_enhancer
+from seedpipe.enhancers.base import EmbeddingEnhancer
+from seedpipe.enhancers.seed import Enhancer
+from seedpipe.errors import CacheError, ExchangeError, ModelError, NetworkError
+from seedpipe.files import locked, refuse_foreign, whole_file
+from seedpipe.params import Params
+
+__all__ = ["BLOCK_ROWS", "Enhanced", "Use", "enhance_file"]
+
+FILES = (".npy", ".npz", ".parquet", ".ark")
+BLOCK_ROWS = 16_384  # whole blocks of the enhancer, so that noise is drawn as it would be for all rows at once
+Progress = Callable[[int, int], None]
+Apply = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Use:
+    """How a model is used; what is None is as the model says.
+
+    Parameters
+    ----------
+    t, steps, ensemble, noise
+        As in :meth:`seedpipe.enhancers.seed.Enhancer.__call__`.
+    seed : int
+        Of the noise, where it is sampled.
+    """
+
+    t: int | None = None
+    steps: int | None = None
+    ensemble: float | None = None
+    noise: Literal["zero", "sampled"] | int | None = None
+    seed: int = 0
+
+    def of(self, enhancer: EmbeddingEnhancer) -> Apply:
+        """The enhancer under these settings; one call after the other draws from one generator.
+
+        Raises
+        ------
+        ModelError
+            A setting is impossible, or the enhancer has no such settings.
+        """
+        settings = {name: value for name, value in vars(self).items() if name != "seed" and value is not None}
+        generator = torch.Generator().manual_seed(self.seed)
+        if settings and not isinstance(enhancer, Enhancer):
+            raise ModelError(
+                f"an enhancer of the kind {enhancer.kind} has no {' and no '.join(settings)}",
+                expected="a model with diffusion for these",
+                remedy="leave them out",
+            )
+        apply: Apply = functools.partial(enhancer, generator=generator, **settings)
+        apply(np.empty((0, enhancer.dimension), np.float32))
+        return apply
+
+
+@dataclass(frozen=True)
+class Enhanced:
+    """What was written.
+
+    Parameters
+    ----------
+    files : tuple of Path
+        The files, or the folder of a cache.
+    rows : int
+        Embeddings.
+    dimension : int
+        D.
+    seconds : float
+        Time from the loaded model to the written result.
+    remarks : tuple of str
+        What a person should know of the audio.
+    """
+
+    files: tuple[Path, ...]
+    rows: int
+    dimension: int
+    seconds: float = 0.0
+    remarks: tuple[str, ...] = ()
+
+
+def enhance_file(
+    model: Path,
+    source: Path,
+    out: Path,
+    use: Use | None = None,
+    *,
+    ids: Path | None = None,
+    network: str | None = None,
+    params: Params | None = None,
+    progress: Progress | None = None,
+) -> Enhanced:
+    """Enhance the embeddings of a file, a cache or audio.
+
+    Parameters
+    ----------
+    model : Path
+        Model folder.
+    source : Path
+        ``.npy``, shape (..., D); ``.npz``, ``.parquet``, Kaldi ``.ark`` or ``.scp``, see
+        :func:`seedpipe.cache.exchange.read_vectors`; the folder of a cache; an audio file or a folder of them.
+    out : Path
+        ``.npy``, ``.npz``, ``.parquet`` or ``.ark`` (with an index ``.scp`` beside); without an extension the folder of
+        a cache, from a cache or from audio. Only ``.npy`` has no names.
+    use : Use, optional
+    ids : Path, optional
+        For ``.npy`` into a file with names: the name of each row, one a line.
+    network : str, optional
+        What embeds the audio: see :func:`seedpipe.networks.load_network`. It must be the one of the model.
+    params : Params, optional
+        Audio: crops, front end and precision as in ``extract``, workers and device as in ``machine``.
+    progress : callable, optional
+        Called with embeddings done and embeddings in all.
+
+    Returns
+    -------
+    Enhanced
+
+    Raises
+    ------
+    ModelError
+        There is no model, it takes embeddings of another dimension, or a setting is impossible.
+    ExchangeError
+        A file cannot be read, or the result cannot be written in the wanted form.
+    CacheMismatchError
+        The cache was made by another network than that of the model.
+    NetworkError
+        ``network`` is not that of the model.
+    AudioError
+        A file cannot be used.
+    """
+    _check_out(out)
+    work = _Enhancement(model, load_enhancer(model), use or Use(), out, progress)
+    started = time.monotonic()
+    if network is not None:
+        result = work.of_audio(source, network, params or Params())
+    elif source.is_dir():
+        found = _cache(source)
+        work.enhancer.expect(found)
+        result = work.of_cache(found)
+    elif not out.suffix:
+        expected, remedy = ", ".join(FILES), "a cache is made from a cache or from audio"
+        raise ExchangeError("has no extension", expected=expected, remedy=remedy, file=out)
+    elif source.suffix.lower() in decode.EXTENSIONS:
+        raise ExchangeError("is audio", expected="embeddings", remedy="give the network, with --network", file=source)
+    elif (source.suffix, ids, out.suffix) == (".npy", None, ".npy"):
+        result = work.of_array(source)
+    else:
+        result = work.of_vectors(read_vectors(source, ids))
+    return dataclasses.replace(result, seconds=time.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class _Enhancement:
+    """A model, how it is used, and where the result goes."""
+
+    model: Path
+    enhancer: EmbeddingEnhancer
+    use: Use
+    out: Path
+    progress: Progress | None
+
+    def __post_init__(self) -> None:
+        self.use.of(self.enhancer)  # impossible settings are met before anything is read
+
+    def of_array(self, source: Path) -> Enhanced:
+        """Enhance an .npy file, one block in memory at a time."""
+        apply, shape = self.use.of(self.enhancer), _mapped(source).shape
+        if shape[-1:] != (self.enhancer.dimension,):
+            apply(_mapped(source))  # which refuses it as a whole, unread
+        rows = math.prod(shape[:-1])
+        # Mapped anew for each block: the pages of those before leave the memory of the process.
+        blocks = (
+            _mapped(source).reshape(-1, shape[-1])[start : start + BLOCK_ROWS]
+            for start in range(0, max(rows, 1), BLOCK_ROWS)
+        )
+        _write_array(self.out, shape, self._counted(map(apply, blocks), rows))
+        return Enhanced((self.out,), rows, shape[-1])
+
+    def of_vectors(self, vectors: Vectors) -> Enhanced:
+        """Enhance named vectors."""
+        apply, rows = self.use.of(self.enhancer), len(vectors.values)
+        blocks = (vectors.values[start : start + BLOCK_ROWS] for start in range(0, rows, BLOCK_ROWS))
+        values = np.concatenate(list(self._counted(map(apply, blocks), rows)))
+        files = [self.out]
+        if self.out.suffix == ".npy":
+            _write_array(self.out, values.shape, [values])
+        else:
+            files = write_vectors(Vectors(self.out, vectors.keys, values))
+        return Enhanced(tuple(files), *values.shape)
+
+    def of_cache(self, source: Cache, *, flat: bool = False) -> Enhanced:
+        """Enhance a cache, one shard in memory at a time; ``flat`` drops the axis of its one variant from an array."""
+        info, files = source.info, [self.out]
+        rows, dimension = info.rows * len(info.variants), info.network.dimension
+        view = _EnhancedCache(source, self.use.of(self.enhancer), self.progress)
+        if not self.out.suffix:
+            _write_cache(view, self._described(info), self.out)
+        elif self.out.suffix == ".npy":
+            shape = (rows, dimension) if flat else (info.rows, len(info.variants), dimension)
+            _write_array(self.out, shape, (shard.embeddings for shard in view.shards()))
+        elif self.out.suffix == ".ark" and len(info.variants) > 1:
+            raise ExchangeError(
+                f"a Kaldi archive holds one variant, the cache {len(info.variants)}",
+                expected="an .npz or .parquet file, or the folder of a cache",
+                remedy="enhance it into a cache, and choose one with seedpipe cache export --variant",
+                file=self.out,
+            )
+        else:
+            files = export_cache(view, self.out)
+        return Enhanced(tuple(files), rows, dimension)
+
+    def of_audio(self, source: Path, network: str, params: Params) -> Enhanced:
+        """Extract an evaluation cache without noisy conditions into a hidden folder beside the result, and enhance it.
+
+        What was interrupted goes on from that folder, which is named by all that the cache depends on.
+        """
+        from seedpipe import extract
+
+        self._expect_network(network)
+        folder, names = (source, manifest.find_audio(source)) if source.is_dir() else (source.parent, [source.name])
+        skip, jobs = params.extract.on_bad_audio == "skip", params.machine.workers
+        frame, bad = manifest.list_files(folder, names, jobs=jobs, skip_bad=skip)
+        evaluation = params.extract.evaluation.model_copy(update={"conditions": ()})
+        settings = params.extract.model_copy(update={"evaluation": evaluation})
+        parts = [self.enhancer.config.network.fingerprint, settings.model_dump(mode="json"), frame.to_csv(index=False)]
+        work = self.out.with_name(f".{self.out.name}.{_digest(parts)[:16]}")
+        manifest.write_manifest(frame, work / manifest.SPEECH)
+        made = extract.extract(
+            work, network, work / "cache", settings, kind="evaluation", machine=params.machine, progress=self.progress
+        )
+        result = dataclasses.replace(self, progress=None).of_cache(made, flat=True)
+        shutil.rmtree(work)
+        left_out = [f"left out: {error}" for error in bad]
+        if made.info.skipped:
+            left_out.append(f"{made.info.skipped:,} further files were left out, as no crop of them can be used")
+        heard = extract.remarks(made.info.model_copy(update={"skipped": 0}))
+        return dataclasses.replace(result, remarks=(*left_out, *heard))
+
+    def _expect_network(self, network: str) -> None:
+        """Refuse a network that is not the model's."""
+        from seedpipe.networks import load_network
+
+        found, expected = load_network(network), self.enhancer.config.network
+        if found.fingerprint() != expected.fingerprint:
+            raise NetworkError(
+                f"the network {found.name} has the fingerprint {found.fingerprint()[:16]}, but the model is for"
+                f" {expected.name} with {expected.fingerprint[:16]}",
+                remedy="give the network that the model was trained for, or the model of this one",
+            )
+
+    def _described(self, info: CacheInfo) -> CacheInfo:
+        """Provenance of the enhanced cache: of a network of its own, so that no model takes it for one to enhance."""
+        settings = {name: value for name, value in vars(self.use).items() if value is not None}
+        files = [path for path in sorted(self.model.iterdir()) if path.suffix in (".json", ".safetensors")]
+        model = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+        network = info.network.model_copy(
+            update={
+                "name": f"{info.network.name}+{self.enhancer.kind}",
+                "fingerprint": _digest([info.network.fingerprint, model, settings]),
+                "self_test": (),
+            }
+        )
+        features = {"enhancer": self.enhancer.kind, "enhancer_settings": json.dumps(settings)}
+        return info.model_copy(
+            update={
+                "network": network,
+                "storage": "float32",
+                "features": info.features | features,
+                "fingerprint": _digest([info.fingerprint, network.fingerprint]),
+            }
+        )
+
+    def _counted(self, blocks: Iterable[NDArray[np.float32]], rows: int) -> Iterator[NDArray[np.float32]]:
+        done = 0
+        for block in blocks:
+            yield block
+            done += len(block)
+            if self.progress:
+                self.progress(done, rows)
+
+
+class _EnhancedCache(Cache):
+    """A cache as an enhancer sees it: the embeddings of a shard are enhanced when it is read."""
+
+    def __init__(self, source: Cache, apply: Apply, progress: Progress | None) -> None:
+        super().__init__(source.path, source.info)
+        self._apply, self._progress, self._done = apply, progress, 0
+
+    def shard(self, number: int) -> Shard:
+        """The contents of one shard; embeddings as float32, of unit length."""
+        shard = super().shard(number)
+        enhanced = dataclasses.replace(shard, embeddings=self._apply(shard.embeddings.astype(np.float32, copy=False)))
+        variants = len(self.info.variants)
+        self._done += len(shard.embeddings) * variants
+        if self._progress:
+            self._progress(self._done, self.info.rows * variants)
+        return enhanced
+
+
+def _write_cache(view: _EnhancedCache, info: CacheInfo, out: Path) -> None:
+    with locked(out):
+        work = out.with_name(f".{out.name}.enhance")
+        shutil.rmtree(work, ignore_errors=True)  # of a killed run
+        work.mkdir(parents=True)
+        try:
+            shards = [
+                cache.write_shard(work / cache.shard_name(number), dataclasses.replace(shard, key=info.fingerprint))
+                for number, shard in enumerate(view.shards())
+            ]
+            if info.skipped:
+                shutil.copy(view.path / "failures.jsonl", work)
+            cache.publish(work, out, info.model_copy(update={"shards": tuple(shards)}))
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _check_cache_out(out: Path) -> None:
+    """Refuse to replace anything but an enhanced cache: extraction may have taken days."""
+    refuse_foreign(out, cache.FILES, "cache", CacheError)
+    if out.exists() and any(out.iterdir()) and "enhancer" not in cache.open_cache(out).info.features:
+        raise CacheError(
+            "holds a cache that was not made by seedpipe enhance",
+            remedy="remove it, or choose another folder",
+            file=out,
+        )
+
+
+def _cache(folder: Path) -> Cache:
+    if not (folder / "manifest.json").exists():
+        remedy = "check the path; if it is a folder of audio, give the network, with --network"
+        raise CacheError("there is no cache", expected="a cache", remedy=remedy, file=folder)
+    return cache.open_cache(folder)
+
+
+def _check_out(out: Path) -> None:
+    if out.suffix and out.suffix not in FILES:
+        raise ExchangeError(
+            f"has the extension {out.suffix}",
+            expected=f"{', '.join(FILES)}, or none for the folder of a cache",
+            remedy="choose another name; an .ark brings its .scp",
+            file=out,
+        )
+    if out.suffix and out.is_dir():
+        raise ExchangeError("is a folder", expected="a file to write", remedy="choose another name", file=out)
+    if not out.suffix:
+        _check_cache_out(out)
+
+
+def _mapped(path: Path) -> NDArray[np.float32]:
+    """The array of an .npy file, not read yet."""
+    array = read_npy(path)
+    if array.dtype.kind != "f":
+        raise ExchangeError(f"holds values of the type {array.dtype}", expected="floating-point numbers", file=path)
+    return array
+
+
+def _write_array(out: Path, shape: tuple[int, ...], blocks: Iterable[NDArray[np.floating[Any]]]) -> None:
+    with whole_file(out) as partial, partial.open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, dtype="<f4").data)
+
+
+def _digest(parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

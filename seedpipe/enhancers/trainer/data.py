@@ -1,0 +1,309 @@
+"""The rows of a training: held-out utterances apart, the others in batches, from memory or streamed from the cache.
+
+Shapes: R rows, B rows of a batch, V variants (the first is clean), D embedding dimension.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seedpipe.cache import Cache
+from seedpipe.enhancers.seed import Normalization
+from seedpipe.errors import CacheError
+from seedpipe.params import TrainParams
+
+__all__ = ["HeldOut", "Rows", "hold_out", "load_rows"]
+
+CALIBRATION_ROWS = 20_000
+HELD_OUT_ROWS = 4_096  # of the validation loss: enough for a smooth curve, little enough for one forward pass
+LEAST_ROWS = 1_000  # fewer would not give a mean and a scale to normalise with
+LONGEST_RUN = 16  # rows read at once: about 100 kB
+BLOCK = 4_096
+GB = 1e9
+
+
+class Rows(ABC):
+    """What training sees of a cache.
+
+    Attributes
+    ----------
+    count : int
+        Rows to train on.
+    held_out_count : int
+        Rows of the held-out utterances.
+    held_out : Tensor, shape (H, V, D)
+        Evenly spaced rows of the held-out utterances, 4,096 at most, as the network gave them.
+    held_out_codes : Tensor of int64, shape (H,)
+        Number of the utterance of each of them.
+    calibration : Tensor, shape (C, V, D)
+        All rows of evenly spaced training utterances, about 20,000 rows at most, as the network gave them.
+    calibration_codes : Tensor of int64, shape (C,)
+        Number of the utterance of each of them.
+    normalization : Normalization
+        Fitted to the clean embeddings of the training rows.
+    """
+
+    count: int
+    held_out_count: int
+    held_out: Tensor
+    held_out_codes: Tensor
+    calibration: Tensor
+    calibration_codes: Tensor
+    normalization: Normalization
+
+    @abstractmethod
+    def batches(self, batch_rows: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """Normalised rows (B, V, D) of one epoch in random order, ``count // batch_rows`` times."""
+
+
+class _Resident(Rows):
+    """All rows in one tensor on the device."""
+
+    def __init__(self, cache: Cache, params: TrainParams, device: torch.device) -> None:
+        choice = _Choice.of(cache, params, codes_of(cache), torch.tensor(cache.frame()["draw"].to_numpy()))
+        embeddings, codes = choice(cache.to_torch()), choice.codes
+        mask = held_out(codes, params.validation_share)
+        apart = _spread(mask.nonzero()[:, 0], HELD_OUT_ROWS)
+        self.held_out, self.held_out_codes = embeddings[apart], codes[apart]
+        rows = embeddings[~mask] if mask.any() else embeddings
+        del embeddings
+        self.count, self.held_out_count = len(rows), int(mask.sum())
+        calibration = _utterances(codes[~mask], CALIBRATION_ROWS)
+        self.calibration, self.calibration_codes = rows[calibration], codes[~mask][calibration]
+        self.normalization = Normalization.fit(params.normalize, rows[:, 0])
+        for block in torch.split(rows, BLOCK):  # in place: a second copy may not fit
+            block.copy_(self.normalization(block))
+        self._rows = rows.to(device)
+
+    def batches(self, batch_rows: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """See :meth:`Rows.batches`."""
+        order = torch.randperm(self.count, generator=generator, device=self._rows.device)
+        for batch in order[: self.count // batch_rows * batch_rows].view(-1, batch_rows):
+            yield self._rows[batch]
+
+
+class _Streamed(Rows):
+    """Runs of rows read in random order into a pool of bounded size; the pool is shuffled, and the rest waits for more.
+
+    Neighbouring rows are of one speaker, and batches of few speakers train worse: hence short runs, not whole shards.
+
+    The pool takes half of ``memory_gb``, what is kept apart a quarter at most; with very little memory there is room
+    for a batch and a run at least, and for a thousand rows of each kind kept apart. Besides, a shard is verified as a
+    whole before the first row of it is used.
+    """
+
+    def __init__(self, cache: Cache, params: TrainParams, device: torch.device) -> None:
+        self._cache, self._device = cache, device
+        self._choice = choice = _Choice.of(cache, params, codes_of_shards(cache), _draws_of_shards(cache))
+        codes = choice.codes
+        mask = held_out(codes, params.validation_share)
+        self._train = torch.zeros(len(cache), dtype=torch.bool)
+        self._train[choice.rows[~mask]] = True
+        self.count, self.held_out_count = int((~mask).sum()), int(mask.sum())
+        budget = int(params.memory_gb * GB / row_bytes(cache))
+        apart_rows = max(budget // 8, LEAST_ROWS)
+        apart = _spread(mask.nonzero()[:, 0], min(HELD_OUT_ROWS, apart_rows))
+        training = (~mask).nonzero()[:, 0]
+        calibration = training[_utterances(codes[training], min(CALIBRATION_ROWS, apart_rows))]
+        self.held_out = _gather(cache, choice.rows[apart])[:, choice.columns]
+        self.held_out_codes = codes[apart]
+        self.calibration = sample = _gather(cache, choice.rows[calibration])[:, choice.columns]
+        self.calibration_codes = codes[calibration]
+        self.normalization = Normalization.fit(params.normalize, sample[:, 0])
+        pool_rows = max(budget // 2, LONGEST_RUN + params.batch_rows)
+        # On average a row meets an eighth of a neighbour in its batch, at most, whatever the memory.
+        longest = max(1, min(LONGEST_RUN, pool_rows // (8 * params.batch_rows)))
+        self._runs = list(_runs(cache, longest))
+        self._pool = sample.new_empty(pool_rows, *sample.shape[1:])
+
+    def batches(self, batch_rows: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """See :meth:`Rows.batches`."""
+        filled = 0
+        for number in torch.randperm(len(self._runs), generator=generator, device=generator.device).tolist():
+            run = self._runs[number]
+            rows = torch.from_numpy(self._cache.run(run.shard, run.start, run.stop))[self._train[run.rows]]
+            rows = rows[:, self._choice.columns]
+            if filled + len(rows) > len(self._pool):
+                filled = yield from self._drain(filled, batch_rows, generator)
+            self._pool[filled : filled + len(rows)] = rows
+            filled += len(rows)
+        yield from self._drain(filled, batch_rows, generator)
+
+    def _drain(self, filled: int, batch_rows: int, generator: torch.Generator) -> Generator[Tensor, None, int]:
+        """Give the rows in the pool as full batches; what is left moves to its front."""
+        order = torch.randperm(filled, generator=generator, device=generator.device).cpu()
+        full = filled // batch_rows * batch_rows
+        for batch in order[:full].view(-1, batch_rows):
+            yield self.normalization(self._pool[batch].to(self._device))
+        self._pool[: filled - full] = self._pool[order[full:]]
+        return filled - full
+
+
+class _Choice(NamedTuple):
+    """The draws and variants of a cache that a training asks for.
+
+    Attributes
+    ----------
+    rows : Tensor of int64
+        Numbers of the rows, ascending.
+    columns : slice or list of int
+        Numbers of the variants, the clean one first.
+    codes : Tensor of int64
+        Number of the utterance of each row.
+    """
+
+    rows: Tensor
+    columns: slice | list[int]
+    codes: Tensor
+
+    @classmethod
+    def of(cls, cache: Cache, params: TrainParams, codes: Tensor, draws: Tensor) -> _Choice:
+        """Find them; a cache without them is refused."""
+        known = list(cache.info.variants)
+        lacking = next((name for name in params.variants if name not in known), None)
+        if lacking:
+            raise CacheError(
+                f"has no variant {lacking!r}", expected=f"train.variants of {', '.join(known[1:])}", file=cache.path
+            )
+        if params.draws > int(draws.max()) + 1:
+            raise CacheError(
+                f"has {int(draws.max()) + 1} draws", expected=f"train.draws: {params.draws}", file=cache.path
+            )
+        rows = (draws < (params.draws or len(draws) + 1)).nonzero()[:, 0]
+        columns = [0, *map(known.index, params.variants)] if params.variants else slice(None)
+        return cls(rows, columns, codes[rows])
+
+    def __call__(self, embeddings: Tensor) -> Tensor:
+        """What is asked for of all embeddings (R, V, D); not a copy where that is everything."""
+        rows = embeddings if len(self.rows) == len(embeddings) else embeddings[self.rows]
+        return rows[:, self.columns]
+
+
+class _Run(NamedTuple):
+    """Neighbouring rows of one shard, and their numbers in the cache."""
+
+    shard: int
+    start: int
+    stop: int
+    rows: slice
+
+
+def _runs(cache: Cache, longest: int) -> Iterator[_Run]:
+    first = 0
+    for number, shard in enumerate(cache.info.shards):
+        for start in range(0, shard.rows, longest):
+            stop = min(start + longest, shard.rows)
+            yield _Run(number, start, stop, slice(first + start, first + stop))
+        first += shard.rows
+
+
+def load_rows(cache: Cache, params: TrainParams, device: torch.device) -> Rows:
+    """Hold the rows of a cache in memory, or stream them where ``memory_gb`` is too little for that.
+
+    Raises
+    ------
+    CacheDamagedError
+        A shard is not what was written.
+    CacheError
+        No utterance would be left to train on.
+    ModelError
+        The embeddings do not differ.
+    """
+    # What is kept apart is cut out of one copy of the whole into another.
+    fits = 2 * len(cache) * row_bytes(cache) <= params.memory_gb * GB
+    return _Resident(cache, params, device) if fits else _Streamed(cache, params, device)
+
+
+class HeldOut(NamedTuple):
+    """The held-out utterances of a cache.
+
+    Attributes
+    ----------
+    mask : Tensor of bool, shape (R,)
+        Which rows of the cache are theirs.
+    embeddings : Tensor, shape (H, V, D)
+        Evenly spaced rows of them, 4,096 at most, as the network gave them.
+    codes : Tensor of int64, shape (H,)
+        Number of the utterance of each.
+    """
+
+    mask: Tensor
+    embeddings: Tensor
+    codes: Tensor
+
+
+def hold_out(cache: Cache, share: float) -> HeldOut:
+    """Set the same utterances apart as a training of SEED does, for enhancers that go through the cache themselves.
+
+    Raises
+    ------
+    CacheError
+        No utterance would be left.
+    """
+    codes = codes_of_shards(cache)
+    mask = held_out(codes, share)
+    apart = _spread(mask.nonzero()[:, 0], HELD_OUT_ROWS)
+    return HeldOut(mask, _gather(cache, apart), codes[apart])
+
+
+def row_bytes(cache: Cache) -> int:
+    """Memory of one row in all its variants."""
+    return 4 * len(cache.info.variants) * cache.info.network.dimension
+
+
+def held_out(codes: Tensor, share: float) -> Tensor:
+    """Mark the rows of the held-out utterances, shape (R,): whole utterances, spread evenly over the cache."""
+    utterances = int(codes.max()) + 1
+    count = round(share * utterances)
+    if utterances - count < 1:
+        raise CacheError(
+            f"{utterances} utterances are too few to hold some out", remedy="set train.validation_share: 0"
+        )
+    return torch.isin(codes, torch.linspace(0, utterances - 1, count).round().long())
+
+
+def codes_of(cache: Cache) -> Tensor:
+    """Number of the utterance of each row, shape (R,), counted from 0 in the order of the cache."""
+    return torch.from_numpy(cache.frame()["utterance"].factorize()[0])
+
+
+def codes_of_shards(cache: Cache) -> Tensor:
+    """The same without all names in memory: rows of an utterance are neighbours."""
+    parts, last, code = [], "", -1
+    for shard in cache.shards():
+        names = shard.columns["utterance"]
+        parts.append(code + (names != np.concatenate(([last], names[:-1]))).cumsum())
+        last, code = names[-1], int(parts[-1][-1])
+    return torch.from_numpy(np.concatenate(parts))
+
+
+def _draws_of_shards(cache: Cache) -> Tensor:
+    return torch.from_numpy(np.concatenate([shard.columns["draw"] for shard in cache.shards()]).astype(np.int64))
+
+
+def _gather(cache: Cache, rows: Tensor) -> Tensor:
+    """Rows of the cache by ascending number, as the network gave them."""
+    parts, start = [], 0
+    for shard in cache.shards():
+        inside = rows[(start <= rows) & (rows < start + len(shard.embeddings))] - start
+        parts.append(torch.from_numpy(shard.embeddings)[inside])
+        start += len(shard.embeddings)
+    return torch.cat(parts)
+
+
+def _utterances(codes: Tensor, most: int) -> Tensor:
+    """Rows of evenly spaced utterances, so many utterances that about ``most`` rows come together."""
+    present = torch.unique(codes)
+    count = max(2, round(most * len(present) / max(len(codes), 1)))
+    return torch.isin(codes, _spread(present, count)).nonzero()[:, 0][:most]
+
+
+def _spread(rows: Tensor, most: int) -> Tensor:
+    """Evenly spaced entries, all of them if they are few enough."""
+    return rows[torch.linspace(0, len(rows) - 1, min(most, len(rows))).long()]

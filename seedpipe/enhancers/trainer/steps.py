@@ -1,0 +1,206 @@
+"""The steps of training: weights, their moving average, optimiser and generator, and what an epoch does to them.
+
+Losses stay on the device until an epoch ends, noise and timesteps are drawn where the embeddings are, and no Python
+runs per row. Shapes: B rows of a batch, V variants (the first is clean), D embedding dimension.
+
+Source: SEED, section 3.3, eq. (9): the clean embedding x_0 is predicted from x_t and from every y_t^k.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seedpipe.enhancers.diffusion import Schedule, SeedMLP
+from seedpipe.enhancers.trainer.data import Rows
+from seedpipe.enhancers.trainer.result import Epoch
+from seedpipe.errors import ModelError
+from seedpipe.params import TrainParams
+
+__all__ = ["Run", "State", "precision"]
+
+WARMUP_STEPS = 100
+
+
+@dataclass(frozen=True)
+class State:
+    """All that training goes on from: the tensors, the steps taken and the curve so far."""
+
+    tensors: dict[str, Tensor]
+    step: int
+    curve: tuple[Epoch, ...]
+
+
+def precision(wanted: str, device: torch.device) -> str:
+    """Resolve ``train.precision``: ``auto`` is bfloat16 where the hardware multiplies matrices in it."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return "bfloat16" if native else "float32"
+
+
+class Run:
+    """One training on its rows; it begins with new weights, or goes on from a :class:`State`.
+
+    A regression differs in its schedule alone, which has one timestep and adds no noise.
+    """
+
+    def __init__(self, rows: Rows, params: TrainParams, device: torch.device, *, diffusion: bool = True) -> None:
+        self.rows, self.params, self.device = rows, params, device
+        self.batch_rows = min(params.batch_rows, rows.count)
+        self.steps_per_epoch = rows.count // self.batch_rows
+        self.generator = torch.Generator(device).manual_seed(params.seed)
+        self.network = _seeded_network(rows.held_out.shape[2], params.seed).to(device)
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.schedule = (Schedule.of(params) if diffusion else Schedule("none")).to(device)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
+        )
+        self.held_out = rows.normalization(rows.held_out.to(device))
+        self._quick_distance = _compiled(self._distance) if params.compile else self._distance
+        self.step = 0
+        self.curve: tuple[Epoch, ...] = ()
+
+    def epochs(self) -> Iterator[Epoch]:
+        """Train, one epoch at a time, from where the curve ends.
+
+        Raises
+        ------
+        ModelError
+            A loss or a weight is not finite; the text names the step.
+        """
+        while len(self.curve) < self.params.epochs:
+            batches = self.rows.batches(self.batch_rows, self.generator)
+            losses = torch.stack([self.advance(batch) for batch in batches])
+            epoch = Epoch(len(self.curve) + 1, losses.mean().item(), self._validate())
+            self._expect_finite(epoch, losses)
+            self.curve = (*self.curve, epoch)
+            yield epoch
+
+    def advance(self, batch_BVD: Tensor) -> Tensor:
+        """Take one step on a batch of normalised rows; gives the loss, which stays on the device."""
+        loss = self._quick_distance(self.network, *self._draw(batch_BVD, self.generator))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.params.gradient_norm:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.params.gradient_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.params.learning_rate * self._annealing()
+        self.optimizer.step()
+        self.step += 1
+        # A young average follows quickly, or it would keep the zeros that the network starts from.
+        decay = min(self.params.ema_decay, (1 + self.step) / (10 + self.step)) if self.params.ema_decay else 0.0
+        average: list[Tensor] = list(self.average.parameters())
+        torch._foreach_lerp_(average, [weight.detach() for weight in self.network.parameters()], 1 - decay)
+        return loss.detach()
+
+    def state(self) -> State:
+        """What :meth:`restore` needs to go on from here bit for bit."""
+        tensors = {"generator": self.generator.get_state()}
+        for (name, weight), mean in zip(self.network.named_parameters(), self.average.parameters(), strict=True):
+            moments = self.optimizer.state[weight]
+            tensors |= {
+                f"network.{name}": weight.detach(),
+                f"average.{name}": mean,
+                f"exp_avg.{name}": moments["exp_avg"],
+                f"exp_avg_sq.{name}": moments["exp_avg_sq"],
+            }
+        return State(tensors, self.step, self.curve)
+
+    def restore(self, state: State) -> None:
+        """Go on from a state of a run on the same rows with the same parameters."""
+        self.step, self.curve = state.step, state.curve
+        self.generator.set_state(state.tensors["generator"])
+        moments = {}
+        for number, (name, weight) in enumerate(self.network.named_parameters()):
+            weight.data.copy_(state.tensors[f"network.{name}"])
+            self.average.get_parameter(name).copy_(state.tensors[f"average.{name}"])
+            moments[number] = {
+                "step": torch.tensor(float(state.step)),
+                "exp_avg": state.tensors[f"exp_avg.{name}"],
+                "exp_avg_sq": state.tensors[f"exp_avg_sq.{name}"],
+            }
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+    def _annealing(self) -> float:
+        total = self.params.epochs * self.steps_per_epoch
+        return _cosine(self.step, total) if self.params.learning_rate_schedule == "cosine" else 1.0
+
+    def _draw(self, batch_BVD: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Noised embeddings y_t (B * V, D), the clean ones x_0 that they stand for, and their timesteps."""
+        y_0 = batch_BVD.flatten(0, 1)
+        x_0 = batch_BVD[:, :1].expand_as(batch_BVD).flatten(0, 1)
+        t = torch.randint(0, len(self.schedule.alphas_cumprod), (len(y_0),), generator=generator, device=y_0.device)
+        eps = torch.randn(y_0.shape, generator=generator, device=y_0.device)
+        return self.schedule.add_noise(y_0, eps, t), x_0, t
+
+    def _distance(self, network: nn.Module, y_t: Tensor, x_0: Tensor, t: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.params.precision == "bfloat16"):
+            prediction = self.schedule.predict(network, y_t, t)
+        return distance(prediction, x_0, self.params.loss)
+
+    def _validate(self) -> float | None:
+        """Loss of the averaged weights on the held-out rows, with the same noise each time."""
+        if not len(self.held_out):
+            return None
+        with torch.inference_mode():
+            generator = torch.Generator(self.device).manual_seed(0)
+            return self._distance(self.average, *self._draw(self.held_out, generator)).item()
+
+    def _expect_finite(self, epoch: Epoch, losses: Tensor) -> None:
+        weights = torch.stack(torch._foreach_norm([weight.detach() for weight in self.network.parameters()]))
+        bad = (~losses.isfinite()).nonzero()
+        if not len(bad) and weights.isfinite().all() and math.isfinite(epoch.validation or 0.0):
+            return
+        step = int(bad[0]) if len(bad) else len(losses) - 1
+        raise ModelError(
+            f"the loss is {losses[step].item()} in epoch {epoch.epoch} at step {step + 1} of {len(losses)},"
+            f" on held-out utterances {epoch.validation}" + ("" if len(bad) else ", and weights are not finite"),
+            expected="a finite loss",
+            remedy="lower train.learning_rate",
+        )
+
+
+def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function as one graph of fused kernels; shapes are those of a full batch, always."""
+    if shutil.which(os.environ.get("CC", "gcc")) is None:
+        raise ModelError(
+            "train.compile wants a C compiler, and there is none", remedy="install gcc, or set it to false"
+        )
+    compiled: Callable[..., Tensor] = torch.compile(function, fullgraph=True, dynamic=False)
+    return compiled
+
+
+def distance(prediction: Tensor, x_0: Tensor, loss: str) -> Tensor:
+    """The loss between predictions and clean embeddings (B, D)."""
+    if loss == "l1":
+        return functional.l1_loss(prediction, x_0)
+    if loss == "mse":
+        return functional.mse_loss(prediction, x_0)
+    if loss == "huber":
+        return functional.huber_loss(prediction, x_0)
+    norm: Tensor = torch.linalg.vector_norm(prediction - x_0, dim=1).mean()  # eq. (9)
+    return norm
+
+
+def _cosine(step: int, total: int) -> float:
+    """Factor of the learning rate: linear warm-up, then half a cosine down to zero."""
+    return min(1.0, (step + 1) / WARMUP_STEPS) * 0.5 * (1 + math.cos(math.pi * step / total))
+
+
+def _seeded_network(dimension: int, seed: int) -> SeedMLP:
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach the generators of GPUs, too
+        return SeedMLP(dimension)

@@ -1,0 +1,1 @@
+"""What stage three leaves behind: tables, figures and the report."""

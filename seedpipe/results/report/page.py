@@ -1,0 +1,140 @@
+"""The page: views for the templates, and the templates' surroundings."""
+
+from __future__ import annotations
+
+import functools
+import html
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from seedpipe.results.report.accuracy import accuracy_tables, seed_tables
+from seedpipe.results.report.charts import training_chart
+from seedpipe.results.report.glossary import glossary
+from seedpipe.results.report.schema import Report, Training
+from seedpipe.results.report.scores import by_method
+from seedpipe.results.report.svg import marks
+from seedpipe.results.report.table import Table
+from seedpipe.results.report.views import sections
+from seedpipe.results.report.wording import enhancer_name
+
+__all__ = ["render"]
+
+# A path, or a group of marks that holds no other group.
+_DRAWN = re.compile(r"<(path|g)\b[^>]*?(?:/>|>.*?</\1>)")
+_WORTH = 40  # characters; a reference and the name for it have nearly as many
+
+
+def render(report: Report) -> tuple[str, str]:
+    """Fill both templates.
+
+    Parameters
+    ----------
+    report : Report
+        The checked metrics.
+
+    Returns
+    -------
+    page : str
+        A whole document in HTML that refers to nothing outside of itself.
+    markdown : str
+        Headings, sentences and pipe tables, no charts.
+    """
+    views = _views(report)
+    page = _environment(autoescape=True).get_template("template.html.j2").render(views)
+    markdown = _environment(autoescape=False).get_template("template.md.j2").render(views)
+    return _drawn_once(page) + "\n", markdown + "\n"
+
+
+def _drawn_once(page: str) -> str:
+    """Refer to what is drawn already: grids, and the network alone beside each of its enhancers."""
+    times, names = Counter(found[0] for found in _DRAWN.finditer(page)), dict[str, str]()
+
+    def reference(found: re.Match[str]) -> str:
+        drawn = found[0]
+        if drawn in names:
+            return f'<use href="#{names[drawn]}"/>'
+        if times[drawn] == 1 or len(drawn) < _WORTH:
+            return drawn
+        names[drawn] = f"drawn-{len(names)}"
+        return drawn.replace(found[1], f'{found[1]} id="{names[drawn]}"', 1)
+
+    return _DRAWN.sub(reference, page)
+
+
+@functools.cache
+def _environment(*, autoescape: bool) -> Environment:
+    # Markdown has its own escaping (the filter "md"), applied by hand in its short template.
+    environment = Environment(
+        loader=PackageLoader("seedpipe.results.report", ""),
+        autoescape=autoescape,  # noqa: S701
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(md=_markdown, count="{:,}".format, unbroken=_unbroken)
+    return environment
+
+
+def _views(report: Report) -> dict[str, Any]:
+    evaluations = report.evaluations
+    tables = accuracy_tables(by_method(evaluations))
+    return {
+        "report": report,
+        "sections": sections(report),
+        "tables": tables,
+        "key": _key(tables),
+        "seed_tables": seed_tables(evaluations),
+        "trained": [(_spelt(name), training, _duration(training)) for name, training in report.training.items()],
+        "lists": list(
+            dict.fromkeys(
+                (e.list, e.trials, e.targets, e.speakers, e.utterances, e.utterance_rule) for e in evaluations
+            )
+        ),
+        "glossary": glossary(report),
+        "training_chart": training_chart,
+        "marks": marks,
+    }
+
+
+def _key(tables: Sequence[Table]) -> str:
+    """Explain the marks of the first tables, as far as they occur."""
+    figures = [figure for table in tables for row in table.rows for cell in row.cells for figure in cell]
+    untested = any(figure.verdict == "untested" for figure in figures)
+    several = any(figure.deviation for figure in figures)
+    sentences = (
+        "Bold: the lowest of one network in a column.",
+        "▼ measurably better and ▲ measurably worse than without the enhancer; an enhancer without a mark makes no "
+        "measurable difference.",
+        "? without an interval: the list names too few speakers." if untested else "",
+        "±: mean and standard deviation over training seeds, with a mark where all of them have it." if several else "",
+    )
+    return " ".join(filter(None, sentences))
+
+
+def _spelt(name: str) -> str:
+    """Spell the key of a training as the page does: "dvector/seed" becomes "dvector → SEED"."""
+    network, _, enhancer = name.partition("/")
+    return f"{network} → {enhancer_name(enhancer)}" if enhancer else network
+
+
+def _duration(training: Training) -> str:
+    seconds = training.seconds
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _unbroken(sentence: str) -> str:
+    """Keep a number and its unit, the two ends of an interval, and the two sides of an equation on one line."""
+    return re.sub(r" (?=[%=])|(?<==) |(?<=,) (?=[^\[\]]*\])", "\N{NO-BREAK SPACE}", sentence)
+
+
+def _markdown(value: object) -> str:
+    """Escape a value for a line or a table cell of Markdown, in which HTML is live too."""
+    flat = " ".join(str(value).split())
+    escaped = html.escape(flat, quote=False)
+    for special in "\\`*_[]|":
+        escaped = escaped.replace(special, "\\" + special)
+    return escaped

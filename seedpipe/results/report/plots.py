@@ -1,0 +1,108 @@
+"""Tables for ``dvc plots``: DET curves and score histograms, one row a point."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from seedpipe.files import whole_file
+from seedpipe.results.report.schema import Evaluation, Histogram, System
+
+__all__ = ["DET", "HISTOGRAM", "det_rows", "histogram_rows", "write_table"]
+
+# Larger files make `dvc plots` slow, and a drawing shows no more.
+MOST_ROWS = 2_000
+DET = ("method", "condition", "system", "far", "frr")
+HISTOGRAM = ("method", "condition", "system", "low", "high", "target", "nontarget")
+
+Values: TypeAlias = tuple[float, ...]
+Row: TypeAlias = tuple[str | float, ...]
+
+
+def det_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
+    """Thin the DET curves to 2,000 points in all.
+
+    Parameters
+    ----------
+    evaluations : sequence of Evaluation
+        Of one network, enhancer and list.
+
+    Returns
+    -------
+    list of tuple
+        Columns :data:`DET`. Every row is a point of a curve, the ends among them.
+    """
+
+    def points(system: System, most: int) -> Iterable[Values]:
+        return _spread(list(zip(system.det.far, system.det.frr, strict=True)), most)
+
+    return _rows(evaluations, points)
+
+
+def histogram_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
+    """List the bins of the histograms; neighbours become one where there would be more than 2,000.
+
+    Parameters
+    ----------
+    evaluations : sequence of Evaluation
+        Of one network, enhancer and list.
+
+    Returns
+    -------
+    list of tuple
+        Columns :data:`HISTOGRAM`: edges of the bin and two densities, whose integrals are those of the histogram.
+    """
+
+    def bins(system: System, most: int) -> Iterable[Values]:
+        return _merged(system.histogram, most)
+
+    return _rows(evaluations, bins)
+
+
+def _rows(evaluations: Sequence[Evaluation], values: Callable[[System, int], Iterable[Values]]) -> list[Row]:
+    systems = list(_systems(evaluations))
+    return [(*names, *row) for names, system in systems for row in values(system, MOST_ROWS // len(systems))]
+
+
+def _systems(evaluations: Sequence[Evaluation]) -> Iterator[tuple[tuple[str, str, str], System]]:
+    for evaluation in evaluations:
+        for condition in evaluation.conditions:
+            for name in ("network", "enhanced"):
+                yield (evaluation.method, condition.condition, name), getattr(condition.systems, name)
+
+
+def _spread(points: Sequence[Values], most: int) -> list[Values]:
+    """Choose points at even steps along the list, which is even along the curve as it is drawn."""
+    if len(points) <= most:
+        return list(points)
+    return [points[round(k * (len(points) - 1) / (most - 1))] for k in range(most)]
+
+
+def _merged(histogram: Histogram, most: int) -> Iterator[Values]:
+    bins = len(histogram.target)
+    step = -(-bins // most)
+    for first in range(0, bins, step):
+        last = min(first + step, bins)
+        low, high = histogram.edges[first], histogram.edges[last]
+        yield (
+            low,
+            high,
+            *(_mean(histogram.edges, side, first, last) for side in (histogram.target, histogram.nontarget)),
+        )
+
+
+def _mean(edges: Sequence[float], densities: Sequence[float], first: int, last: int) -> float:
+    if last - first == 1:
+        return densities[first]
+    mass = sum(densities[k] * (edges[k + 1] - edges[k]) for k in range(first, last))
+    return mass / (edges[last] - edges[first])
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Write rows as csv with every digit, whole or not at all."""
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)

@@ -1,0 +1,140 @@
+"""Table 2: what a system costs beside what it gains."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from seedpipe.errors import MetricError
+from seedpipe.results.report.scores import Scores, System
+from seedpipe.results.report.table import Cell, Figure, Row, Table
+from seedpipe.results.report.wording import percent, places_for
+
+__all__ = ["cost_table"]
+
+ARROW = " -> "  # between the stages of a system in the benchmark's names
+NOTES = (
+    "RTF: seconds of computing per second of audio, {seconds:g} s each, batches of {batch}; {machine}.",
+    "EER: mean over the conditions of a list, {method} scores.",
+)
+
+
+class Cost(BaseModel):
+    """One row of the benchmark, as CSV or JSON has it (:class:`seedpipe.bench.Measurement`)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    system: str = Field(min_length=1)
+    batch: int = Field(ge=1)
+    parameters: int | None
+    real_time_factor: float = Field(gt=0)
+    peak_memory_bytes: int | None
+    device: str
+    seconds: float = Field(gt=0)
+    machine: str
+
+
+def cost_table(scores: Sequence[Scores], bench: Path) -> Table:
+    """Lay out Table 2: the systems that the benchmark measured, at its smallest batch, with the EER of those scored.
+
+    Parameters
+    ----------
+    scores : sequence of Scores
+        The first scoring method is shown.
+    bench : Path
+        CSV or JSON of ``seedpipe bench``.
+
+    Raises
+    ------
+    MetricError
+        The file is none of the benchmark's, or has none of the systems.
+    """
+    costs = _read(bench)
+    rows = [cost for cost in costs if cost.batch == min(cost.batch for cost in costs)]
+    first = scores[0]
+    systems = {ARROW.join(system.stages): system for system in first.systems}
+    if not any(cost.system in systems for cost in rows):
+        raise MetricError(
+            f"measured {', '.join(cost.system for cost in rows)}",
+            expected=f"some of the systems that were scored: {', '.join(systems)}",
+            remedy="measure the networks of the results",
+            file=bench,
+        )
+    lists = list(dict.fromkeys(column.list for column in first.columns))
+    place = rows[0].machine if rows[0].device == "cpu" else f"{rows[0].device}, {rows[0].machine}"
+    note = NOTES[0].format(seconds=rows[0].seconds, batch=rows[0].batch, machine=place)
+    return Table(
+        caption="Cost and EER",
+        head="system",
+        columns=("parameters (M)", "RTF", "memory (MiB)", *(f"EER (%) {name}" for name in lists)),
+        rows=tuple(_row(cost, systems.get(cost.system), first, lists) for cost in rows),
+        notes=(note, NOTES[1].format(method=first.method)),
+        records=tuple(_record(cost, systems.get(cost.system), first, lists) for cost in rows),
+    )
+
+
+def _read(path: Path) -> list[Cost]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        raw = _from_json(text) if text.lstrip().startswith("{") else _from_csv(text)
+        costs = [Cost.model_validate(row) for row in raw]
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise _unreadable(path, error) from error
+    if not costs:
+        raise MetricError("has no rows", expected="those of seedpipe bench", file=path)
+    return costs
+
+
+def _from_json(text: str) -> list[dict[str, Any]]:
+    data = json.loads(text)
+    return [{**row, "seconds": data.get("seconds"), "machine": data.get("machine")} for row in data.get("rows", [])]
+
+
+def _from_csv(text: str) -> list[dict[str, Any]]:
+    return [{key: value or None for key, value in row.items() if key} for row in csv.DictReader(text.splitlines())]
+
+
+def _unreadable(path: Path, error: Exception) -> MetricError:
+    reason = str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        reason = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return MetricError(
+        f"cannot be used ({reason})",
+        expected="what seedpipe bench writes with --csv or prints with --json",
+        file=path,
+    )
+
+
+def _row(cost: Cost, system: System | None, scores: Scores, lists: Sequence[str]) -> Row:
+    rates = [_eer(scores, system, name) for name in lists]
+    texts = [
+        "" if cost.parameters is None else f"{cost.parameters / 1e6:.1f}",
+        f"{cost.real_time_factor:.4f}",
+        "" if cost.peak_memory_bytes is None else f"{cost.peak_memory_bytes / 2**20:,.0f}",
+        *("" if rate is None else percent(rate, places_for(rate)) for rate in rates),
+    ]
+    cells: list[Cell] = [(Figure(text),) if text else () for text in texts]
+    return Row(name=cost.system.replace(ARROW, " → "), cells=tuple(cells))
+
+
+def _eer(scores: Scores, system: System | None, name: str) -> float | None:
+    """Mean over the conditions of a list, where the system was scored under all of them."""
+    columns = [column for column in scores.columns if column.list == name]
+    if system is None or not all(scores.seeds(system, column) for column in columns):
+        return None
+    return fmean(scores.mean(system, column, "eer") for column in columns)
+
+
+def _record(cost: Cost, system: System | None, scores: Scores, lists: Sequence[str]) -> dict[str, object]:
+    return {
+        **cost.model_dump(),
+        "method": scores.method,
+        **{f"eer:{name}": _eer(scores, system, name) for name in lists},
+    }

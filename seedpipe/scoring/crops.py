@@ -1,0 +1,102 @@
+"""Embeddings by utterance, as scoring wants them: crops side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seedpipe.cache import Cache
+from seedpipe.errors import CacheDamagedError, TrialError
+from seedpipe.scoring.pairs import Floats, inverse_lengths
+
+__all__ = ["CropEmbeddings", "load_crops", "with_models"]
+
+
+@dataclass(frozen=True)
+class CropEmbeddings:
+    """Evaluation embeddings by utterance.
+
+    Parameters
+    ----------
+    utterances : tuple of str, length U
+    conditions : tuple of str, length V
+        The first is ``clean``.
+    embeddings : ndarray of float32, shape (U, C, V, D)
+    """
+
+    utterances: tuple[str, ...]
+    conditions: tuple[str, ...]
+    embeddings: Floats
+
+    def through(self, enhance: Callable[[Floats], Floats]) -> CropEmbeddings:
+        """Pass every crop through an enhancer."""
+        return CropEmbeddings(self.utterances, self.conditions, enhance(self.embeddings))
+
+
+def load_crops(cache: Cache) -> CropEmbeddings:
+    """Read an evaluation cache.
+
+    Raises
+    ------
+    CacheMismatchError
+        The cache was made for training.
+    CacheDamagedError
+        The rows of an utterance are not its crops in order.
+    """
+    info = cache.expect(kind="evaluation").info
+    crops = int(info.features["crops"])
+    frame = cache.frame()
+    if len(frame) % crops or not (frame["draw"].to_numpy().reshape(-1, crops) == np.arange(crops)).all():
+        raise CacheDamagedError(
+            "rows are not the crops of each utterance in order", remedy="extract again", file=cache.path
+        )
+    utterances = tuple(frame["utterance"].iloc[::crops])
+    shape = (len(utterances), crops, len(info.variants), info.network.dimension)
+    return CropEmbeddings(utterances, info.variants, cache.to_numpy().reshape(shape))
+
+
+def with_models(crops: CropEmbeddings, models: Mapping[str, Sequence[str]]) -> CropEmbeddings:
+    """Add enrolment models, each made of several utterances, as further utterances.
+
+    Crop c of a model is the mean of the unit-length crops c of its utterances, under every condition. A model of one
+    utterance scores as the utterance.
+
+    Parameters
+    ----------
+    crops : CropEmbeddings
+    models : mapping of str to sequence of str
+        Name of the model to its utterances, as :func:`seedpipe.scoring.trials.read_models` gives.
+
+    Returns
+    -------
+    CropEmbeddings
+        The utterances, then the models.
+
+    Raises
+    ------
+    TrialError
+        A model names an utterance that is not there, or has the name of an utterance.
+    """
+    index = {name: row for row, name in enumerate(crops.utterances)}
+    taken = next((name for name in models if name in index), None)
+    if taken is not None:
+        raise TrialError(f"the model {taken} has the name of an utterance", remedy="rename the model")
+    missing = [name for names in models.values() for name in names if name not in index]
+    if missing:
+        raise TrialError(
+            f"{len(missing)} utterances of models are not among the embeddings: {', '.join(missing[:10])}",
+            expected=f"names such as {crops.utterances[0]}",
+        )
+    added = [_mean_of_unit(crops.embeddings[[index[name] for name in names]]) for names in models.values()]
+    embeddings = np.concatenate([crops.embeddings, np.stack(added)]) if added else crops.embeddings
+    return CropEmbeddings(crops.utterances + tuple(models), crops.conditions, embeddings)
+
+
+def _mean_of_unit(embeddings: Floats) -> Floats:
+    """Mean over utterances of unit-length embeddings; (U, C, V, D) to (C, V, D)."""
+    flat = embeddings.reshape(len(embeddings), -1, embeddings.shape[-1])
+    unit = flat * inverse_lengths(flat)[..., None]
+    mean: Floats = unit.mean(axis=0).reshape(embeddings.shape[1:])
+    return mean

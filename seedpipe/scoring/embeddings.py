@@ -1,0 +1,135 @@
+"""Scoring of embedding files of any toolkit, without a cache or a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seedpipe.cache.exchange import read_vectors
+from seedpipe.errors import TrialError
+from seedpipe.scoring.calibration import pair_quality
+from seedpipe.scoring.crops import CropEmbeddings
+from seedpipe.scoring.norms import Norm, normalized_scores
+from seedpipe.scoring.pairs import Floats, Method
+from seedpipe.scoring.trials import Trials, match_names
+
+__all__ = ["read_embeddings", "score_embeddings"]
+
+
+def read_embeddings(path: Path, ids: Path | None = None) -> CropEmbeddings:
+    """Read the embeddings of a file, for scoring.
+
+    Parameters
+    ----------
+    path : Path
+        A format of :func:`seedpipe.cache.exchange.read_vectors`. Several embeddings of one name are its crops.
+    ids : Path, optional
+        For ``.npy``: the name of each row, one a line.
+
+    Returns
+    -------
+    CropEmbeddings
+        With the one condition ``clean``.
+
+    Raises
+    ------
+    ExchangeError
+        The file cannot be read.
+    TrialError
+        Utterances have different numbers of embeddings.
+    """
+    vectors = read_vectors(path, ids)
+    codes, utterances = pd.factorize(np.array([name for name, _ in vectors.keys], dtype=object))
+    counts = np.bincount(codes)
+    few, many = int(counts.argmin()), int(counts.argmax())
+    if counts[few] != counts[many]:
+        raise TrialError(
+            f"{utterances[few]} has {counts[few]} embeddings and {utterances[many]} {counts[many]}",
+            expected="as many for every utterance",
+            remedy="give one mean embedding for each",
+            file=path,
+        )
+    draws = np.array([draw for _, draw in vectors.keys])
+    values = np.asarray(vectors.values)[np.lexsort((draws, codes))].astype(np.float32, copy=False)
+    shape = (len(utterances), int(counts[0]), 1, values.shape[1])
+    return CropEmbeddings(tuple(utterances), ("clean",), values.reshape(shape))
+
+
+def score_embeddings(
+    enrol: CropEmbeddings,
+    test: CropEmbeddings,
+    trials: Trials,
+    method: Method = "cosine",
+    norm: Norm = "none",
+    cohort: Floats | None = None,
+    top: int = 300,
+    device: str = "cpu",
+) -> tuple[pd.DataFrame, str]:
+    """Score a list on embeddings of any origin.
+
+    Parameters
+    ----------
+    enrol, test : CropEmbeddings
+        The two sides; they may be one object. The first condition counts.
+    trials : Trials
+        May be blind.
+    method : {"cosine", "euclidean"}
+    norm : {"none", "z", "t", "s", "as"}
+    cohort : ndarray of float32, shape (K, D), optional
+        Needed for every ``norm`` but ``none``.
+    top : int
+        For ``as``.
+    device : str
+
+    Returns
+    -------
+    table : DataFrame
+        ``label`` (where the list has labels), ``enrol``, ``test``, ``score``, and the lengths of the raw embeddings as
+        quality measures, ``magnitude_low`` and ``magnitude_high``.
+    rule : str
+        How the names of the list were found.
+
+    Raises
+    ------
+    TrialError
+        Utterances are missing, or the two sides have embeddings of different dimension.
+    MetricError
+        A normalisation without a cohort, or with one that does not fit.
+    """
+    if enrol.embeddings.shape[-1] != test.embeddings.shape[-1]:
+        raise TrialError(
+            f"enrolment embeddings are {enrol.embeddings.shape[-1]}-d, test embeddings {test.embeddings.shape[-1]}-d",
+            expected="embeddings of one network",
+        )
+    enrol_rows, rule = _side_rows(enrol, trials, trials.enrol, "the enrolment embeddings")
+    test_rows, test_rule = _side_rows(test, trials, trials.test, "the test embeddings")
+    left = enrol.embeddings[:, :, 0]
+    right = left if test is enrol else test.embeddings[:, :, 0]
+    strangers = np.empty((0, left.shape[-1]), np.float32) if cohort is None else cohort
+    scores = normalized_scores(left, right, enrol_rows, test_rows, method, norm, strangers, top, device=device)
+    names = np.array(trials.utterances, dtype=object)
+    columns: dict[str, Any] = {} if trials.blind else {"label": trials.labels}
+    columns |= {"enrol": names[trials.enrol], "test": names[trials.test], "score": scores}
+    both = np.concatenate([_magnitudes(left), _magnitudes(right)])
+    columns |= pair_quality({"magnitude": both}, enrol_rows, test_rows + len(left))
+    return pd.DataFrame(columns), rule if rule == test_rule else f"{rule}; on the test side: {test_rule}"
+
+
+def _side_rows(
+    side: CropEmbeddings, trials: Trials, named: NDArray[np.int64], where: str
+) -> tuple[NDArray[np.int64], str]:
+    """Row among the embeddings of one side of every trial, and the rule."""
+    utterances, numbers = np.unique(named, return_inverse=True)
+    names = [trials.utterances[index] for index in utterances]
+    match = match_names(names, side.utterances).expect_all(trials, side.utterances, where)
+    return match.rows[numbers], match.rule
+
+
+def _magnitudes(embeddings: Floats) -> NDArray[np.float64]:
+    """Mean length of the raw crops of every utterance."""
+    lengths: NDArray[np.float64] = np.sqrt(np.vecdot(embeddings, embeddings)).mean(axis=1, dtype=np.float64)
+    return lengths

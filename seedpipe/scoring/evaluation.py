@@ -1,0 +1,193 @@
+"""The network alone against network -> enhancer on one evaluation list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seedpipe import metrics
+from seedpipe.cache import Cache
+from seedpipe.enhancers.base import EmbeddingEnhancer
+from seedpipe.errors import MetricError
+from seedpipe.params import ScoreParams, split_condition
+from seedpipe.scoring.calibration import Calibration
+from seedpipe.scoring.crops import load_crops
+from seedpipe.scoring.estimates import Figure, bootstrap_of, difference, estimate, figures_of
+from seedpipe.scoring.norms import Cohort, cohort_from
+from seedpipe.scoring.pairs import Method
+from seedpipe.scoring.projection import project
+from seedpipe.scoring.studies import over_noise_seeds, over_snr, over_timesteps
+from seedpipe.scoring.systems import SYSTEMS, Scorer, Scores, enhance_with
+from seedpipe.scoring.trials import Trials, match_names
+from seedpipe.scoring.warnings import about_conditions, about_data, about_list
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    cache: Cache,
+    enhancer: EmbeddingEnhancer,
+    trials: Trials,
+    params: ScoreParams,
+    name: str,
+    *,
+    cohort: Cache | None = None,
+    models: Mapping[str, Sequence[str]] | None = None,
+    calibrations: Sequence[Calibration] = (),
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """Compare the network alone with network -> enhancer on one evaluation list.
+
+    Parameters
+    ----------
+    cache : Cache
+        Evaluation embeddings of the utterances in the list.
+    enhancer : EmbeddingEnhancer
+        Trained for the same network. Scores are computed on the device that it was loaded on.
+    trials : Trials
+    params : ScoreParams
+    name : str
+        Name of the list, for tables.
+    cohort : Cache, optional
+        The training cache of the same network, for every ``params.norm`` but ``none``. Each system meets a cohort that
+        went through the same enhancer.
+    models : mapping of str to sequence of str, optional
+        Enrolment from several utterances, as :func:`seedpipe.scoring.trials.read_models` gives it.
+    calibrations : sequence of Calibration
+        Each is applied to the system whose column it was fitted on: the scores of that system become log likelihood
+        ratios, and actDCF, Cllr and minCllr are given.
+
+    Returns
+    -------
+    evaluations : list of dict
+        One for each scoring method, in the layout of :mod:`seedpipe.results.report.schema`.
+    scores : DataFrame
+        The trials with a column of scores for each method, condition and system.
+
+    Raises
+    ------
+    CacheMismatchError
+        A cache is of another network than the enhancer, or of the wrong kind.
+    TrialError
+        The list names utterances that the cache does not hold.
+    MetricError
+        The scores allow no error rate; a cohort without a normalisation or the reverse; a calibration of other scores.
+    """
+    enhancer.expect(cache)
+    alone = load_crops(cache)
+    # Refuse a list that does not fit, or contradicts itself, before any work.
+    known = (*alone.utterances, *(models or {}))
+    match = match_names(trials.utterances, known).expect_all(trials, known)
+    speakers = trials.expect_labels().speakers()
+    bootstrap = bootstrap_of(trials, speakers, params)
+    strangers = _strangers(cohort, enhancer, params)
+    scorer = Scorer(trials, params, strangers, models or {}, calibrations, enhancer.device.type)
+    systems = {
+        "network": scorer.system(alone),
+        "enhanced": scorer.system(alone, enhance_with(enhancer, params.seed)),
+    }
+    timesteps = over_timesteps(enhancer, alone, scorer)
+    noise_seeds = over_noise_seeds(enhancer, alone, scorer)
+    head = {"network": cache.info.network.name, "enhancer": enhancer.kind, "list": name} | _about(trials, params)
+    head |= {"speakers": bootstrap.speakers, "utterance_rule": match.rule}
+    head["projection"] = project({name: system.crops for name, system in systems.items()}, match.rows, speakers)
+    remarks = [*about_list(trials, speakers), *about_data(cache, enhancer, strangers, params)]
+    evaluations, table = [], _table(trials)
+    for method in params.methods:
+        scores = {system: scorer.scores(systems[system], method, system) for system in SYSTEMS}
+        columns = {f"{method}:{c}:{system}": values for system, by in scores.items() for c, values in by.items()}
+        table = table.assign(**columns)
+        found = _figures(scores, trials.labels, bootstrap, scorer, method)
+        found["snr"] = over_snr(cache, match.rows, scores, speakers, scorer)
+        found |= {"timesteps": timesteps[method]} if timesteps else {}
+        found |= {"noise_seeds": noise_seeds[method]} if noise_seeds else {}
+        found["warnings"] = [*remarks, *about_conditions(found["conditions"], trials.labels, params.p_targets)]
+        evaluations.append(head | {"method": method} | found)
+    return evaluations, table
+
+
+def _strangers(cohort: Cache | None, enhancer: EmbeddingEnhancer, params: ScoreParams) -> Cohort | None:
+    if cohort is None:
+        return None
+    enhancer.expect(cohort)
+    return cohort_from(cohort, params.cohort_size, params.seed)
+
+
+def _about(trials: Trials, params: ScoreParams) -> dict[str, Any]:
+    return {
+        "trials": len(trials),
+        "targets": int(trials.labels.sum()),
+        "utterances": len(trials.utterances),
+        "mismatch_side": params.mismatch_side,
+        "norm": params.norm,
+    }
+
+
+def _table(trials: Trials) -> pd.DataFrame:
+    names = np.array(trials.utterances, dtype=object)
+    return pd.DataFrame({"label": trials.labels, "enrol": names[trials.enrol], "test": names[trials.test]})
+
+
+def _figures(
+    scores: Mapping[str, Scores],
+    labels: NDArray[np.int8],
+    bootstrap: metrics.SpeakerBootstrap,
+    scorer: Scorer,
+    method: Method,
+) -> dict[str, Any]:
+    """Figures of both systems and their differences under every condition."""
+    priors = scorer.params.p_targets
+    calibrated = {system: scorer.calibration(method, system) is not None for system in SYSTEMS}
+    wanted = {system: figures_of(priors, calibrated=calibrated[system], short=True) for system in SYSTEMS}
+    both = figures_of(priors, calibrated=all(calibrated.values()), short=True)
+    rows = []
+    for condition, before in scores["network"].items():
+        after = scores["enhanced"][condition]
+        rows.append(
+            {
+                "condition": condition,
+                "systems": {
+                    system: _system(values, labels, bootstrap, wanted[system])
+                    for system, values in (("network", before), ("enhanced", after))
+                },
+                "difference": {figure.name: difference(bootstrap, before, after, labels, figure) for figure in both},
+            }
+        )
+    return {"conditions": rows} | _reduction(scores, labels, bootstrap)
+
+
+def _reduction(
+    scores: Mapping[str, Scores], labels: NDArray[np.int8], bootstrap: metrics.SpeakerBootstrap
+) -> dict[str, Any]:
+    """Mean relative reduction of the EER; nothing where the network alone makes too few errors for one to exist.
+
+    The mean is over the conditions whose SNR is drawn: a noise that is there at five levels as well would count six
+    times. Where there are levels alone, it is over them.
+    """
+    mismatched = [condition for condition in scores["network"] if condition != "clean"]
+    drawn = [condition for condition in mismatched if split_condition(condition)[1] is None] or mismatched
+    pairs = [(scores["network"][condition], scores["enhanced"][condition]) for condition in drawn]
+    try:
+        return {"mean_relative_reduction": asdict(bootstrap.mean_relative_reduction(pairs, labels))}
+    except MetricError:
+        return {}
+
+
+def _system(
+    scores: NDArray[np.float64],
+    labels: NDArray[np.int8],
+    bootstrap: metrics.SpeakerBootstrap,
+    figures: Sequence[Figure],
+) -> dict[str, Any]:
+    metrics.check_direction(scores, labels)
+    far, frr, _ = metrics.det_curve(scores, labels)
+    edges, target, nontarget = metrics.score_histogram(scores, labels)
+    return {figure.name: estimate(bootstrap, scores, labels, figure) for figure in figures} | {
+        "eer_definition": bootstrap.definition,
+        "det": {"far": far.tolist(), "frr": frr.tolist()},
+        "histogram": {"edges": edges.tolist(), "target": target.tolist(), "nontarget": nontarget.tolist()},
+    }

@@ -1,0 +1,222 @@
+"""Score files of any toolkit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seedpipe.cache.exchange import read_parquet
+from seedpipe.errors import MissingExtraError, TrialError
+from seedpipe.files import whole_file
+from seedpipe.scoring.trials import LABELS, UNKNOWN, Trials
+
+__all__ = ["ScoreFile", "read_columns", "read_scores", "write_scores"]
+
+NAMES = ("enrol", "test", "label")
+LAYOUTS = "csv, tsv or Parquet with the columns enrol, test and score, or lines 'enrol test score'"
+
+
+@dataclass(frozen=True)
+class ScoreFile:
+    """Scores of the trials of one list.
+
+    Parameters
+    ----------
+    trials : Trials
+        Labels are -1 where the file has none.
+    scores : ndarray of float64, shape (N,)
+    """
+
+    trials: Trials
+    scores: NDArray[np.float64]
+
+    def in_order_of(self, trials: Trials) -> NDArray[np.float64]:
+        """Scores in the order of another list of the same trials.
+
+        Raises
+        ------
+        TrialError
+            The other list has other trials, or other labels where both have any.
+        """
+        ours, wanted = _pairs(self.trials), _pairs(trials)
+        if ours.equals(wanted):
+            order = np.arange(len(ours))
+        elif len(ours) == len(wanted) and ours.is_unique and wanted.isin(ours).all():
+            order = ours.get_indexer(wanted)
+        else:
+            lacking = wanted[~wanted.isin(ours)]
+            again = "" if ours.is_unique else f", {int(ours.duplicated().sum()):,} of them again,"
+            found = (
+                f"has {len(ours):,} trials{again} and lacks {len(lacking):,} of the {len(wanted):,} of {trials.path}"
+            )
+            raise TrialError(
+                found + (f" (the first: {' '.join(map(str, lacking[0]))})" if len(lacking) else ""),
+                expected="the same trials by the same names",
+                remedy="score both systems on one list",
+                file=self.trials.path,
+            )
+        self._expect_labels(trials, order)
+        return self.scores[order]
+
+    def _expect_labels(self, trials: Trials, order: NDArray[np.int64]) -> None:
+        labels = self.trials.labels[order]
+        wrong = np.flatnonzero((labels != trials.labels) & (labels != UNKNOWN) & (trials.labels != UNKNOWN))
+        if wrong.size:
+            raise TrialError(
+                f"{wrong.size:,} trials are labelled otherwise than in {trials.path}",
+                expected="the labels of one list",
+                remedy="correct them, or leave the column out",
+                file=self.trials.path,
+                row=int(self.trials.rows[order[wrong[0]]]),
+            )
+
+
+def read_scores(path: Path, column: str | None = None) -> ScoreFile:
+    """Read a score file.
+
+    Parameters
+    ----------
+    path : Path
+        csv, tsv or Parquet with the columns ``enrol``, ``test``, scores and perhaps ``label``, as
+        :func:`write_scores` and ``seedpipe score --out`` make them; or lines ``enrol test score``.
+    column : str, optional
+        The column of scores; ``score`` by default.
+
+    Raises
+    ------
+    TrialError
+        The file cannot be read, a column is missing, or a score is no finite number.
+    """
+    frame, first_row = _score_frame(path)
+    name = column or "score"
+    if name in NAMES:
+        raise TrialError(f"the column {name} holds no scores", remedy="name the column of the scores", file=path)
+    lacking = [wanted for wanted in ("enrol", "test", name) if wanted not in frame]
+    if lacking:
+        others = ", ".join(str(known) for known in frame if known not in NAMES)
+        of_scores = lacking == [name] and bool(others)
+        raise TrialError(
+            f"lacks the column {', '.join(lacking)}",
+            expected=f"one of {others}" if of_scores else "enrol, test and score",
+            remedy="name the column of the scores" if of_scores else "rename the columns",
+            file=path,
+        )
+    if frame.empty:
+        raise TrialError("holds no scores", expected="one trial or more", file=path)
+    scores = _numbers(frame[name])
+    bad = np.flatnonzero(~np.isfinite(scores))
+    if bad.size:
+        raise TrialError(
+            f"{bad.size:,} scores of the column {name} are no finite numbers, the first: {frame[name].iloc[bad[0]]!r}",
+            expected="numbers",
+            file=path,
+            row=int(bad[0]) + first_row,
+        )
+    enrol, test = (frame[side].astype(str).tolist() for side in ("enrol", "test"))
+    rows = np.arange(first_row, len(frame) + first_row)
+    return ScoreFile(Trials.of_names(path, enrol, test, _labels(frame, path, first_row), rows), scores)
+
+
+def _numbers(column: pd.Series[Any]) -> NDArray[np.float64]:
+    """Numbers of a column to the last digit, NaN where there is none."""
+    try:
+        return np.asarray(column.to_numpy(dtype=object).astype(np.float64))
+    except (TypeError, ValueError, OverflowError):
+        return np.asarray(pd.to_numeric(column.astype(str), errors="coerce"), dtype=np.float64)
+
+
+def _labels(frame: pd.DataFrame, path: Path, first_row: int) -> NDArray[np.int8]:
+    if "label" not in frame:
+        return np.full(len(frame), UNKNOWN, np.int8)
+    labels = frame["label"].astype(str).str.lower().map(LABELS)
+    if labels.isna().any():
+        row = int(labels.isna().to_numpy().argmax())
+        raise TrialError(
+            f"the label is {frame['label'].iloc[row]!r}", expected="1 or 0", file=path, row=row + first_row
+        )
+    return np.asarray(labels, dtype=np.int8)
+
+
+def read_columns(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Read further columns of a score file, such as quality measures.
+
+    Raises
+    ------
+    TrialError
+        As for :func:`read_scores`.
+    """
+    return {name: read_scores(path, name).scores for name in names}
+
+
+def write_scores(frame: pd.DataFrame, path: Path) -> None:
+    """Write scores with full precision, by the extension: ``.csv``, ``.parquet`` or ``.txt`` (``enrol test score``).
+
+    Raises
+    ------
+    MissingExtraError
+        Parquet without pyarrow.
+    TrialError
+        Another extension; or lines ``enrol test score`` of several columns of scores.
+    """
+    if path.suffix not in (".csv", ".parquet", ".txt"):
+        raise TrialError(
+            f"has the extension {path.suffix!r}", expected=".csv, .parquet or .txt", remedy="rename it", file=path
+        )
+    if path.suffix == ".txt" and "score" not in frame:
+        raise TrialError(
+            "lines 'enrol test score' hold one score, not those of several systems",
+            remedy="write .csv or .parquet",
+            file=path,
+        )
+    with whole_file(path) as partial:
+        if path.suffix == ".parquet":
+            try:
+                frame.to_parquet(partial, index=False)
+            except ImportError as error:
+                raise MissingExtraError("Parquet needs pyarrow", remedy='pip install "seedpipe[parquet]"') from error
+        elif path.suffix == ".txt":
+            frame[["enrol", "test", "score"]].to_csv(partial, sep=" ", index=False, header=False, lineterminator="\n")
+        else:
+            frame.to_csv(partial, index=False, lineterminator="\n")
+
+
+def _score_frame(path: Path) -> tuple[pd.DataFrame, int]:
+    """Read the table and the line of its first trial."""
+    try:
+        if path.suffix == ".parquet":
+            return _named_once(read_parquet(path, expected="a score file").to_pandas(ignore_metadata=True)), 1
+        with path.open(encoding="utf-8") as file:
+            first = file.readline()
+        mark = next((mark for mark in (",", "\t") if mark in first), None)
+        if mark and "enrol" in first:
+            return _read_text(path, mark, None), 2
+        return _read_text(path, r"\s+", ["enrol", "test", "score"]), 1
+    except (OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise TrialError(f"cannot be read ({reason})", expected=LAYOUTS, file=path) from error
+
+
+def _named_once(frame: pd.DataFrame) -> pd.DataFrame:
+    if not frame.columns.is_unique:
+        raise ValueError(f"the column {frame.columns[frame.columns.duplicated()][0]} stands twice")
+    return frame
+
+
+def _read_text(path: Path, mark: str, names: list[str] | None) -> pd.DataFrame:
+    frame = pd.read_csv(path, sep=mark, names=names, dtype=str, keep_default_na=False)
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for row names
+        raise ValueError("rows have more columns than the header, or than enrol, test and score")
+    if names and frame[names[-1]].isin(["", np.nan]).any():
+        raise ValueError("rows have fewer columns than enrol, test and score")
+    return frame
+
+
+def _pairs(trials: Trials) -> pd.MultiIndex:
+    names = np.array(trials.utterances, dtype=object)
+    return pd.MultiIndex.from_arrays([names[trials.enrol], names[trials.test]])

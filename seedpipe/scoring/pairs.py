@@ -1,0 +1,257 @@
+"""Scores of pairs of utterances, in blocks that fit the processor's cache.
+
+Shapes: A and B utterances on the two sides, C and K crops of each, D embedding dimension, N trials. Embeddings are
+gathered and multiplied a block of trials at a time, so that memory stays that of the embeddings, which are not copied:
+lengths divide the products instead of the embeddings. Trials of one enrolment utterance stand together, k of them in a
+block of shape (n, k) with n utterances, and read its embedding once; what remains is to read one test embedding from
+memory for each trial, and that bounds the rate of cosines. Blocks run on all cores; a score does not depend on their
+number. :mod:`seedpipe.scoring.device` does the same on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, TypeAlias, get_args
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from seedpipe.errors import MetricError
+
+__all__ = [
+    "METHODS",
+    "NEAR",
+    "Floats",
+    "Method",
+    "Rows",
+    "cosine_scores",
+    "euclidean_scores",
+    "inverse_lengths",
+    "means",
+    "pair_scores",
+]
+
+Floats: TypeAlias = NDArray[np.float32]
+Rows: TypeAlias = NDArray[np.int64]
+Method: TypeAlias = Literal["cosine", "euclidean"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+BLOCK_BYTES = 2**21  # of one side's embeddings in a block
+GATHER_BYTES = 2**21  # of one side's rows that wait in the processor's cache for their products
+SPAN_BYTES = 2**24  # of the rows that a thread gathers before it asks for more work
+MOST_TOGETHER = 16  # trials of one enrolment utterance that are scored together
+NEAR = 0.02  # squared distance of unit vectors below which 2 - 2 cos has lost too many digits in float32
+NEAR_BLOCK = 4096  # pairs of crops whose distance is computed from differences at a time
+
+
+def pair_scores(
+    enrol: Floats, test: Floats, enrol_rows: Rows, test_rows: Rows, method: Method, *, device: str = "cpu"
+) -> NDArray[np.float64]:
+    """Score trials between rows of two arrays of embeddings.
+
+    Parameters
+    ----------
+    enrol : ndarray of float32 or float16, shape (A, C, D)
+        C crops of every enrolment utterance, of any length.
+    test : ndarray of float32 or float16, shape (B, K, D)
+        May be the same array.
+    enrol_rows, test_rows : ndarray of int64, shape (N,)
+        The utterances of each trial, as rows of the two.
+    method : {"cosine", "euclidean"}
+        - ``cosine``: of the mean unit-length crop embeddings.
+        - ``euclidean``: minus the mean Euclidean distance over all C x K pairs of unit-length crop embeddings, the
+          authors' scorer.
+    device : str
+        Where to compute; on a GPU scores agree with those of the processor within float32 rounding.
+
+    Returns
+    -------
+    ndarray of float64, shape (N,)
+        Higher means same speaker.
+
+    Raises
+    ------
+    MetricError
+        An unknown method, arrays of other shapes, or rows that do not exist.
+    """
+    if method not in METHODS:
+        raise MetricError(f"scoring method {method!r}", expected="one of " + ", ".join(METHODS))
+    if enrol.ndim != 3 or test.ndim != 3 or enrol.shape[2] != test.shape[2]:
+        raise MetricError(
+            f"embeddings have shapes {enrol.shape} and {test.shape}",
+            expected="(utterances, crops, dimension) with one dimension",
+            remedy="one embedding per utterance is (utterances, 1, dimension): add an axis with [:, None]",
+        )
+    for rows, side in ((enrol_rows, enrol), (test_rows, test)):
+        if rows.size and not 0 <= rows.min() <= rows.max() < len(side):
+            wrong = rows.max() if rows.max() >= len(side) else rows.min()
+            raise MetricError(f"trials name row {wrong} of {len(side)} utterances", expected="rows that exist")
+    if device != "cpu":
+        from seedpipe.scoring.device import pair_scores_on
+
+        return pair_scores_on(device, enrol, test, enrol_rows, test_rows, method)
+    score = _cosines if method == "cosine" else _distances
+    return score(enrol, test, enrol_rows, test_rows)
+
+
+def _cosines(enrol: Floats, test: Floats, enrol_rows: Rows, test_rows: Rows) -> NDArray[np.float64]:
+    left, left_scale = _directions(enrol)
+    right, right_scale = (left, left_scale) if test is enrol else _directions(test)
+    scores = np.empty(len(enrol_rows), dtype=np.float64)
+    dimension = enrol.shape[2]
+
+    def cosines(trials_nk: Rows) -> None:
+        together = trials_nk.shape[1]
+        size = max(1, GATHER_BYTES // (4 * dimension * together))
+        a = np.empty((size, 1, dimension), dtype=np.float32)
+        b = np.empty((size, together, dimension), dtype=np.float32)
+        e, t = enrol_rows[trials_nk[:, 0]], test_rows[trials_nk]
+        products = np.empty(trials_nk.shape, dtype=np.float32)
+        for start in range(0, len(trials_nk), size):
+            part = slice(start, start + size)
+            count = len(e[part])
+            # With the mode 'raise', which is not needed here, take would fill a copy first.
+            left.take(e[part], 0, out=a[:count, 0], mode="clip")
+            right.take(t[part], 0, out=b[:count], mode="clip")
+            np.vecdot(a[:count], b[:count], out=products[part])
+        scores[trials_nk] = products * left_scale[e][:, None] * right_scale[t]
+
+    _on_all_cores(cosines, _blocks(enrol_rows, SPAN_BYTES // (4 * dimension)))
+    return scores
+
+
+def _distances(enrol: Floats, test: Floats, enrol_rows: Rows, test_rows: Rows) -> NDArray[np.float64]:
+    left = inverse_lengths(enrol)
+    right = left if test is enrol else inverse_lengths(test)
+    scores = np.empty(len(enrol_rows), dtype=np.float64)
+
+    def distances(trials_nk: Rows) -> None:
+        e, t = enrol_rows[trials_nk[:, 0]], test_rows[trials_nk]
+        a, b = (side[rows].astype(np.float32, copy=False) for side, rows in ((enrol, e), (test, t)))
+        scores[trials_nk] = -_mean_distances(a, b, left[e], right[t])
+
+    _on_all_cores(distances, _blocks(enrol_rows, BLOCK_BYTES // (4 * enrol.shape[1] * enrol.shape[2])))
+    return scores
+
+
+def _blocks(enrol_rows: Rows, trials: int) -> Iterator[Rows]:
+    """Numbers of trials, in arrays (n, k) of about so many: each row has k trials of one enrolment utterance."""
+    order = np.argsort(enrol_rows, kind="stable")
+    grouped = enrol_rows[order]
+    first = np.flatnonzero(np.append(True, grouped[1:] != grouped[:-1])) if len(order) else order
+    length = np.diff(np.append(first, len(order)))
+    pieces = -(-length // MOST_TOGETHER)
+    within = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    start = np.repeat(first, pieces) + MOST_TOGETHER * within
+    size = np.minimum(np.repeat(length, pieces) - MOST_TOGETHER * within, MOST_TOGETHER)
+    for together in np.unique(size).tolist():
+        rows = start[size == together]
+        step = max(1, trials // together)
+        for part in range(0, len(rows), step):
+            yield order[rows[part : part + step, None] + np.arange(together)]
+
+
+def _directions(embeddings: Floats) -> tuple[Floats, Floats]:
+    """Vectors (A, D) whose directions are those of the mean unit-length crops, and one over their lengths (A,)."""
+    single = embeddings[:, 0]
+    if embeddings.shape[1] == 1 and embeddings.dtype == np.float32 and single.flags.c_contiguous:
+        return single, inverse_lengths(embeddings)[:, 0]
+    return means(embeddings), np.ones(len(embeddings), dtype=np.float32)
+
+
+def cosine_scores(enrol: Floats, test: Floats) -> NDArray[np.float64]:
+    """Cosine between the mean unit-length crop embeddings of two utterances.
+
+    Parameters
+    ----------
+    enrol, test : ndarray of float32, shape (N, C, D)
+
+    Returns
+    -------
+    ndarray of float64, shape (N,)
+    """
+    rows = np.arange(len(enrol))
+    return pair_scores(enrol, test, rows, rows, "cosine")
+
+
+def euclidean_scores(enrol: Floats, test: Floats) -> NDArray[np.float64]:
+    """Minus the mean Euclidean distance over all C x C pairs of unit-length crop embeddings (authors' scorer).
+
+    Parameters
+    ----------
+    enrol, test : ndarray of float32, shape (N, C, D)
+
+    Returns
+    -------
+    ndarray of float64, shape (N,)
+    """
+    rows = np.arange(len(enrol))
+    return pair_scores(enrol, test, rows, rows, "euclidean")
+
+
+def means(embeddings: Floats) -> Floats:
+    """Mean of the unit-length crops of every utterance, at unit length; (A, C, D) to (A, D)."""
+    scale = inverse_lengths(embeddings)
+    result = np.empty((len(embeddings), embeddings.shape[2]), dtype=np.float32)
+
+    def mean(part: slice) -> None:
+        sums = result[part]
+        np.einsum("ac,acd->ad", scale[part], embeddings[part].astype(np.float32, copy=False), out=sums)
+        sums /= np.maximum(np.sqrt(np.vecdot(sums, sums)), np.float32(1e-12))[:, None]
+
+    _on_all_cores(mean, _parts(embeddings))
+    return result
+
+
+def inverse_lengths(embeddings: Floats) -> Floats:
+    """One over the length of every crop; (A, C, D) to (A, C). A crop of length zero stays zero."""
+    result = np.empty(embeddings.shape[:2], dtype=np.float32)
+
+    def invert(part: slice) -> None:
+        block = embeddings[part].astype(np.float32, copy=False)
+        result[part] = 1.0 / np.maximum(np.sqrt(np.vecdot(block, block)), np.float32(1e-12))
+
+    _on_all_cores(invert, _parts(embeddings))
+    return result
+
+
+def _parts(embeddings: Floats) -> Iterator[slice]:
+    """Slices of utterances that fit the processor's cache."""
+    size = max(1, BLOCK_BYTES // max(1, 4 * embeddings.shape[1] * embeddings.shape[2]))
+    return (slice(start, start + size) for start in range(0, len(embeddings), size))
+
+
+def _on_all_cores(work: Callable[[Any], None], items: Iterable[Any]) -> None:
+    with ThreadPoolExecutor(max_workers=joblib.cpu_count()) as pool:
+        for _ in pool.map(work, items):
+            pass
+
+
+def _mean_distances(a: Floats, b: Floats, a_scale: Floats, b_scale: Floats) -> NDArray[np.float64]:
+    """Mean distance over all pairs of crops of an utterance and each of its k partners.
+
+    Shapes (n, C, D) and (n, k, K, D), with one over the lengths of the crops, to (n, k). Every pair of utterances has a
+    product of its own, so that its score does not depend on the other trials to the last bit.
+    """
+    squares = np.matmul(a[:, None], b.swapaxes(2, 3))
+    squares *= -2 * a_scale[:, None, :, None]
+    squares *= b_scale[:, :, None, :]
+    squares += 2
+    near = np.nonzero(squares < NEAR)
+    distances = np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
+    for start in range(0, len(near[0]), NEAR_BLOCK):
+        n, k, i, j = (index[start : start + NEAR_BLOCK] for index in near)
+        # In float64: the same crop on both sides has the distance 0, not the root of a rounding error.
+        difference = _unit(a[n, i]) - _unit(b[n, k, j])
+        distances[n, k, i, j] = np.sqrt(np.vecdot(difference, difference))
+    result: NDArray[np.float64] = distances.mean(axis=(2, 3), dtype=np.float64)
+    return result
+
+
+def _unit(vectors: Floats) -> NDArray[np.float64]:
+    exact = vectors.astype(np.float64)
+    lengths = np.sqrt(np.vecdot(exact, exact))[:, None]
+    unit: NDArray[np.float64] = exact / np.maximum(lengths, 1e-12)
+    return unit

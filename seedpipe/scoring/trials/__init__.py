@@ -1,0 +1,55 @@
+"""Trial lists: which pairs of utterances are compared, and which of them share their speaker.
+
+Conventions
+-----------
+- A trial names an enrolment and a test utterance. Its label is 1 for the same speaker (target), 0 for two speakers
+  (non-target), and -1 throughout a *blind* list, which has no labels: it can be scored, and has no error rate.
+- Rows are lines of the file, counted from 1 as editors do.
+- A list is text, ``.gz`` or not, in one of these layouts, the same in every line:
+
+  ======================== ===============================================================
+  ``label enrol test``     label 1/0, target/nontarget or true/false
+  ``enrol test label``     the same, where the last column holds labels and the first not
+  ``enrol test``           blind
+  csv or tsv with a header columns by name, as in ``label,enrol,test``; others are ignored
+  ======================== ===============================================================
+
+Contents
+--------
+- :func:`read_trials`: read a list, refuse what cannot be scored.
+- :func:`check_trials`: everything that can be said about a list before anything is computed.
+- :func:`recognise`: which published list it is, by count and digest.
+- :func:`match_names`: the rule by which names in a list are found in a cache or manifest.
+- :func:`read_models`: enrolment from several utterances.
+- :func:`make_trials`, :func:`make_vcmix`, :func:`write_trials`: new lists.
+"""
+
+from __future__ import annotations
+
+from seedpipe.scoring.trials.check import Check, Finding, check_trials, doubts
+from seedpipe.scoring.trials.known import KNOWN, OF_THE_PAPER, KnownList, recognise
+from seedpipe.scoring.trials.list import UNKNOWN, Trials
+from seedpipe.scoring.trials.make import make_trials, make_vcmix, write_trials
+from seedpipe.scoring.trials.names import Match, match_names
+from seedpipe.scoring.trials.read import LABELS, read_models, read_trials
+
+__all__ = [
+    "KNOWN",
+    "LABELS",
+    "OF_THE_PAPER",
+    "UNKNOWN",
+    "Check",
+    "Finding",
+    "KnownList",
+    "Match",
+    "Trials",
+    "check_trials",
+    "doubts",
+    "make_trials",
+    "make_vcmix",
+    "match_names",
+    "read_models",
+    "read_trials",
+    "recognise",
+    "write_trials",
+]

@@ -1,0 +1,67 @@
+"""The manifest of an evaluation list: the audio of the utterances that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from seedpipe.audio import layout
+from seedpipe.audio.manifest import SPEECH, list_files, write_manifest
+from seedpipe.errors import TrialError
+from seedpipe.params import ManifestParams
+from seedpipe.scoring.trials.list import Trials
+from seedpipe.scoring.trials.read import read_trials
+
+__all__ = ["list_trials", "trial_root", "write_evaluation_manifests"]
+
+Progress = Callable[[int, int], None]
+
+
+def write_evaluation_manifests(
+    params: ManifestParams, name: str, out: Path, *, jobs: int = 1, progress: Progress | None = None
+) -> None:
+    """Write the manifests of one evaluation list: its utterances, and the music, noise and rooms mixed with them."""
+    trials = read_trials(layout.trial_list(params.root, name))
+    frame = list_trials(trials, trial_root(params.root, name, trials), jobs=jobs, progress=progress)
+    layout.write_banks(params, out, "evaluation", jobs)
+    write_manifest(frame, out / SPEECH)
+
+
+def trial_root(root: Path, name: str, trials: Trials) -> Path:
+    """What the paths of a list are relative to: ``eval/NAME`` if the first utterance is found there, else ``eval``."""
+    own = root / "eval" / name
+    return own if (own / trials.utterances[0]).is_file() else root / "eval"
+
+
+def list_trials(trials: Trials, root: Path, *, jobs: int = 1, progress: Progress | None = None) -> pd.DataFrame:
+    """Make the table of the utterances that a trial list names.
+
+    Parameters
+    ----------
+    trials : Trials
+    root : Path
+        What relative paths in the list are relative to.
+
+    Raises
+    ------
+    TrialError
+        Utterances have no file: the count, the first ten, and the line that names the first.
+    ManifestError
+        Files are unreadable.
+    """
+    missing = [name for name in trials.utterances if not (root / name).is_file()]
+    if missing:
+        names = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
+        raise TrialError(
+            f"{len(missing)} of {len(trials.utterances)} utterances have no file under {root}: {names}",
+            remedy="correct the list, or put the audio there",
+            file=trials.path,
+            row=trials.first_row(missing[0]),
+        )
+    frame, _ = list_files(root, sorted(trials.utterances), jobs=jobs, progress=progress)
+    if not trials.blind:  # without labels nothing tells who speaks
+        numbers = dict(zip(trials.utterances, trials.speakers().tolist(), strict=True))
+        frame["speaker"] = [f"speaker{numbers[name]:05d}" for name in frame["utterance"]]
+    return frame

@@ -1,0 +1,263 @@
+"""From files to trial lists and enrolment models."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seedpipe.errors import TrialError
+from seedpipe.files import most_unpacked
+from seedpipe.scoring.trials.list import UNKNOWN, Trials
+
+__all__ = ["LABELS", "parse", "read_models", "read_trials"]
+
+VOCABULARIES = ({"1": 1, "0": 0}, {"target": 1, "nontarget": 0}, {"true": 1, "false": 0})
+LABELS = {word: label for vocabulary in VOCABULARIES for word, label in vocabulary.items()}
+"""Every word for a label, in small letters."""
+LABELS_IN_WORDS = "1, target or true for the same speaker, 0, nontarget or false for two"
+HEADERS = {
+    "enrol": {"enrol", "enroll", "enrolment", "enrollment", "model", "modelid", "file1", "utt1", "path1"},
+    "test": {"test", "segment", "segmentid", "file2", "utt2", "path2"},
+    "label": {"label", "target", "targettype", "is_target", "same_speaker"},
+}
+GZIP_MAGIC = b"\x1f\x8b"
+CHUNK = 2**20  # bytes unpacked at a time
+BLANK = np.array([chr(code).isspace() for code in range(128)])  # what str.split takes for white space, in ASCII
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Columns of a list without its blank lines, the line of each row, and which columns are which."""
+
+    path: Path
+    columns: Sequence[Sequence[str]]
+    rows: NDArray[np.int64]
+    enrol: int
+    test: int
+    label: int | None
+
+
+def read_trials(path: Path | str) -> Trials:
+    """Read a trial list in one of the layouts of :mod:`seedpipe.scoring.trials`.
+
+    Parameters
+    ----------
+    path : Path or str
+        Text, or text compressed with gzip.
+
+    Returns
+    -------
+    Trials
+        With labels of both kinds, or of none (a blind list).
+
+    Raises
+    ------
+    TrialError
+        The file cannot be read, has no trials, a line of another layout, an unknown label or a single class.
+    """
+    trials = parse(path)
+    return trials if trials.blind else trials.expect_labels()
+
+
+def parse(path: Path | str) -> Trials:
+    """Read a trial list of any classes."""
+    path = Path(path)
+    table = _table(path)
+    enrol, test = table.columns[table.enrol], table.columns[table.test]
+    return Trials.of_names(path, enrol, test, _labels(table), table.rows)
+
+
+def read_models(path: Path | str) -> dict[str, tuple[str, ...]]:
+    """Read enrolment models: a line for each, ``model utterance utterance ...``.
+
+    Returns
+    -------
+    dict
+        Name of the model, as it stands in a trial list, to its utterances.
+
+    Raises
+    ------
+    TrialError
+        The file cannot be read or is empty, a model has no utterance, or is named twice.
+    """
+    path = Path(path)
+    models: dict[str, tuple[str, ...]] = {}
+    for row, line in enumerate(_text(path).splitlines(), start=1):
+        name, *utterances = line.split() or ("",)
+        if not name:
+            continue
+        if not utterances or name in models:
+            found = f"the model {name} " + ("stands twice" if name in models else "has no utterance")
+            raise TrialError(found, expected="'model utterance utterance ...'", file=path, row=row)
+        models[name] = tuple(utterances)
+    if not models:
+        raise TrialError("no models", expected="lines 'model utterance utterance ...'", file=path)
+    return models
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+        if content.startswith(GZIP_MAGIC):
+            content = _unpacked(content)
+        return content.decode("utf-8-sig")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise TrialError(
+            f"cannot be read ({error})",
+            expected="a trial list in UTF-8, gzip or not",
+            remedy="check the path, which in the pipeline follows from manifest.root and manifest.evaluations",
+            file=path,
+        ) from error
+
+
+def _unpacked(content: bytes) -> bytes:
+    most = most_unpacked(len(content))
+    unpacked = bytearray()
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        while chunk := file.read(CHUNK):
+            unpacked += chunk
+            if len(unpacked) > most:
+                raise ValueError(f"{len(content):,} bytes of gzip unpack to more than {most:,}")
+    return bytes(unpacked)
+
+
+def _table(path: Path) -> _Table:
+    text = _text(path)
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    delimiter = next((mark for mark in (",", "\t") if mark in first), None)
+    header = [_plain(cell) for cell in first.split(delimiter)]
+    if any(cell in HEADERS["enrol"] for cell in header) and any(cell in HEADERS["test"] for cell in header):
+        return _with_header(path, text, header, delimiter)
+    width = len(first.split())
+    columns: Sequence[Sequence[str]]
+    if width in (2, 3) and _uniform(text, width):
+        words = text.split()
+        columns, rows = [words[start::width] for start in range(width)], np.arange(1, len(words) // width + 1)
+    else:
+        lines = [(row, line.split()) for row, line in enumerate(text.split("\n"), start=1) if line.strip()]
+        columns, rows = _columns(path, lines, (2, 3))
+    label = _label_column(path, columns, rows)
+    enrol, test = {None: (0, 1), 0: (1, 2), 2: (0, 1)}[label]
+    return _Table(path, columns, rows, enrol, test, label)
+
+
+def _uniform(text: str, width: int) -> bool:
+    """Whether every line, without exception, has so many words; quick on long lists."""
+    if not text.isascii():  # words of other scripts may be parted by other blanks
+        return False
+    data = np.frombuffer(text.removesuffix("\n").encode(), dtype=np.uint8)
+    blank = BLANK[data]
+    starts = ~blank
+    starts[1:] &= blank[:-1]
+    lines = np.append(0, np.flatnonzero(data == ord("\n")) + 1)
+    if lines[-1] == data.size:
+        return False
+    return bool((np.add.reduceat(starts, lines, dtype=np.int64) == width).all())
+
+
+def _with_header(path: Path, text: str, header: list[str], delimiter: str | None) -> _Table:
+    reader = csv.reader(io.StringIO(text, newline="")) if delimiter == "," else None
+    cells = reader if reader is not None else (line.split(delimiter) for line in text.splitlines())
+    try:
+        lines = [(row, [cell.strip() for cell in line]) for row, line in enumerate(cells, start=1) if any(line)]
+    except csv.Error as error:
+        raise TrialError(f"is no csv ({error})", remedy="check its quotes", file=path) from error
+    places = {kind: [n for n, cell in enumerate(header) if cell in names] for kind, names in HEADERS.items()}
+    twice = next((kind for kind, found in places.items() if len(found) > 1), None)
+    if twice:
+        raise TrialError(f"the header names the {twice} column twice", remedy="rename one", file=path, row=lines[0][0])
+    columns, rows = _columns(path, lines, (len(header),))
+    label = places["label"][0] if places["label"] else None
+    return _Table(path, [column[1:] for column in columns], rows[1:], places["enrol"][0], places["test"][0], label)
+
+
+def _plain(cell: str) -> str:
+    return cell.strip().strip('"').lower().replace("-", "").replace(" ", "")
+
+
+def _columns(
+    path: Path, lines: list[tuple[int, list[str]]], widths: tuple[int, ...]
+) -> tuple[list[Sequence[str]], NDArray[np.int64]]:
+    """Columns of lines that all have one of the widths, and the numbers of the lines."""
+    if not lines:
+        return [()] * 2, np.zeros(0, dtype=np.int64)
+    width = len(lines[0][1])
+    if width not in widths:
+        raise TrialError(
+            _columns_in_words(width),
+            expected="'label enrol test', 'enrol test label' or 'enrol test', or a csv with a header such as "
+            "label,enrol,test",
+            remedy="names with spaces need a header" if width > 3 else "is it a csv without a header?",
+            file=path,
+            row=lines[0][0],
+        )
+    for row, cells in lines:
+        if len(cells) != width:
+            raise TrialError(
+                _columns_in_words(len(cells)),
+                expected=f"{width} as in the lines before",
+                remedy="a list has one layout; labels stand in every line or in none",
+                file=path,
+                row=row,
+            )
+    return list(zip(*(cells for _, cells in lines), strict=True)), np.array([row for row, _ in lines], dtype=np.int64)
+
+
+def _columns_in_words(count: int) -> str:
+    return f"{count} column{'s' * (count != 1)}"
+
+
+def _label_column(path: Path, columns: Sequence[Sequence[str]], rows: NDArray[np.int64]) -> int | None:
+    """Where the labels are: the column that holds nothing else, the first of two; else what the first line says."""
+    if len(columns) == 2:
+        return None
+    for column in (0, 2):
+        if all(word.lower() in LABELS for word in set(columns[column])):
+            return column
+    first, last = columns[0][0], columns[2][0]
+    if not {first.lower(), last.lower()} & LABELS.keys():
+        raise TrialError(
+            f"neither {first!r} nor {last!r} is a label",
+            expected=LABELS_IN_WORDS,
+            remedy="correct the line; a list without labels has two columns, and one of scores is none",
+            file=path,
+            row=int(rows[0]),
+        )
+    return 0 if first.lower() in LABELS else 2
+
+
+def _labels(table: _Table) -> NDArray[np.int8]:
+    if table.label is None or not len(table.rows):
+        return np.full(len(table.rows), UNKNOWN, dtype=np.int8)
+    codes, words = pd.factorize(np.array(table.columns[table.label], dtype=object))
+    vocabulary = next((known for known in VOCABULARIES if words[0].lower() in known), VOCABULARIES[0])
+    for code, word in enumerate(words):
+        if word.lower() not in vocabulary:
+            raise _wrong_label(table, table.label, int(np.flatnonzero(codes == code)[0]), words[0])
+    return np.array([vocabulary[word.lower()] for word in words], dtype=np.int8)[codes]
+
+
+def _wrong_label(table: _Table, label: int, line: int, first: str) -> TrialError:
+    word = table.columns[label][line]
+    remedy = "correct the line"
+    if word.lower() in LABELS:
+        remedy = f"the lines before say {first}: use one pair of words throughout"
+    elif line and len(table.columns) == 3 and table.columns[2 - label][line].lower() in LABELS:
+        place, other = ("first", "last") if label == 0 else ("last", "first")
+        remedy = f"the label stands {place} in the lines before and {other} here: use one layout throughout"
+    return TrialError(
+        f"the label is {word!r}",
+        expected=LABELS_IN_WORDS,
+        remedy=remedy,
+        file=table.path,
+        row=int(table.rows[line]),
+    )

@@ -1,0 +1,119 @@
+"""What a reader of the figures should know, a sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from seedpipe.cache import Cache
+from seedpipe.enhancers.base import EmbeddingEnhancer
+from seedpipe.enhancers.seed import Enhancer
+from seedpipe.params import ScoreParams
+from seedpipe.scoring.norms import Cohort
+from seedpipe.scoring.trials import OF_THE_PAPER, Trials, doubts, recognise
+
+__all__ = ["about_conditions", "about_costs", "about_data", "about_list"]
+
+FEW_SPEAKERS = 20
+FEW_ERRORS = 10
+Curve = Mapping[str, ArrayLike]
+"""``far`` and ``frr`` along a DET curve."""
+
+
+def about_list(trials: Trials, speakers: NDArray[np.int64]) -> list[str]:
+    """What the list does to its figures: few speakers, doubtful trials, a list that is easily taken for another."""
+    count = np.unique(speakers[trials.enrol[trials.labels == 1]]).size
+    lines = []
+    if count < FEW_SPEAKERS:
+        lines.append(
+            f"the list has {count} speakers with target trials: intervals over so few are rough, "
+            "and tend to be too narrow"
+        )
+    joined = np.zeros(len(speakers), dtype=bool)
+    for side in (trials.enrol, trials.test):
+        joined[side[trials.labels == 1]] = True
+    if not joined.all():
+        lines.append(
+            f"{np.count_nonzero(~joined):,} of {len(joined):,} utterances are in no target trial: each counts as a "
+            "speaker of its own, and intervals are too narrow where that is wrong"
+        )
+    known = recognise(trials)
+    if known and not known.endswith(OF_THE_PAPER):
+        lines.append(f"the list {known}")
+    return lines + [finding.text for finding in doubts(trials)]
+
+
+def about_data(cache: Cache, enhancer: EmbeddingEnhancer, cohort: Cohort | None, params: ScoreParams) -> list[str]:
+    """What the audio, the cohort and the noise of the model do to the figures."""
+    from seedpipe.extract import remarks
+
+    lines = remarks(cache.info)
+    repeated = _repeated(cache)
+    if repeated:
+        lines.append(f"{repeated:,} utterances are no longer than a crop: they are repeated, and their crops are equal")
+    if cohort is not None and params.norm == "as" and len(cohort.first) < params.cohort_top:
+        members = len(cohort.first)
+        lines.append(f"the cohort has {members:,} utterances, fewer than score.cohort_top: every one of them is used")
+    sampled = isinstance(enhancer, Enhancer) and enhancer.config.train.inference_noise == "sampled"
+    if sampled and params.noise_seeds == 1:
+        lines.append("the model samples noise: figures depend on its seed, and score.noise_seeds shows by how much")
+    return lines
+
+
+def about_conditions(
+    conditions: Sequence[Mapping[str, Any]], labels: NDArray[np.int8], p_targets: Sequence[float]
+) -> list[str]:
+    """Where intervals are too narrow, and where they are wider than the difference that they are of."""
+    curves = [(row["condition"], system["det"]) for row in conditions for system in row["systems"].values()]
+    return about_costs(curves, labels, p_targets) + _about_differences(conditions)
+
+
+def about_costs(curves: Iterable[tuple[str, Curve]], labels: NDArray[np.int8], p_targets: Sequence[float]) -> list[str]:
+    """Say where minDCF is reached with few errors of a kind: there its interval holds the true value too rarely.
+
+    Parameters
+    ----------
+    curves : iterable of (str, mapping)
+        What each curve is of (empty where there is one), and its ``far`` and ``frr``.
+    labels : ndarray of int8, shape (N,)
+    p_targets : sequence of float
+    """
+    curves = list(curves)
+    few = {
+        p: list(dict.fromkeys(name for name, curve in curves if _fewest(curve, labels, p) < FEW_ERRORS))
+        for p in p_targets
+    }
+    found = "; ".join(f"at {p:g}: {', '.join(names)}".removesuffix(": ") for p, names in few.items() if names)
+    if not found:
+        return []
+    return [
+        f"minDCF rests on fewer than {FEW_ERRORS} misses or false alarms ({found}): its intervals tend to be too narrow"
+    ]
+
+
+def _fewest(curve: Curve, labels: NDArray[np.int8], p_target: float) -> float:
+    """Misses or false alarms where the cost is lowest, whichever are fewer."""
+    far, frr = (np.asarray(curve[name], dtype=np.float64) for name in ("far", "frr"))
+    best = int(np.argmin(p_target * frr + (1.0 - p_target) * far))
+    return float(min(frr[best] * np.count_nonzero(labels == 1), far[best] * np.count_nonzero(labels == 0)))
+
+
+def _about_differences(conditions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say where an interval is wider than the difference that it is of."""
+    changes = {row["condition"]: row["difference"]["eer"] for row in conditions}
+    unclear = [name for name, change in changes.items() if "low" in change and change["low"] <= 0 <= change["high"]]
+    if not unclear:
+        return []
+    return [f"the interval of the difference in EER holds zero under {', '.join(unclear)}: this list cannot tell"]
+
+
+def _repeated(cache: Cache) -> int:
+    """Count the utterances that are no longer than a crop, and so are repeated to fill it."""
+    crops = int(cache.info.features["crops"])
+    if crops == 1 or "files" not in cache.info.augmentation:  # whole utterances, or imported without their crops
+        return 0
+    starts = cache.frame()["crop_start"].to_numpy().reshape(-1, crops)
+    return int(np.count_nonzero(starts.max(axis=1) <= 1))  # 1: 'short_audio: official' starts the last one there

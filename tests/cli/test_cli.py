@@ -1,0 +1,311 @@
+"""The seedpipe command: quick, one line for an error, nothing but the result on stdout, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import STUB
+from synthetic import D, contents, damage, draw_embeddings, enhancer, evaluation_cache, training_cache, write_trials
+from typer.testing import CliRunner, Result
+
+import seedpipe
+from seedpipe.cli import app
+from seedpipe.enhancers.seed import Enhancer
+from seedpipe.results.report import write_report
+
+COMMANDS = ("demo-corpus", "manifest", "extract", "train", "score", "enhance")
+PARAMS = "train:\n  epochs: 3\n  batch_rows: 64\nscore:\n  methods: [cosine]\n  bootstrap: 100\n"
+
+
+def seedpipe_command(*arguments: object, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """The command as users start it, in a process of its own."""
+    command = [sys.executable, *python, "-c", "from seedpipe.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(result: Result) -> str:
+    """The one line of an error."""
+    assert result.exit_code == 1, result.output
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("seedpipe: error: ")
+    return lines[0]
+
+
+def done(result: Result) -> Any:
+    """What the command says as JSON."""
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A folder with caches, a model, a trial list, an array and parameters."""
+    training_cache(tmp_path / "train", speakers=10)
+    evaluation_cache(tmp_path / "demo")
+    enhancer().save(tmp_path / "model", "# Card\n")
+    write_trials(tmp_path / "trials_demo.txt")
+    np.save(tmp_path / "in.npy", draw_embeddings(2, 2, 1, seed=0))
+    (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    return tmp_path
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    run = seedpipe_command("--help", python=("-X", "importtime"))
+    assert run.returncode == 0
+    assert all(command in run.stdout for command in COMMANDS)
+    imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
+    assert "typer" in imported
+    assert not imported & {"torch", "numpy", "pandas", "h5py", "pydantic", "diffusers"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    result = invoke(command, "--help")
+    assert result.exit_code == 0
+    assert f"seedpipe {command} " in " ".join(result.stdout.split())
+    assert "--json" in result.stdout
+
+
+def test_the_version_is_printed() -> None:
+    run = seedpipe_command("--version")
+    assert (run.returncode, run.stdout, run.stderr) == (0, f"seedpipe {seedpipe.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["frobnicate"],
+        ["train"],
+        ["train", "cache"],
+        ["train", "cache", "model", "--epochs", "0"],
+        ["train", "cache", "model", "--epochs", "many"],
+        ["train", "cache", "model", "--seed", "-1"],
+        ["enhance", "m", "in.npy", "out.npy", "--seed", str(2**63)],
+        ["score", "cache", "model"],
+        ["extract", "a", "b", "--jobs", "-1"],
+        ["extract", "a", "b", "--backend", "slurm"],
+        ["--no-such-option"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "seedpipe" in result.stderr or "Usage" in result.stderr
+
+
+TINY_EXTRACT = """
+manifest:
+  evaluations: [tiny]
+extract:
+  crop_samples: 4000
+  draws: 2
+  shard_rows: 4
+machine:
+  jobs: 1
+  device: cpu
+"""
+
+
+def test_extract_plans_makes_parts_and_completes(manifests: Path, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(TINY_EXTRACT, encoding="utf-8")
+    command = (
+        "extract",
+        manifests / "train",
+        tmp_path / "cache",
+        "--network",
+        STUB,
+        "--params",
+        tmp_path / "params.yaml",
+    )
+    planned = invoke(*command, "--dry-run")
+    assert planned.exit_code == 0, planned.stderr
+    assert planned.stdout.splitlines()[0] == "5 utterances, 0.00 h of audio"
+    assert "3 shards, 0 of them finished" in planned.stdout
+    assert done(invoke(*command, "--dry-run", "--json"))["rows"] == 10
+    assert not (tmp_path / "cache").exists()
+    assert done(invoke(*command, "--shard", "2/2", "--json")) == {"part": "2/2", "shards": 1}
+    assert "2 of them finished" not in invoke(*command, "--dry-run").stdout
+    completed = invoke(*command)
+    assert "10 rows x 5 variants (clean, music, noise, reverb, noise+reverb)" in completed.stdout
+    assert "resampled to 16,000 Hz: 1 from 48,000 Hz" in completed.stdout
+    assert done(invoke(*command, "--json"))["resampled"] == {"48000": 1}
+    assert "the cache there differs in 'features'" in refused(invoke(*command, "--frontend", "rnnoise"))
+    assert "rnoise" in refused(invoke(*command, "--frontend", "rnoise"))
+
+
+@pytest.mark.parametrize("part", ["0/3", "4/3", "3", "a/b", "1/0", "-1/3"])
+def test_a_part_that_is_none_is_wrong_usage(manifests: Path, tmp_path: Path, part: str) -> None:
+    result = invoke("extract", manifests / "train", tmp_path / "cache", "--network", STUB, "--shard", part)
+    assert result.exit_code == 2
+    assert "is not I/N with 1 <= I <= N" in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_train_says_what_it_did(work: Path) -> None:
+    result = invoke("train", work / "train", work / "new", "--params", work / "params.yaml", "--json")
+    found = done(result)
+    assert (found["model"], len(found["curve"])) == (str(work / "new"), 3)
+    assert found["rows"] + found["held_out_rows"] == 120
+    assert "train: 3/3 epochs" in result.stderr
+    assert ", loss " in result.stderr
+    assert Enhancer.load(work / "new").config.train.epochs == 3
+
+
+def test_options_of_train_come_before_the_file(work: Path) -> None:
+    options = ("--params", work / "params.yaml", "--epochs", 1, "--seed", 5)
+    assert len(done(invoke("train", work / "train", work / "new", *options, "--json"))["curve"]) == 1
+    assert Enhancer.load(work / "new").config.train.seed == 5
+    assert Enhancer.load(work / "new").config.train.batch_rows == 64
+
+
+def test_train_speaks_to_people(work: Path) -> None:
+    result = invoke("train", work / "train", work / "new", "--epochs", 1)
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"{work / 'new'}: <Enhancer for toy, {D}-d")
+    assert result.stdout.count("\n") == 1
+    assert "held-out EER" in result.stdout
+
+
+def test_score_gives_what_the_report_takes(work: Path, tmp_path: Path) -> None:
+    out = work / "out" / "scores.csv"
+    options = ("--params", work / "params.yaml", "--out", out, "--json")
+    result = invoke("score", work / "demo", work / "model", work / "trials_demo.txt", *options)
+    found = done(result)
+    assert result.stderr == ""
+    assert (found["title"], found["synthetic"], found["made_by"]) == ("demo", False, "seedpipe score")
+    write_report(found, tmp_path / "report.html")
+    lines = out.read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("label,enrol,test,cosine:clean:network")
+    assert len(lines) == 1 + found["evaluations"][0]["trials"]
+
+
+def test_score_shows_people_a_table(work: Path) -> None:
+    options = ("--params", work / "params.yaml")
+    result = invoke("score", work / "demo", work / "model", work / "trials_demo.txt", *options)
+    assert result.exit_code == 0
+    for part in ("toy on demo (cosine", "network EER %", "-> SEED EER %", "clean", "reverb"):
+        assert part in result.stdout
+
+
+def with_model_of_another_network(work: Path) -> None:
+    enhancer(name="ecapa").save(work / "model", "# Card\n")
+
+
+def with_model_of_another_dimension(work: Path) -> None:
+    enhancer(24).save(work / "model", "# Card\n")
+
+
+def with_damaged_training_cache(work: Path) -> None:
+    from seedpipe.cache import open_cache
+
+    damage(open_cache(work / "train"))
+
+
+def without_gpu(work: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    (work / "gpu.yaml").write_text("machine:\n  device: cuda\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "arguments", "parts"),
+    [
+        (None, ["train", "nowhere", "new"], ["nowhere: there is no cache", "run seedpipe extract"]),
+        (None, ["train", "demo", "new"], ["kind is 'evaluation'", "'training'"]),
+        (None, ["train", "train", "demo"], ["is no model folder"]),
+        (None, ["train", "train", "new", "--params", "nowhere.yaml"], ["nowhere.yaml", "cannot be read"]),
+        (None, ["train", "train", "in.npy/new", "--epochs", "1"], ["in.npy", "cannot be written"]),
+        (with_damaged_training_cache, ["train", "train", "model"], ["shard-00000.h5", "digest"]),
+        (None, ["score", "train", "model", "trials_demo.txt"], ["kind is 'training'"]),
+        (None, ["score", "demo", "nowhere", "trials_demo.txt"], ["is no model", "run seedpipe train"]),
+        (None, ["score", "demo", "model", "nowhere.txt"], ["nowhere.txt: cannot be read"]),
+        (None, ["score", "demo", "model", "params.yaml"], ["params.yaml, row 1", "1 column;"]),
+        (
+            with_model_of_another_network,
+            ["score", "demo", "model", "trials_demo.txt", "--out", "scores.csv"],
+            ["network name is 'toy', but the model is for 'ecapa'"],
+        ),
+        (with_model_of_another_dimension, ["score", "demo", "model", "trials_demo.txt"], ["network dimension"]),
+        (None, ["manifest", "nowhere", "manifests"], ["nowhere/train: there is no such folder"]),
+        (None, ["manifest", "nowhere", "manifests", "--list", "demo"], ["no evaluation list 'demo'"]),
+        (without_gpu, ["train", "train", "new", "--device", "cuda"], ["there is no CUDA device", "--device auto"]),
+        (
+            without_gpu,
+            ["score", "demo", "model", "trials_demo.txt", "--params", "gpu.yaml"],
+            ["there is no CUDA device"],
+        ),
+        (None, ["extract", "nowhere", "cache"], ["nowhere/speech.csv: cannot be read", "run seedpipe manifest"]),
+    ],
+)
+def test_an_error_is_one_line_and_leaves_nothing_behind(
+    work: Path, monkeypatch: pytest.MonkeyPatch, prepare: Any, arguments: list[str], parts: list[str]
+) -> None:
+    monkeypatch.chdir(work)
+    if prepare:
+        prepare(work)
+    before = contents(work)
+    result = invoke(*arguments, "--json")
+    # Progress may precede the error, on lines of its own.
+    result.stderr_bytes = b"".join(
+        line for line in (result.stderr_bytes or b"").splitlines(keepends=True) if not line.startswith(b"train: ")
+    )
+    line = refused(result)
+    for part in parts:
+        assert part in line
+    assert contents(work) == before
+
+
+def test_bad_parameters_are_named_by_every_command_that_reads_them(work: Path) -> None:
+    (work / "params.yaml").write_text("train:\n  epohcs: 3\n", encoding="utf-8")
+    options = ("--params", work / "params.yaml")
+    for arguments in (
+        ("train", work / "train", work / "new"),
+        ("score", work / "demo", work / "model", work / "trials_demo.txt"),
+        ("manifest", work, work / "manifests"),
+        ("extract", work, work / "cache"),
+    ):
+        line = refused(invoke(*arguments, *options))
+        assert "params.yaml, row 2: train.epohcs: unknown key" in line
+        assert "did you mean 'epochs'?" in line
+
+
+def test_an_interrupted_training_is_exit_code_130(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from seedpipe.enhancers.trainer import steps
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = contents(work)
+    monkeypatch.setattr(steps, "distance", interrupt)
+    result = invoke("train", work / "train", work / "model")
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr.startswith("seedpipe: interrupted")
+    assert result.stderr.count("\n") == 1
+    assert contents(work) == before
+
+
+def test_errors_of_the_real_command_have_no_traceback(work: Path) -> None:
+    run = seedpipe_command("score", work / "demo", work / "nowhere", work / "trials_demo.txt", "--json")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith(f"seedpipe: error: {work / 'nowhere'}: is no model")
+    assert run.stderr.count("\n") == 1
+
+
+def test_the_real_command_prints_nothing_but_the_result(work: Path) -> None:
+    run = seedpipe_command("train", work / "train", work / "new", "--epochs", 1, "--json")
+    assert run.returncode == 0
+    assert json.loads(run.stdout)["model"] == str(work / "new")
+    assert all(line.startswith("train: ") for line in run.stderr.splitlines())

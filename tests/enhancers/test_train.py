@@ -1,0 +1,378 @@
+"""seedpipe.enhancers.trainer: what is learnt, what is repeatable, and what a failure leaves behind."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from synthetic import (
+    QUICK,
+    VARIANTS,
+    contents,
+    damage,
+    draw_embeddings,
+    enhancer,
+    evaluation_cache,
+    training_cache,
+    utterance_names,
+    write_cache,
+)
+from torch.nn import functional
+
+from seedpipe import metrics
+from seedpipe.cache import Cache
+from seedpipe.enhancers.diffusion import SeedMLP
+from seedpipe.enhancers.seed import Enhancer
+from seedpipe.enhancers.trainer import Epoch, TrainingResult, data, steps, train
+from seedpipe.errors import CacheDamagedError, CacheError, CacheMismatchError, ModelError
+from seedpipe.params import TrainParams
+
+CPU = torch.device("cpu")
+SHORT = TrainParams(epochs=2, batch_rows=32, validation_share=0.2)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
+    return training_cache(tmp_path_factory.mktemp("caches") / "train")
+
+
+@pytest.fixture(scope="module")
+def trained(cache: Cache, tmp_path_factory: pytest.TempPathFactory) -> tuple[Enhancer, TrainingResult, Path]:
+    out = tmp_path_factory.mktemp("models") / "toy"
+    return (*train(cache, out, QUICK), out)
+
+
+def eer_on_new_speakers(model: Enhancer | None) -> float:
+    """EER of noisy against clean embeddings of speakers that training did not meet."""
+    rows = torch.from_numpy(draw_embeddings(12, 6, 1, seed=5))
+    unit = functional.normalize(rows, dim=-1) if model is None else model(rows)
+    scores = (unit[:, 1] @ unit[:, 0].T).numpy()
+    speaker = np.arange(len(rows)) // 6
+    return metrics.eer(scores.ravel(), (speaker[:, None] == speaker).ravel().astype(int))
+
+
+def test_training_lowers_the_loss(trained: tuple[Enhancer, TrainingResult, Path]) -> None:
+    curve = trained[1].curve
+    assert [point.epoch for point in curve] == list(range(1, QUICK.epochs + 1))
+    assert curve[-1].loss < 0.8 * curve[0].loss
+    assert curve[-1].validation is not None
+    assert curve[-1].validation < 0.8 * curve[0].validation
+
+
+def test_training_lowers_the_held_out_eer(trained: tuple[Enhancer, TrainingResult, Path]) -> None:
+    before, after = trained[1].held_out_eer
+    assert 0 <= after < 0.8 * before < before <= 1
+
+
+def test_training_helps_speakers_that_it_did_not_meet(trained: tuple[Enhancer, TrainingResult, Path]) -> None:
+    model = trained[0]
+    untrained = Enhancer(SeedMLP(model.dimension), model.config)
+    assert eer_on_new_speakers(model) < 0.8 * eer_on_new_speakers(None)
+    assert eer_on_new_speakers(model) < 0.8 * eer_on_new_speakers(untrained)
+
+
+def test_the_folder_holds_the_model_that_is_returned(
+    cache: Cache, trained: tuple[Enhancer, TrainingResult, Path]
+) -> None:
+    model, _, out = trained
+    loaded = Enhancer.load(out)
+    rows = cache.to_numpy()
+    assert (loaded(rows) == model(rows)).all()
+    assert loaded.config == model.config
+    assert loaded.config.network == cache.info.network
+    assert loaded.config.cache == cache.info.fingerprint
+    assert loaded.config.train.precision in {"float32", "bfloat16"}
+    assert loaded.config.train.model_copy(update={"precision": "auto"}) == QUICK
+    assert sorted(contents(out.parent)) == [
+        "toy/README.md",
+        "toy/config.json",
+        "toy/curve.csv",
+        "toy/model.safetensors",
+    ]
+
+
+def test_the_card_says_what_it_is(trained: tuple[Enhancer, TrainingResult, Path]) -> None:
+    card = (trained[2] / "README.md").read_text(encoding="utf-8")
+    before, after = trained[1].held_out_eer
+    for part in ("`toy`", "ffffffffffffffff", "240 unlabelled utterances", f"{100 * before:.2f} % before", "Limits"):
+        assert part in card
+    assert f"{100 * after:.2f} % after" in card
+
+
+def test_the_curve_lies_beside_the_weights(trained: tuple[Enhancer, TrainingResult, Path]) -> None:
+    table = pd.read_csv(trained[2] / "curve.csv")
+    assert list(table.columns) == ["epoch", "loss", "validation"]
+    assert [Epoch(int(row.epoch), row.loss, row.validation) for row in table.itertuples()] == list(trained[1].curve)
+
+
+def test_the_result_is_plain_data(trained: tuple[Enhancer, TrainingResult, Path]) -> None:
+    result = trained[1]
+    data = result.as_dict()
+    assert json.loads(json.dumps(data, allow_nan=False)) == data
+    assert data["held_out_eer"] == list(result.held_out_eer)
+    assert data["curve"][0] == {"epoch": 1, "loss": result.curve[0].loss, "validation": result.curve[0].validation}
+
+
+def test_the_same_seed_gives_the_same_bytes(cache: Cache, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        train(cache, tmp_path / name, SHORT)
+        torch.rand(3)  # whatever else happens between the two
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_the_displacement_is_that_of_noisy_training_embeddings(cache: Cache, tmp_path: Path) -> None:
+    plain = {"ensemble": 1.0, "adaptive_ensemble": False, "output": "network"}
+    model, _ = train(cache, tmp_path / "a", SHORT.model_copy(update={"validation_share": 0.0} | plain))
+    noisy = functional.normalize(cache.to_torch()[:, 1:], dim=-1)
+    expected = (1 - (noisy * model(noisy)).sum(dim=-1)).mean().item()
+    assert Enhancer.load(tmp_path / "a").config.displacement == pytest.approx(expected, rel=1e-4)
+
+
+def test_another_seed_gives_another_model(cache: Cache, tmp_path: Path) -> None:
+    first, _ = train(cache, tmp_path / "a", SHORT)
+    second, _ = train(cache, tmp_path / "b", SHORT.model_copy(update={"seed": 1}))
+    rows = cache.to_numpy()
+    assert np.abs(first(rows) - second(rows)).max() > 1e-4
+
+
+def test_shared_random_states_are_untouched(cache: Cache, tmp_path: Path) -> None:
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    train(cache, tmp_path / "a", SHORT)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (np.random.get_state()[1] == numpy_before).all()  # noqa: NPY002
+
+
+@pytest.mark.parametrize("loss", ["norm", "l1", "mse", "huber"])
+@pytest.mark.parametrize("normalize", ["none", "length", "length+center"])
+def test_every_setting_trains(cache: Cache, tmp_path: Path, loss: str, normalize: str) -> None:
+    update = {"loss": loss, "normalize": normalize, "ensemble": 1.0}
+    model, result = train(cache, tmp_path / "a", SHORT.model_copy(update=update))
+    assert result.curve[-1].loss < result.curve[0].loss
+    rows = torch.from_numpy(draw_embeddings(2, 1, 1, seed=3))
+    assert torch.allclose(model(rows).norm(dim=-1), torch.ones(2, len(VARIANTS)), atol=1e-5)
+
+
+def test_settings_of_use_do_not_change_the_weights(cache: Cache, tmp_path: Path) -> None:
+    use = {"inference_step": 7, "inference_noise": "sampled", "ensemble": 0.1}
+    first, _ = train(cache, tmp_path / "a", SHORT)
+    second, _ = train(cache, tmp_path / "b", SHORT.model_copy(update=use))
+    for name, weight in first.module.named_parameters():
+        assert torch.equal(weight, second.module.get_parameter(name)), name
+
+
+def test_a_subset_of_draws_and_variants_trains_as_a_cache_of_them_alone(tmp_path: Path) -> None:
+    whole = training_cache(tmp_path / "whole", draws=4)
+    params = SHORT.model_copy(update={"draws": 2, "variants": ("reverb",)})
+    chosen = data.load_rows(whole, params, torch.device("cpu"))
+    rows = np.flatnonzero(whole.frame()["draw"].to_numpy() < 2)
+    expected = whole.to_torch()[rows][:, [0, whole.info.variants.index("reverb")]]
+    apart = torch.isin(data.codes_of(whole)[rows], chosen.held_out_codes)
+    assert chosen.count + chosen.held_out_count == len(rows)
+    assert torch.equal(chosen.held_out, expected[apart])
+    assert torch.equal(chosen.calibration, expected[~apart])
+    streamed = data.load_rows(whole, params.model_copy(update={"memory_gb": 1e-9}), torch.device("cpu"))
+    assert torch.equal(streamed.held_out, chosen.held_out)
+    assert torch.equal(streamed.calibration, chosen.calibration)
+    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
+    seen = [torch.cat(list(r.batches(1, g))).flatten(1) for r, g in zip((chosen, streamed), generators, strict=True)]
+    ordered = [rows_of[rows_of[:, 0].argsort()] for rows_of in seen]
+    assert torch.allclose(*ordered, atol=1e-4)
+
+
+def test_draws_and_variants_that_a_cache_lacks_are_refused(cache: Cache) -> None:
+    for update, found in (({"variants": ("music",)}, "has no variant 'music'"), ({"draws": 99}, "draws")):
+        with pytest.raises(CacheError, match=found):
+            data.load_rows(cache, SHORT.model_copy(update=update), torch.device("cpu"))
+
+
+def test_the_losses_are_what_they_are_called() -> None:
+    prediction, x_0 = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
+    difference = (prediction - x_0).numpy()
+    expected = {
+        "norm": np.sqrt((difference**2).sum(axis=1)).mean(),  # eq. (9)
+        "l1": np.abs(difference).mean(),
+        "mse": (difference**2).mean(),
+        "huber": np.where(np.abs(difference) < 1, difference**2 / 2, np.abs(difference) - 0.5).mean(),
+    }
+    found = {name: steps.distance(prediction, x_0, name).item() for name in expected}
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
+    rates = [steps._cosine(step, 1000) for step in range(1000)]
+    peak = int(np.argmax(rates))
+    assert 90 <= peak <= 110
+    assert rates[0] == pytest.approx(0.01)
+    assert (np.diff(rates[:peak]) > 0).all()
+    assert (np.diff(rates[peak:]) < 0).all()
+    assert 0 < rates[-1] < 1e-4
+    assert 0.95 < rates[peak] <= 1
+
+
+@pytest.mark.parametrize(("decay", "equal"), [(0.0, True), (0.999, False)])
+def test_without_moving_average_the_last_weights_are_kept(cache: Cache, decay: float, equal: bool) -> None:
+    params = SHORT.model_copy(update={"ema_decay": decay, "validation_share": 0.0})
+    run = steps.Run(data.load_rows(cache, params, CPU), params, CPU)
+    assert [epoch.validation for epoch in run.epochs()] == [None, None]
+    pairs = zip(run.average.parameters(), run.network.parameters(), strict=True)
+    assert all(torch.allclose(a, b, atol=1e-7) for a, b in pairs) == equal
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.2, 0.5, 0.98])
+def test_whole_utterances_are_held_out(cache: Cache, share: float) -> None:
+    mask = data.held_out(data.codes_of(cache), share).numpy()
+    names = cache.frame()["utterance"].to_numpy()
+    assert not set(names[mask]) & set(names[~mask])
+    assert len(set(names[mask])) == round(share * 240)
+    assert mask.sum() == 3 * round(share * 240)
+
+
+def test_held_out_utterances_are_counted_and_not_trained_on(cache: Cache, tmp_path: Path) -> None:
+    _, result = train(cache, tmp_path / "a", SHORT)
+    assert (result.rows, result.held_out_rows) == (576, 144)
+    _, everything = train(cache, tmp_path / "b", SHORT.model_copy(update={"validation_share": 0.0}))
+    assert (everything.rows, everything.held_out_rows, everything.held_out_eer) == (720, 0, None)
+    assert everything.curve[0].validation is None
+
+
+def test_held_out_embeddings_do_not_reach_the_weights(tmp_path: Path) -> None:
+    embeddings = draw_embeddings(5, 2, 1, seed=0)
+    names = utterance_names(5, 2)
+    other = embeddings.copy()
+    params = TrainParams(epochs=2, batch_rows=4, validation_share=0.3)
+    first = write_cache(tmp_path / "first", embeddings, names, kind="training")
+    other[data.held_out(data.codes_of(first), 0.3).numpy()] *= -3.0
+    second = write_cache(tmp_path / "second", other, names, kind="training")
+    train(first, tmp_path / "a", params)
+    train(second, tmp_path / "b", params)
+    assert contents(tmp_path / "a")["model.safetensors"] == contents(tmp_path / "b")["model.safetensors"]
+
+
+def test_progress_sees_every_epoch(cache: Cache, tmp_path: Path) -> None:
+    seen: list[tuple[Epoch, int]] = []
+    _, result = train(cache, tmp_path / "a", SHORT, progress=lambda epoch, total: seen.append((epoch, total)))
+    assert seen == [(epoch, 2) for epoch in result.curve]
+
+
+@pytest.mark.parametrize("rows", [2, 3, 7])
+def test_fewer_rows_than_a_batch_are_one_batch(tmp_path: Path, rows: int) -> None:
+    tiny = write_cache(tmp_path / "c", draw_embeddings(rows, 1, 1, seed=0), utterance_names(rows, 1), kind="training")
+    model, result = train(tiny, tmp_path / "m", TrainParams(epochs=2, validation_share=0.0))
+    assert result.rows == rows
+    assert np.isfinite(model(tiny.to_numpy())).all()
+
+
+def test_a_single_held_out_row_has_no_eer(tmp_path: Path) -> None:
+    tiny = write_cache(tmp_path / "c", draw_embeddings(10, 1, 1, seed=0), utterance_names(10, 1), kind="training")
+    _, result = train(tiny, tmp_path / "m", TrainParams(epochs=1, validation_share=0.1))
+    assert (result.held_out_rows, result.held_out_eer) == (1, None)
+    assert result.curve[0].validation is not None
+    assert (tmp_path / "m" / "config.json").is_file()
+
+
+def test_one_embedding_has_nothing_to_centre(tmp_path: Path) -> None:
+    tiny = write_cache(tmp_path / "c", draw_embeddings(1, 1, 1, seed=0), utterance_names(1, 1), kind="training")
+    with pytest.raises(ModelError, match=r"do not differ.*train\.normalize: length"):
+        train(tiny, tmp_path / "m", TrainParams(epochs=1, validation_share=0.0))
+    model, _ = train(tiny, tmp_path / "m", TrainParams(epochs=1, validation_share=0.0, normalize="length"))
+    assert np.isfinite(model(tiny.to_numpy())).all()
+
+
+def test_holding_everything_out_is_refused(tmp_path: Path) -> None:
+    tiny = write_cache(tmp_path / "c", draw_embeddings(1, 1, 2, seed=0), utterance_names(1, 1), kind="training")
+    with pytest.raises(CacheError, match=r"1 utterances are too few.*validation_share: 0"):
+        train(tiny, tmp_path / "m", TrainParams(validation_share=0.9))
+    assert not (tmp_path / "m").exists()
+
+
+def test_an_evaluation_cache_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CacheMismatchError, match="kind is 'evaluation'; expected 'training'"):
+        train(evaluation_cache(tmp_path / "c"), tmp_path / "m", SHORT)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_damaged_cache_is_refused(tmp_path: Path) -> None:
+    cache = training_cache(tmp_path / "c", speakers=4)
+    damage(cache)
+    with pytest.raises(CacheDamagedError, match=r"shard-00000\.h5"):
+        train(cache, tmp_path / "m", SHORT)
+    assert not (tmp_path / "m").exists()
+
+
+def old_model(tmp_path: Path) -> dict[str, bytes]:
+    enhancer().save(tmp_path / "models" / "toy", "old card")
+    return contents(tmp_path / "models")
+
+
+def test_a_loss_that_is_not_finite_leaves_the_older_model(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, honest = old_model(tmp_path), steps.distance
+    monkeypatch.setattr(steps, "distance", lambda *given: honest(*given) * math.nan)
+    with pytest.raises(ModelError, match=r"the loss is nan in epoch 1 at step 1 of 18.*lower train\.learning_rate"):
+        train(cache, tmp_path / "models" / "toy", SHORT)
+    assert contents(tmp_path / "models") == before
+
+
+def test_a_last_step_that_goes_astray_is_noticed(cache: Cache, tmp_path: Path) -> None:
+    # One epoch of one batch: its loss is that of the weights before the only step.
+    params = TrainParams(epochs=1, batch_rows=10_000, learning_rate=1e38, validation_share=0.2, ema_decay=0.0)
+    with pytest.raises(ModelError, match=r"on held-out utterances (nan|inf)"):
+        train(cache, tmp_path / "m", params)
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_interrupted_training_leaves_the_older_model(
+    cache: Cache, tmp_path: Path, error: type[BaseException]
+) -> None:
+    before = old_model(tmp_path)
+
+    def interrupt(epoch: Epoch, total: int) -> None:
+        if epoch.epoch == total:
+            raise error
+
+    with pytest.raises(error):
+        train(cache, tmp_path / "models" / "toy", SHORT, progress=interrupt)
+    left = contents(tmp_path / "models")
+    assert {name: left[name] for name in before} == before
+    assert [name.rpartition("/")[2] for name in sorted(set(left) - set(before))] == ["checkpoint.safetensors"]
+
+
+def test_a_finished_training_replaces_the_older_model(cache: Cache, tmp_path: Path) -> None:
+    before = old_model(tmp_path)
+    train(cache, tmp_path / "models" / "toy", SHORT)
+    after = contents(tmp_path / "models")
+    assert set(after) == set(before) | {"toy/curve.csv"}
+    assert all(after[name] != before[name] for name in before)
+
+
+def test_a_folder_that_is_no_model_is_not_replaced(cache: Cache, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("precious")
+    with pytest.raises(ModelError, match=r"chapter1\.tex"):
+        train(cache, tmp_path / "thesis", SHORT)
+    assert contents(tmp_path) == {"thesis/chapter1.tex": b"precious"}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, on the way to its compiler
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning")
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
+def test_a_compiled_step_learns_the_same(cache: Cache, tmp_path: Path) -> None:
+    params = SHORT.model_copy(update={"precision": "float32", "epochs": 2})
+    plain, _ = train(cache, tmp_path / "a", params)
+    compiled, _ = train(cache, tmp_path / "b", params.model_copy(update={"compile": True}))
+    rows = cache.to_numpy()
+    assert np.abs(plain(rows) - compiled(rows)).max() < 1e-3
+
+
+def test_compiling_without_a_compiler_is_refused(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(ModelError, match="wants a C compiler"):
+        train(cache, tmp_path / "a", SHORT.model_copy(update={"compile": True}))
