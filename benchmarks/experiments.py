@@ -27,7 +27,7 @@ from torch import Tensor
 from seedpipe import pipeline
 from seedpipe.audio import layout
 from seedpipe.cache import Cache, open_cache
-from seedpipe.console import Progress, guarded, say
+from seedpipe.console import ProgressBar, guarded, say
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.enhancers.trainer import train
 from seedpipe.params import Params, TrainParams, load_params
@@ -169,7 +169,7 @@ class Trainings:
 
     def _train(self, kind: Kind, params: TrainParams) -> tuple[Enhancer, float]:
         started = time.monotonic()
-        draw = Progress("train", "epochs")
+        draw = ProgressBar("train", "epochs")
         enhancer, _ = train(
             self.cache, self.work, params, kind=kind, progress=lambda epoch, total: draw(epoch.epoch, total)
         )
@@ -208,10 +208,10 @@ def prepare(given: argparse.Namespace) -> tuple[Params, ProjectPaths]:
     }
     params = loaded.model_copy(update=update)
     pipeline.training_manifests(params, places)
-    pipeline.extract(params, NETWORK, layout.TRAIN, places, Progress("extract train", "utterances"))
+    pipeline.extract(params, NETWORK, layout.TRAIN, places, ProgressBar("extract train", "utterances"))
     for name in params.manifest.evaluations:
         pipeline.evaluation_manifests(params, name, places)
-        pipeline.extract(params, NETWORK, name, places, Progress(f"extract {name}", "utterances"))
+        pipeline.extract(params, NETWORK, name, places, ProgressBar(f"extract {name}", "utterances"))
     return params, places
 
 

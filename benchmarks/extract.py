@@ -29,7 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from seedpipe.audio import augment, decode, layout
 from seedpipe.audio.manifest import SPEECH, read_manifest, write_manifest
-from seedpipe.console import Progress
+from seedpipe.console import ProgressBar
 from seedpipe.extract import extract
 from seedpipe.extract.crops import Cutter, load_banks
 from seedpipe.extract.embed import BLOCK
@@ -76,7 +76,7 @@ def measure(name: str, arguments: argparse.Namespace, folder: Path, peak: float)
         params,
         kind="training",
         machine=machine,
-        progress=Progress(name, "utterances"),
+        progress=ProgressBar(name, "utterances"),
     )
     seconds = time.perf_counter() - start
     ours = cache.info.rows * variants / seconds

@@ -32,7 +32,7 @@ from torchaudio import functional
 
 from examples.demo_corpus import rooms
 from seedpipe.audio.decode import Waveform
-from seedpipe.console import Progress, guarded, say
+from seedpipe.console import ProgressBar, guarded, say
 from seedpipe.errors import ManifestError
 
 Item = TypeVar("Item")
@@ -392,7 +392,7 @@ def background(selection: tuple[tuple[str, str], ...], roots: dict[str, Path], s
 def build(out: Path, roots: dict[str, Path]) -> dict[str, object]:
     """Write speech, trial lists, noise, music and rooms; return what there is of each."""
     voices = [Voice(*line.split()) for line in VOICES.strip().splitlines()]
-    draw = Progress("speech", "voices")
+    draw = ProgressBar("speech", "voices")
     spoken: dict[str, list[Utterance]] = defaultdict(list)
     for number, voice in enumerate(voices):
         spoken[voice.list] += speech(voice, roots[voice.package], out)
@@ -438,7 +438,7 @@ def main() -> None:
     out = given.out.resolve()
     archives = (given.archives or out / "archives").resolve()
     roots = {}
-    draw = Progress("packages", "packages")
+    draw = ProgressBar("packages", "packages")
     packages = [line.split() for line in PACKAGES.strip().splitlines()]
     for number, (name, version, digest) in enumerate(packages):
         roots[name] = unpack(fetch(name, version, digest, archives), out / "unpacked" / name)

@@ -21,7 +21,7 @@ from typing import Any, get_args
 
 from seedpipe import pipeline
 from seedpipe.audio import layout
-from seedpipe.console import Progress, guarded, say
+from seedpipe.console import ProgressBar, guarded, say
 from seedpipe.params import EnhancerKind, Params, load_params
 from seedpipe.project.paths import ProjectPaths
 
@@ -65,12 +65,12 @@ def settle(given: argparse.Namespace) -> tuple[Params, ProjectPaths]:
 def run(params: Params, places: ProjectPaths, network: str, enhancer: EnhancerKind) -> dict[str, Any]:
     """Run every stage; caches that are complete are used as they are."""
     layout.describe(params.manifest.root)
-    pipeline.training_manifests(params, places, Progress("manifest train", "files"))
-    pipeline.extract(params, network, layout.TRAIN, places, Progress("extract train", "utterances"))
+    pipeline.training_manifests(params, places, ProgressBar("manifest train", "files"))
+    pipeline.extract(params, network, layout.TRAIN, places, ProgressBar("extract train", "utterances"))
     for name in params.manifest.evaluations:
-        pipeline.evaluation_manifests(params, name, places, Progress(f"manifest {name}", "files"))
-        pipeline.extract(params, network, name, places, Progress(f"extract {name}", "utterances"))
-    draw = Progress("train", "epochs")
+        pipeline.evaluation_manifests(params, name, places, ProgressBar(f"manifest {name}", "files"))
+        pipeline.extract(params, network, name, places, ProgressBar(f"extract {name}", "utterances"))
+    draw = ProgressBar("train", "epochs")
     pipeline.train(params, network, enhancer, places, lambda epoch, total: draw(epoch.epoch, total))
     for name in params.manifest.evaluations:
         pipeline.score(params, network, enhancer, name, places)

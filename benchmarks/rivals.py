@@ -21,7 +21,7 @@ from typing import get_args
 
 from seedpipe import pipeline
 from seedpipe.audio import layout
-from seedpipe.console import Progress, guarded, say
+from seedpipe.console import ProgressBar, guarded, say
 from seedpipe.params import EnhancerKind, Params, load_params
 from seedpipe.project.paths import ProjectPaths
 from seedpipe.results.tables import write_tables
@@ -94,16 +94,16 @@ def places_of(params: Params, out: Path, frontend: str, seed: int) -> RunPlaces:
 def prepare(params: Params, places: ProjectPaths) -> None:
     """Write manifests and caches; those that are complete are used as they are."""
     layout.describe(params.manifest.root)
-    pipeline.training_manifests(params, places, Progress("manifest train", "files"))
+    pipeline.training_manifests(params, places, ProgressBar("manifest train", "files"))
     for name in params.manifest.evaluations:
-        pipeline.evaluation_manifests(params, name, places, Progress(f"manifest {name}", "files"))
+        pipeline.evaluation_manifests(params, name, places, ProgressBar(f"manifest {name}", "files"))
     for network, name in itertools.product(params.extract.networks, (layout.TRAIN, *params.manifest.evaluations)):
-        pipeline.extract(params, network, name, places, Progress(f"extract {network} {name}", "utterances"))
+        pipeline.extract(params, network, name, places, ProgressBar(f"extract {network} {name}", "utterances"))
 
 
 def compare(params: Params, places: ProjectPaths, network: str, enhancer: EnhancerKind) -> None:
     """Train one enhancer of one network and score every list."""
-    draw = Progress(f"train {network} {enhancer}", "epochs")
+    draw = ProgressBar(f"train {network} {enhancer}", "epochs")
     pipeline.train(params, network, enhancer, places, lambda epoch, total: draw(epoch.epoch, total))
     for name in params.manifest.evaluations:
         pipeline.score(params, network, enhancer, name, places)

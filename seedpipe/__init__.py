@@ -29,10 +29,10 @@ __all__ = [
 
 _HOMES = {
     "Cache": "cache",
-    "Enhancer": "enhance",
+    "Enhancer": "enhancers.seed",
     "Params": "params",
     "SeedpipeError": "errors",
-    "load_enhancer": "rivals",
+    "load_enhancer": "enhancers",
     "load_params": "params",
     "open_cache": "cache",
 }

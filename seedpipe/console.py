@@ -28,14 +28,15 @@ import traceback
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import IO, ParamSpec, TypeVar
+from typing import IO, ParamSpec, TypeAlias, TypeVar
 
 from seedpipe.errors import SeedpipeError
 
 __all__ = [
     "FAILED",
     "INTERRUPTED",
-    "Progress",
+    "ProgressBar",
+    "ProgressCallback",
     "Verbosity",
     "complain",
     "duration",
@@ -53,6 +54,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 P = ParamSpec("P")
 R = TypeVar("R")
+ProgressCallback: TypeAlias = Callable[[int, int], None]
+"""Called with how many are done, and of how many, as :class:`ProgressBar` is."""
+
 FAILED, INTERRUPTED = 1, 130
 BEGINS_AGAIN = "nothing was left half-written, and the same command begins again"
 GOES_ON = "what is finished is kept, and the same command goes on from there"
@@ -167,7 +171,7 @@ def show(result: object, text: str, *, as_json: bool) -> None:
     print(json.dumps(result, indent=1, ensure_ascii=False) if as_json else text, flush=True)  # noqa: T201
 
 
-class Progress:
+class ProgressBar:
     """Rate and time left: one line that is redrawn in a terminal, plain lines in a log file or a notebook.
 
     Parameters
@@ -183,7 +187,7 @@ class Progress:
     --------
     >>> import io
     >>> stream = io.StringIO()
-    >>> Progress("extract", "utterances", stream)(2, 2)
+    >>> ProgressBar("extract", "utterances", stream)(2, 2)
     >>> stream.getvalue().startswith("extract: 2/2 utterances")
     True
     """

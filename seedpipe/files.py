@@ -14,11 +14,12 @@ import shutil
 import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from seedpipe.errors import BusyError, SeedpipeError
 
 __all__ = [
+    "StrPath",
     "fsync",
     "locked",
     "most_unpacked",
@@ -28,6 +29,9 @@ __all__ = [
     "refuse_foreign",
     "whole_file",
 ]
+
+StrPath: TypeAlias = str | os.PathLike[str]
+"""What public functions take for a path."""
 
 MOST_GROWTH = 200  # trial lists grow 4 to 17 times, embeddings hardly; zeros grow 1,000 times
 ALWAYS_UNPACKED = 2**26  # bytes

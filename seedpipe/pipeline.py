@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seedpipe.audio import layout
 from seedpipe.audio.manifest import is_synthetic
@@ -18,6 +17,11 @@ from seedpipe.files import read_json, whole_file
 from seedpipe.params import EnhancerKind, Params
 from seedpipe.project.paths import ProjectPaths
 from seedpipe.scoring.trials.manifest import write_evaluation_manifests
+
+if TYPE_CHECKING:
+    from seedpipe.console import ProgressCallback
+    from seedpipe.enhancers.base import EpochCallback
+
 
 __all__ = [
     "describe_audio",
@@ -30,8 +34,6 @@ __all__ = [
     "write_json",
 ]
 
-Progress = Callable[[int, int], None]
-
 
 def describe_audio(params: Params, out: Path) -> dict[str, Any]:
     """Describe the data folder, names, sizes and times of change, in a small file that DVC can watch."""
@@ -41,14 +43,18 @@ def describe_audio(params: Params, out: Path) -> dict[str, Any]:
     return description
 
 
-def training_manifests(params: Params, paths: ProjectPaths, progress: Progress | None = None) -> list[SeedpipeError]:
+def training_manifests(
+    params: Params, paths: ProjectPaths, progress: ProgressCallback | None = None
+) -> list[SeedpipeError]:
     """Write the manifests of the training corpus; gives the files left out."""
     skip = params.extract.on_bad_audio == "skip"
     out, jobs = paths.manifests(layout.TRAIN), params.machine.workers
     return layout.write_training_manifests(params.manifest, out, skip_bad=skip, jobs=jobs, progress=progress)
 
 
-def evaluation_manifests(params: Params, name: str, paths: ProjectPaths, progress: Progress | None = None) -> None:
+def evaluation_manifests(
+    params: Params, name: str, paths: ProjectPaths, progress: ProgressCallback | None = None
+) -> None:
     """Write the manifests of an evaluation list."""
     if name == layout.TRAIN:
         raise ManifestError("an evaluation list cannot be called 'train'", remedy="rename it")
@@ -57,7 +63,7 @@ def evaluation_manifests(params: Params, name: str, paths: ProjectPaths, progres
 
 
 def extract(
-    params: Params, network: str, name: str, paths: ProjectPaths, progress: Progress | None = None
+    params: Params, network: str, name: str, paths: ProjectPaths, progress: ProgressCallback | None = None
 ) -> list[str]:
     """Cache a corpus, ``train`` or an evaluation list; gives what a person should know of its audio."""
     from seedpipe.extract import extract as run
@@ -80,7 +86,7 @@ def train(
     network: str,
     enhancer: EnhancerKind,
     paths: ProjectPaths,
-    progress: Callable[..., None] | None = None,
+    progress: EpochCallback | None = None,
 ) -> dict[str, Any]:
     """Train an enhancer of a network; writes the figures and the curve, and gives them."""
     from seedpipe.cache import open_cache

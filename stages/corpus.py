@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from seedpipe import pipeline
-from seedpipe.console import Progress, guarded
+from seedpipe.console import ProgressBar, guarded
 from seedpipe.errors import ParamsError
 from seedpipe.params import Params, load_params
 
@@ -28,7 +28,7 @@ def build(params: Params) -> None:
         ) from error
     settings = params.corpus.model_dump(exclude={"folder"})
     build_demo_corpus(
-        params.corpus.folder, **settings, jobs=params.machine.workers, progress=Progress("corpus", "parts")
+        params.corpus.folder, **settings, jobs=params.machine.workers, progress=ProgressBar("corpus", "parts")
     )
 
 

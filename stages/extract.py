@@ -3,7 +3,7 @@
 import sys
 
 from seedpipe import pipeline
-from seedpipe.console import Progress, resumable, say
+from seedpipe.console import ProgressBar, resumable, say
 from seedpipe.params import load_params
 from seedpipe.project.paths import ProjectPaths
 
@@ -11,7 +11,7 @@ from seedpipe.project.paths import ProjectPaths
 @resumable
 def main(network: str, corpus: str) -> None:
     """Run the stage for one network and one corpus."""
-    progress = Progress(f"extract {network} {corpus}", "utterances")
+    progress = ProgressBar(f"extract {network} {corpus}", "utterances")
     for remark in pipeline.extract(load_params(), network, corpus, ProjectPaths(), progress):
         say(remark)
 

@@ -4,7 +4,7 @@ import sys
 
 from seedpipe import pipeline
 from seedpipe.audio.layout import TRAIN
-from seedpipe.console import Progress, guarded, say
+from seedpipe.console import ProgressBar, guarded, say
 from seedpipe.params import load_params
 from seedpipe.project.paths import ProjectPaths
 
@@ -12,7 +12,7 @@ from seedpipe.project.paths import ProjectPaths
 @guarded
 def main(name: str) -> None:
     """Run the stage for one corpus."""
-    params, progress = load_params(), Progress(f"manifest {name}", "files")
+    params, progress = load_params(), ProgressBar(f"manifest {name}", "files")
     if name != TRAIN:
         pipeline.evaluation_manifests(params, name, ProjectPaths(), progress)
         return

@@ -4,7 +4,7 @@ import sys
 from typing import cast
 
 from seedpipe import pipeline
-from seedpipe.console import Progress, resumable
+from seedpipe.console import ProgressBar, resumable
 from seedpipe.enhancers.trainer import Epoch
 from seedpipe.params import EnhancerKind, load_params
 from seedpipe.project.paths import ProjectPaths
@@ -13,7 +13,7 @@ from seedpipe.project.paths import ProjectPaths
 @resumable
 def main(network: str, enhancer: str) -> None:
     """Run the stage for one network and one enhancer."""
-    draw = Progress(f"train {network} {enhancer}", "epochs")
+    draw = ProgressBar(f"train {network} {enhancer}", "epochs")
 
     def progress(epoch: Epoch, total: int) -> None:
         draw(epoch.epoch, total, f", loss {epoch.loss:.4f}")

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from seedpipe import cli, console
 from seedpipe.console import (
     INTERRUPTED,
-    Progress,
+    ProgressBar,
     Verbosity,
     complain,
     guarded,
@@ -129,7 +129,7 @@ def test_results_go_to_stdout_and_words_to_stderr(capsys: pytest.CaptureFixture[
 
 def test_a_plain_stream_gets_a_line_every_ten_seconds(clock: Clock) -> None:
     stream = io.StringIO()
-    progress = Progress("extract", "utterances", stream)
+    progress = ProgressBar("extract", "utterances", stream)
     for done in range(1, 1001):
         clock.now = done * 0.05  # 20 per second, 50 seconds in all
         progress(done, 1000)
@@ -142,7 +142,7 @@ def test_a_plain_stream_gets_a_line_every_ten_seconds(clock: Clock) -> None:
 
 def test_a_terminal_redraws_one_line(clock: Clock) -> None:
     stream = Terminal()
-    progress = Progress("extract", "utterances", stream)
+    progress = ProgressBar("extract", "utterances", stream)
     for done in range(1, 1001):
         clock.now = done * 0.01
         progress(done, 1000)
@@ -158,7 +158,7 @@ def test_a_terminal_redraws_one_line(clock: Clock) -> None:
 )
 def test_times_are_readable(clock: Clock, seconds: float, text: str) -> None:
     stream = io.StringIO()
-    progress = Progress("train", "epochs", stream)
+    progress = ProgressBar("train", "epochs", stream)
     clock.now = seconds
     progress(5, 5, ", loss 0.5000")
     assert stream.getvalue().endswith(f"{text}, loss 0.5000\n")
@@ -166,7 +166,7 @@ def test_times_are_readable(clock: Clock, seconds: float, text: str) -> None:
 
 def test_nothing_done_yet_is_no_division_by_zero(clock: Clock) -> None:
     stream = io.StringIO()
-    progress = Progress("extract", "utterances", stream)
+    progress = ProgressBar("extract", "utterances", stream)
     clock.now = 60.0
     progress(0, 10)
     assert stream.getvalue() == "extract: 0/10 utterances, 0/s, time left unknown\n"
@@ -175,14 +175,14 @@ def test_nothing_done_yet_is_no_division_by_zero(clock: Clock) -> None:
 @pytest.mark.parametrize("total", [0, 1])
 def test_instant_work_has_a_final_line(clock: Clock, total: int) -> None:
     stream = io.StringIO()
-    Progress("manifest", "files", stream)(total, total)
+    ProgressBar("manifest", "files", stream)(total, total)
     assert clock.now == 0.0
     assert stream.getvalue().startswith(f"manifest: {total}/{total} files")
     assert stream.getvalue().endswith("done in 0 s\n")
 
 
 def test_progress_goes_to_stderr_by_default(capsys: pytest.CaptureFixture[str]) -> None:
-    Progress("manifest", "files")(2, 2)
+    ProgressBar("manifest", "files")(2, 2)
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("manifest: 2/2 files")
@@ -190,7 +190,7 @@ def test_progress_goes_to_stderr_by_default(capsys: pytest.CaptureFixture[str]) 
 
 def test_progress_written_to_a_file_is_plain(tmp_path: Path) -> None:
     with (tmp_path / "log.txt").open("w", encoding="utf-8") as stream:
-        Progress("manifest", "files", stream)(2, 2)
+        ProgressBar("manifest", "files", stream)(2, 2)
     assert "\x1b" not in (tmp_path / "log.txt").read_text(encoding="utf-8")
 
 
@@ -198,7 +198,7 @@ def test_a_log_file_and_a_notebook_get_plain_lines(clock: Clock, monkeypatch: py
     """A notebook's stderr is no terminal; one that calls itself dumb cannot redraw either."""
     monkeypatch.setenv("TERM", "dumb")
     for stream in (io.StringIO(), Terminal()):
-        progress = Progress("train", "epochs", stream)
+        progress = ProgressBar("train", "epochs", stream)
         clock.now += 20
         progress(1, 2)
         progress(2, 2)
@@ -208,7 +208,7 @@ def test_a_log_file_and_a_notebook_get_plain_lines(clock: Clock, monkeypatch: py
 def test_a_redrawn_line_is_no_wider_than_the_terminal(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "30")
     stream = Terminal()
-    progress = Progress("extract a network with a long name", "utterances", stream)
+    progress = ProgressBar("extract a network with a long name", "utterances", stream)
     clock.now = 1.0
     progress(1, 10)
     assert stream.getvalue() == "\r\x1b[2Kextract a network with a long"
@@ -222,7 +222,7 @@ def test_words_do_not_run_into_a_redrawn_line(
     assert callable(write)
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
-    progress = Progress("extract", "utterances")
+    progress = ProgressBar("extract", "utterances")
     clock.now = 1.0
     progress(1, 10)
     write("words")
@@ -232,7 +232,7 @@ def test_words_do_not_run_into_a_redrawn_line(
 
 def test_quiet_leaves_errors_and_results(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     set_verbosity(Verbosity.QUIET)
-    progress = Progress("extract", "utterances")
+    progress = ProgressBar("extract", "utterances")
     clock.now = 60.0
     progress(1, 2)
     progress(2, 2)
@@ -248,7 +248,7 @@ def test_quiet_leaves_errors_and_results(clock: Clock, capsys: pytest.CaptureFix
 def test_verbose_adds_paths_times_and_more_progress(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     @guarded
     def extract(*, out: Path) -> Path:
-        progress = Progress("extract", "utterances")
+        progress = ProgressBar("extract", "utterances")
         for done in range(1, 4):
             clock.now = float(done)
             progress(done, 3)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
@@ -14,6 +13,10 @@ from seedpipe.audio import manifest
 from seedpipe.audio.manifest import BANKS, SPEECH
 from seedpipe.errors import ManifestError, SeedpipeError, TrialError
 from seedpipe.params import ManifestParams
+
+if TYPE_CHECKING:
+    from seedpipe.console import ProgressCallback
+
 
 __all__ = [
     "TRAIN",
@@ -24,7 +27,6 @@ __all__ = [
     "write_training_manifests",
 ]
 
-Progress = Callable[[int, int], None]
 TRAIN = "train"
 MOST_SECONDS = 3_600  # of a training utterance
 FOLDERS = {"music": "music", "noise": "noise", "reverb": "rir"}
@@ -78,7 +80,12 @@ def trial_list(root: Path, name: str) -> Path:
 
 
 def write_training_manifests(
-    params: ManifestParams, out: Path, *, skip_bad: bool = False, jobs: int = 1, progress: Progress | None = None
+    params: ManifestParams,
+    out: Path,
+    *,
+    skip_bad: bool = False,
+    jobs: int = 1,
+    progress: ProgressCallback | None = None,
 ) -> list[SeedpipeError]:
     """Write the manifests of training speech, music, noise and rooms.
 

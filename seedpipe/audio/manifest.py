@@ -10,10 +10,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import joblib
 import numpy as np
@@ -22,6 +22,10 @@ import pandas as pd
 from seedpipe.audio import decode
 from seedpipe.errors import AudioError, ManifestError, SeedpipeError
 from seedpipe.files import read_json, whole_file
+
+if TYPE_CHECKING:
+    from seedpipe.console import ProgressCallback
+
 
 __all__ = [
     "BANKS",
@@ -44,7 +48,6 @@ TEXT = ("utterance", "path", "digest", "speaker")
 WHOLE = {"start_frame": 0, "frames": 1}  # columns of whole numbers, and the least of each
 MOST = 2**53  # of any number: above, not every whole one is a float
 SHORTEST_SEGMENT = 0.01  # seconds; the names of segments count milliseconds
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,12 @@ def split(names: Sequence[str], share: float) -> tuple[list[str], list[str]]:
 
 
 def list_files(
-    folder: Path, names: Iterable[str], *, jobs: int = 1, skip_bad: bool = False, progress: Progress | None = None
+    folder: Path,
+    names: Iterable[str],
+    *,
+    jobs: int = 1,
+    skip_bad: bool = False,
+    progress: ProgressCallback | None = None,
 ) -> tuple[pd.DataFrame, list[SeedpipeError]]:
     """Look at every file and make the table.
 

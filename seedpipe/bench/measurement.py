@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,6 +28,10 @@ from seedpipe.networks import SpeakerNetwork, load_network
 from seedpipe.networks.selftest import synthetic_signal
 from seedpipe.params import EnhancerKind, TrainParams
 from seedpipe.results.report.wording import enhancer_name
+
+if TYPE_CHECKING:
+    from seedpipe.console import ProgressCallback
+
 
 __all__ = ["STAGES", "Measurement", "Setup", "System", "benchmark", "measure", "systems_of"]
 
@@ -156,7 +161,7 @@ def systems_of(
     return systems
 
 
-def benchmark(systems: Sequence[System], setup: Setup, progress: Callable[[int, int], None]) -> Iterator[Measurement]:
+def benchmark(systems: Sequence[System], setup: Setup, progress: ProgressCallback) -> Iterator[Measurement]:
     """Measure every system with every batch, one at a time.
 
     Raises

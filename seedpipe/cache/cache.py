@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from seedpipe.cache.dataset import CacheDataset
+    from seedpipe.console import ProgressCallback
 
 T = TypeVar("T")
 MOST_THREADS = 8  # each holds one shard in memory
@@ -121,7 +122,7 @@ class Cache:
 
         return CacheDataset(self.path, self.info)
 
-    def verify(self, progress: Callable[[int, int], None] | None = None) -> None:
+    def verify(self, progress: ProgressCallback | None = None) -> None:
         """Read and hash every shard, each time, and look for values that are not finite.
 
         Parameters
@@ -147,7 +148,7 @@ class Cache:
         work: Callable[[OpenShard, slice], T],
         *,
         afresh: bool = False,
-        progress: Callable[[int, int], None] | None = None,
+        progress: ProgressCallback | None = None,
     ) -> list[T]:
         """Do something with every shard and the rows that it holds; a few shards are in memory at once."""
         shards = self.info.shards

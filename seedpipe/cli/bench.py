@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seedpipe.cli.common import Device, Json, Kind
-from seedpipe.console import Progress, guarded, show
+from seedpipe.console import ProgressBar, guarded, show
 
 __all__ = ["bench"]
 
@@ -50,7 +50,7 @@ def bench(
 
     setup = Setup(tuple(batch or (1, 32)), seconds, repeats, threads, choose_device(device.value))
     systems = systems_of(network, model or [], frontend, [kind.value for kind in enhancer or [Kind.seed]])
-    result = Result.of(list(benchmark(systems, setup, Progress("bench", "rows"))), setup)
+    result = Result.of(list(benchmark(systems, setup, ProgressBar("bench", "rows"))), setup)
     if csv:
         write_csv(result, csv)
     if plot:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seedpipe.cli.common import Json
-from seedpipe.console import Progress, guarded, show
+from seedpipe.console import ProgressBar, guarded, show
 
 if TYPE_CHECKING:
     from seedpipe.cache import Cache
@@ -49,7 +49,7 @@ def verify(cache: CacheFolder, json: Json = False) -> None:
 
     opened = open_cache(cache)
     started = time.monotonic()
-    opened.verify(Progress("verify", "bytes"))
+    opened.verify(ProgressBar("verify", "bytes"))
     seconds = time.monotonic() - started
     shards, rows, gigabytes = len(opened.info.shards), opened.info.rows, _size(opened) / 1e9
     result = {"cache": str(cache), "shards": shards, "rows": rows, "gigabytes": gigabytes, "seconds": seconds}

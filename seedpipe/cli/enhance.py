@@ -8,7 +8,7 @@ from typing import Annotated, Literal, cast
 import typer
 
 from seedpipe.cli.common import MAX_SEED, Json, ParamsFile, load_params_or_defaults
-from seedpipe.console import Progress, resumable, say, show
+from seedpipe.console import ProgressBar, resumable, say, show
 
 __all__ = ["enhance"]
 
@@ -82,7 +82,7 @@ def enhance(
         ids=ids,
         network=network,
         params=load_params_or_defaults(params),
-        progress=Progress("enhance", "embeddings" if network is None else "utterances"),
+        progress=ProgressBar("enhance", "embeddings" if network is None else "utterances"),
     )
     rate = result.rows / max(result.seconds, 1e-9)
     for remark in result.remarks:

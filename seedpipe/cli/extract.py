@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from seedpipe.cli.common import Device, Json, ParamsFile, load_params_or_defaults
-from seedpipe.console import Progress, duration, resumable, show
+from seedpipe.console import ProgressBar, duration, resumable, show
 
 if TYPE_CHECKING:
     from seedpipe.extract import Plan
@@ -74,7 +74,7 @@ def extract(
         plan = stage.plan(*arguments, kind=kind, machine=machine)
         show(dataclasses.asdict(plan), _plan_text(plan), as_json=json)
         return
-    progress = Progress("extract", "utterances")
+    progress = ProgressBar("extract", "utterances")
     if shard:
         made = stage.extract_part(*arguments, part=_part(shard), kind=kind, machine=machine, progress=progress)
         result = {"part": shard, "shards": made}

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seedpipe.cli.common import Json, ParamsFile, load_params_or_defaults
-from seedpipe.console import Progress, guarded, say, show
+from seedpipe.console import ProgressBar, guarded, say, show
 from seedpipe.scoring.trials.manifest import write_evaluation_manifests
 
 __all__ = ["manifest"]
@@ -33,7 +33,7 @@ def manifest(
 
     loaded = load_params_or_defaults(params)
     settings = loaded.manifest.model_copy(update={"root": root})
-    progress = Progress("manifest", "files")
+    progress = ProgressBar("manifest", "files")
     if evaluation:
         write_evaluation_manifests(settings, evaluation, out, jobs=loaded.machine.workers, progress=progress)
     else:

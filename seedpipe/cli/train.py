@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seedpipe.cli.common import MAX_SEED, Device, Json, Kind, ParamsFile, load_params_or_defaults
-from seedpipe.console import Progress, resumable, show
+from seedpipe.console import ProgressBar, resumable, show
 
 if TYPE_CHECKING:
     from seedpipe.params import Params
@@ -52,7 +52,7 @@ def train(
 
     settings = _with(load_params_or_defaults(params), enhancer.value, seed=seed, epochs=epochs)
     place = choose_device(device.value if device else settings.machine.device)
-    draw = Progress("train", "epochs")
+    draw = ProgressBar("train", "epochs")
 
     def progress(epoch: Epoch, total: int) -> None:
         draw(epoch.epoch, total, f", loss {epoch.loss:.4f}")

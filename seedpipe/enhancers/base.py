@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -30,7 +30,16 @@ from seedpipe.params import EnhancerKind
 if TYPE_CHECKING:
     from seedpipe.cache import Cache
 
-__all__ = ["MODEL_FILES", "EmbeddingEnhancer", "Embeddings", "EnhancerConfig", "Epoch", "fill", "read_model"]
+__all__ = [
+    "MODEL_FILES",
+    "EmbeddingEnhancer",
+    "Embeddings",
+    "EnhancerConfig",
+    "Epoch",
+    "EpochCallback",
+    "fill",
+    "read_model",
+]
 
 WEIGHTS, CONFIG, CARD, CURVE = "model.safetensors", "config.json", "README.md", "curve.csv"
 MODEL_FILES = (WEIGHTS, CONFIG, CARD, CURVE, ".*")
@@ -62,6 +71,10 @@ class Epoch:
     epoch: int
     loss: float
     validation: float | None
+
+
+EpochCallback: TypeAlias = Callable[[Epoch, int], None]
+"""Called with each finished epoch and the number of epochs."""
 
 
 class EmbeddingEnhancer(ABC):

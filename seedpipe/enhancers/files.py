@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -35,11 +35,14 @@ from seedpipe.errors import CacheError, ExchangeError, ModelError, NetworkError
 from seedpipe.files import locked, refuse_foreign, whole_file
 from seedpipe.params import Params
 
+if TYPE_CHECKING:
+    from seedpipe.console import ProgressCallback
+
+
 __all__ = ["BLOCK_ROWS", "Enhanced", "Use", "enhance_file"]
 
 FILES = (".npy", ".npz", ".parquet", ".ark")
 BLOCK_ROWS = 16_384  # whole blocks of the enhancer, so that noise is drawn as it would be for all rows at once
-Progress = Callable[[int, int], None]
 Apply = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
@@ -116,7 +119,7 @@ def enhance_file(
     ids: Path | None = None,
     network: str | None = None,
     params: Params | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Enhanced:
     """Enhance the embeddings of a file, a cache or audio.
 
@@ -186,7 +189,7 @@ class _Enhancement:
     enhancer: EmbeddingEnhancer
     use: Use
     out: Path
-    progress: Progress | None
+    progress: ProgressCallback | None
 
     def __post_init__(self) -> None:
         self.use.of(self.enhancer)  # impossible settings are met before anything is read
@@ -311,7 +314,7 @@ class _Enhancement:
 class _EnhancedCache(Cache):
     """A cache as an enhancer sees it: the embeddings of a shard are enhanced when it is read."""
 
-    def __init__(self, source: Cache, apply: Apply, progress: Progress | None) -> None:
+    def __init__(self, source: Cache, apply: Apply, progress: ProgressCallback | None) -> None:
         super().__init__(source.path, source.info)
         self._apply, self._progress, self._done = apply, progress, 0
 

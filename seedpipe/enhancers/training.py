@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -14,7 +13,7 @@ from torch import nn
 
 from seedpipe._version import __version__
 from seedpipe.cache import Cache
-from seedpipe.enhancers.base import MODEL_FILES, EmbeddingEnhancer, Epoch
+from seedpipe.enhancers.base import MODEL_FILES, EmbeddingEnhancer, Epoch, EpochCallback
 from seedpipe.enhancers.drl import train_drl
 from seedpipe.enhancers.fixed import Rival, RivalConfig, RivalKind
 from seedpipe.enhancers.labels import environments, speakers
@@ -29,7 +28,6 @@ from seedpipe.params import DRLParams, EnhancerKind, EnhancersParams, Params, Wh
 
 __all__ = ["train_enhancer"]
 
-Progress = Callable[[Epoch, int], None]
 TITLES = {"whitening": "Whitening", "drl": "DRL encoder", "none": "Unchanged embeddings"}
 WHAT = {
     "whitening": "A linear map in closed form of",
@@ -45,7 +43,7 @@ def train_enhancer(
     params: Params,
     *,
     device: str = "cpu",
-    progress: Progress | None = None,
+    progress: EpochCallback | None = None,
 ) -> tuple[EmbeddingEnhancer, TrainingResult]:
     """Train an enhancer of any kind on a training cache and write its model folder.
 
@@ -93,7 +91,7 @@ def train_enhancer(
 
 
 def _fitted(
-    kind: RivalKind, cache: Cache, apart: HeldOut, params: EnhancersParams, device: str, progress: Progress | None
+    kind: RivalKind, cache: Cache, apart: HeldOut, params: EnhancersParams, device: str, progress: EpochCallback | None
 ) -> tuple[Rival, tuple[Epoch, ...]]:
     """The rival, on the CPU, and its curve."""
     training = ~apart.mask.numpy()
@@ -118,7 +116,7 @@ def _fitted(
 
 
 def _disentangled(
-    cache: Cache, training: NDArray[np.bool_], params: EnhancersParams, device: str, progress: Progress | None
+    cache: Cache, training: NDArray[np.bool_], params: EnhancersParams, device: str, progress: EpochCallback | None
 ) -> tuple[nn.Module, tuple[Epoch, ...]]:
     frame = cache.frame()
     known = speakers(cache, frame, params.speaker_pattern)[training]

@@ -11,10 +11,10 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
@@ -33,9 +33,12 @@ from seedpipe.networks.selftest import same_numbers
 from seedpipe.params import ExtractParams, MachineParams
 from seedpipe.workers import Engine, choose_device, unordered
 
+if TYPE_CHECKING:
+    from seedpipe.console import ProgressCallback
+
+
 __all__ = ["Plan", "extract", "extract_part", "plan", "remarks"]
 
-Progress = Callable[[int, int], None]
 LOG = logging.getLogger(__name__)
 NOTHING = -1  # in the place of a shard's number
 CUDA_WORKERS = 4  # they share the GPU: one decodes and mixes while another one computes
@@ -84,7 +87,7 @@ def extract(
     *,
     kind: Kind,
     machine: MachineParams | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> cache.Cache:
     """Make the cache of one corpus and one network, or go on where an interrupted run stopped.
 
@@ -148,7 +151,7 @@ def extract_part(
     part: tuple[int, int],
     kind: Kind,
     machine: MachineParams | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> int:
     """Make every n-th shard only, for arrays of jobs; :func:`extract` then makes what is missing and publishes.
 
@@ -341,7 +344,7 @@ class _Extraction:
         if self.setting.params.on_bad_audio == "fail":
             self._refuse(bad)
 
-    def make(self, numbers: Iterable[int], progress: Progress | None) -> list[Finished]:
+    def make(self, numbers: Iterable[int], progress: ProgressCallback | None) -> list[Finished]:
         """Have shards made; when a worker dies, go on, unless it dies over the same shard a second time."""
         pending = dict.fromkeys(numbers)
         total = sum(self._utterances(number) for number in pending)

@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +20,7 @@ import torch
 
 from seedpipe._version import __version__
 from seedpipe.cache import Cache
-from seedpipe.enhancers.base import MODEL_FILES
+from seedpipe.enhancers.base import MODEL_FILES, EpochCallback
 from seedpipe.enhancers.seed import Enhancer, ModelConfig
 from seedpipe.enhancers.trainer import checkpoint
 from seedpipe.enhancers.trainer.card import model_card
@@ -35,7 +35,6 @@ __all__ = ["Epoch", "TrainingResult", "train"]
 
 CHECKPOINT = "checkpoint.safetensors"
 Kind = Literal["seed", "regression"]
-Progress = Callable[[Epoch, int], None]
 
 
 def train(
@@ -45,7 +44,7 @@ def train(
     *,
     kind: Kind = "seed",
     device: str = "cpu",
-    progress: Progress | None = None,
+    progress: EpochCallback | None = None,
 ) -> tuple[Enhancer, TrainingResult]:
     """Train an enhancer on a training cache and write its model folder, or go on where an interrupted run stopped.
 
@@ -114,7 +113,7 @@ def _configuration(cache: Cache, kind: Kind, params: TrainParams, device: torch.
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _trained(run: Run, path: Path, progress: Progress | None) -> Run:
+def _trained(run: Run, path: Path, progress: EpochCallback | None) -> Run:
     """Train to the end, with a checkpoint after every epoch."""
     if state := checkpoint.read(path):
         run.restore(state)

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Literal
 from seedpipe.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from seedpipe.enhancers.base import Epoch
+    from seedpipe.enhancers.base import Epoch, EpochCallback
 
 __all__ = ["Logger", "followed", "log_folder"]
 
 Logger = Literal["", "tensorboard", "dvclive"]
-Progress = Callable[["Epoch", int], None]
 Write = Callable[[int, Mapping[str, float]], None]
 Start = Callable[[Path, int, contextlib.ExitStack], Write]
 
@@ -29,7 +28,7 @@ def log_folder(out: Path, logger: str) -> Path:
 
 
 @contextlib.contextmanager
-def followed(logger: Logger, out: Path, progress: Progress | None = None) -> Iterator[Progress | None]:
+def followed(logger: Logger, out: Path, progress: EpochCallback | None = None) -> Iterator[EpochCallback | None]:
     """Give a progress function for training that also writes each epoch where a curve can be watched.
 
     A training that goes on appends to the curve of the interrupted run; one that begins, begins a new curve.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,13 +14,15 @@ from seedpipe.params import ManifestParams
 from seedpipe.scoring.trials.list import Trials
 from seedpipe.scoring.trials.read import read_trials
 
-__all__ = ["list_trials", "trial_root", "write_evaluation_manifests"]
+if TYPE_CHECKING:
+    from seedpipe.console import ProgressCallback
 
-Progress = Callable[[int, int], None]
+
+__all__ = ["list_trials", "trial_root", "write_evaluation_manifests"]
 
 
 def write_evaluation_manifests(
-    params: ManifestParams, name: str, out: Path, *, jobs: int = 1, progress: Progress | None = None
+    params: ManifestParams, name: str, out: Path, *, jobs: int = 1, progress: ProgressCallback | None = None
 ) -> None:
     """Write the manifests of one evaluation list: its utterances, and the music, noise and rooms mixed with them."""
     trials = read_trials(layout.trial_list(params.root, name))
@@ -35,7 +37,7 @@ def trial_root(root: Path, name: str, trials: Trials) -> Path:
     return own if (own / trials.utterances[0]).is_file() else root / "eval"
 
 
-def list_trials(trials: Trials, root: Path, *, jobs: int = 1, progress: Progress | None = None) -> pd.DataFrame:
+def list_trials(trials: Trials, root: Path, *, jobs: int = 1, progress: ProgressCallback | None = None) -> pd.DataFrame:
     """Make the table of the utterances that a trial list names.
 
     Parameters
