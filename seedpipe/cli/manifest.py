@@ -9,7 +9,6 @@ import typer
 
 from seedpipe.cli.common import Json, ParamsFile, load_params_or_defaults
 from seedpipe.console import ProgressBar, guarded, say, show
-from seedpipe.scoring.trials.manifest import write_evaluation_manifests
 
 __all__ = ["manifest"]
 
@@ -30,6 +29,7 @@ def manifest(
     """
     from seedpipe.audio import layout
     from seedpipe.audio.manifest import read_manifest
+    from seedpipe.scoring.trials.manifest import write_evaluation_manifests
 
     loaded = load_params_or_defaults(params)
     settings = loaded.manifest.model_copy(update={"root": root})
