@@ -6,10 +6,17 @@ folder); a reader compares every byte that it uses with the digests in the manif
 Shapes: R rows, V variants (the first is ``clean``), D embedding dimension.
 """
 
-from seedpipe.cache.cache import Cache, open_cache
-from seedpipe.cache.hdf5 import Shard
-from seedpipe.cache.info import FILES, FORMAT, CacheInfo, NetworkInfo, ShardInfo
-from seedpipe.cache.writer import finished_shard, publish, shard_name, unpublished, write_shard
+from seedpipe.cache.format import FILES, FORMAT, CacheInfo, NetworkInfo, Shard, ShardInfo
+from seedpipe.cache.reader import Cache, open_cache
+from seedpipe.cache.writer import (
+    finished_shard,
+    publish,
+    refuse_other,
+    shard_name,
+    unpublished,
+    write_cache,
+    write_shard,
+)
 
 __all__ = [
     "FILES",
@@ -22,7 +29,9 @@ __all__ = [
     "finished_shard",
     "open_cache",
     "publish",
+    "refuse_other",
     "shard_name",
     "unpublished",
+    "write_cache",
     "write_shard",
 ]

@@ -9,12 +9,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from seedpipe.cache.info import CacheInfo
-from seedpipe.cache.reader import Reader
+from seedpipe.cache.format import CacheInfo
+from seedpipe.cache.reader import Cache
 
 
 class CacheDataset(Dataset[dict[str, Any]]):
@@ -27,30 +26,29 @@ class CacheDataset(Dataset[dict[str, Any]]):
     def __init__(self, path: Path, info: CacheInfo) -> None:
         self.path, self.info = path, info
         self._ends = list(itertools.accumulate(shard.rows for shard in info.shards))
-        self._readers: dict[int, Reader] = {}
+        self._caches: dict[int, Cache] = {}
 
     def __len__(self) -> int:
         return self.info.rows
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_readers": {}}
+        return self.__dict__ | {"_caches": {}}
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = range(len(self))[operator.index(index)]
         number = bisect.bisect_right(self._ends, row)
         shard = self.info.shards[number]
-        opened = self._reader().open(shard)
-        names = ("embeddings", "utterance", "draw")
-        embeddings, utterance, draw = opened.row(row - self._ends[number] + shard.rows, names)
+        opened, place = self._cache().open(shard), row - self._ends[number] + shard.rows
+        found = opened.arrays(("embeddings", "utterance", "draw"), place, place + 1)
         return {
-            "embeddings": torch.from_numpy(embeddings.astype(np.float32, copy=False)),
-            "utterance": utterance.item().decode("utf-8"),
-            "draw": draw.item(),
+            "embeddings": torch.tensor(found["embeddings"][0], dtype=torch.float32),
+            "utterance": str(found["utterance"][0]),
+            "draw": int(found["draw"][0]),
         }
 
-    def _reader(self) -> Reader:
-        """The reader of this process: a worker does not trust what its parent verified."""
+    def _cache(self) -> Cache:
+        """The cache as this process knows it: a worker does not trust what its parent verified."""
         pid = os.getpid()
-        if pid not in self._readers:
-            self._readers = {pid: Reader(self.path, self.info)}
-        return self._readers[pid]
+        if pid not in self._caches:
+            self._caches = {pid: Cache(self.path, self.info)}
+        return self._caches[pid]

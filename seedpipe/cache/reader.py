@@ -1,25 +1,281 @@
-"""Open the shards of a cache, each after its bytes were compared with the digest in the manifest."""
+"""Open finished caches: every byte that is used was compared with the digests in the manifest."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import joblib
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from seedpipe.cache.hdf5 import NAMES, RECIPE_COLUMNS, Layout, layout
-from seedpipe.cache.info import MANIFEST, CacheInfo, ShardInfo
-from seedpipe.errors import CacheDamagedError
+from seedpipe.cache.format import (
+    MANIFEST,
+    NAMES,
+    RECIPE_COLUMNS,
+    ROW_COLUMNS,
+    CacheInfo,
+    Extents,
+    NetworkInfo,
+    Shard,
+    ShardInfo,
+    extents,
+    read_info,
+)
+from seedpipe.errors import CacheDamagedError, CacheMismatchError
 
+if TYPE_CHECKING:
+    import torch
+
+    from seedpipe.cache.dataset import CacheDataset
+    from seedpipe.console import ProgressCallback
+    from seedpipe.files import StrPath
+
+T = TypeVar("T")
+MOST_THREADS = 8  # each holds one shard in memory
 NUMBERS = ("embeddings", "draw", "crop_start", "noise_offset", "snr_db")  # the other datasets hold text
 CLOCK_SECONDS = 2.0  # a file that is changed twice within this time may keep its time of modification
+
+
+class Cache:
+    """A finished cache, opened with :func:`open_cache`.
+
+    A shard is read and hashed once per object, as long as its size, time of modification and inode stay what they were.
+
+    Attributes
+    ----------
+    path : Path
+    info : CacheInfo
+    """
+
+    def __init__(self, path: Path, info: CacheInfo) -> None:
+        self.path, self.info = path, info
+        self._verified: dict[str, tuple[_Stamp, Extents]] = {}
+
+    def __repr__(self) -> str:
+        info = self.info
+        shape = f"{info.rows:,} rows x {len(info.variants)} variants ({', '.join(info.variants)})"
+        storage = "" if info.storage == "float32" else f", {info.storage}"
+        dimension, name = info.network.dimension, info.network.name
+        return f"<Cache {self.path}: {shape} x {dimension}-d{storage}, network {name}, {info.kind}>"
+
+    def __len__(self) -> int:
+        return self.info.rows
+
+    def expect(self, *, network: NetworkInfo | None = None, kind: str | None = None) -> Cache:
+        """Refuse a cache of another network or kind.
+
+        Raises
+        ------
+        CacheMismatchError
+            The text names the field that differs.
+        """
+        pairs = [] if kind is None else [("kind", self.info.kind, kind)]
+        for field in ("name", "dimension", "fingerprint") if network else ():
+            pairs.append((f"network {field}", getattr(self.info.network, field), getattr(network, field)))
+        for field, found, expected in pairs:
+            if found != expected:
+                raise CacheMismatchError(
+                    f"{field} is {found!r}",
+                    expected=repr(expected),
+                    remedy="extract the cache with the wanted network, or use the model that was trained for this one",
+                    file=self.path / MANIFEST,
+                )
+        return self
+
+    def to_numpy(self) -> NDArray[np.float32]:
+        """Read all embeddings, shape (R, V, D), float32 whatever the storage.
+
+        Raises
+        ------
+        CacheDamagedError
+            A shard is missing or differs from what was written.
+        """
+        info = self.info
+        for shard in info.shards:  # before memory is made for what the manifest claims
+            path = self.path / shard.file
+            with _damage(path):
+                _check_size(path, shard, path.stat().st_size)
+        out = np.empty((info.rows, len(info.variants), info.network.dimension), dtype=np.float32)
+
+        def read(shard: OpenShard, rows: slice) -> None:
+            out[rows] = shard.array("embeddings")
+
+        self._each(read)
+        return out
+
+    def to_torch(self, device: str | torch.device = "cpu") -> torch.Tensor:
+        """Read all embeddings into one tensor, shape (R, V, D)."""
+        import torch
+
+        return torch.from_numpy(self.to_numpy()).to(device)
+
+    def frame(self) -> pd.DataFrame:
+        """Row columns as a table: utterance, speaker, draw, crop_start, and ``noise:VARIANT`` and so on per variant."""
+        return pd.concat(self._each(lambda shard, _: self._table(shard)), ignore_index=True)
+
+    def rows(self, shard: int, start: int, stop: int) -> NDArray[np.float32]:
+        """Embeddings of some rows of one shard, shape (stop - start, V, D), float32 whatever the storage."""
+        return self.open(self.info.shards[shard]).array("embeddings", start, stop).astype(np.float32, copy=False)
+
+    def shard(self, number: int) -> Shard:
+        """The contents of one shard; embeddings as float32."""
+        info = self.info.shards[number]
+        shard = self.open(info)
+        columns = shard.arrays((*ROW_COLUMNS, *RECIPE_COLUMNS))
+        embeddings = shard.array("embeddings").astype(np.float32, copy=False)
+        return Shard(embeddings, self.info.variants, columns, info.key)
+
+    def shards(self) -> Iterator[Shard]:
+        """The contents, one shard at a time, in order."""
+        return (self.shard(number) for number in range(len(self.info.shards)))
+
+    def dataset(self) -> CacheDataset:
+        """The rows as a torch dataset, for caches that do not fit into memory; see :meth:`to_torch` for others."""
+        from seedpipe.cache.dataset import CacheDataset
+
+        return CacheDataset(self.path, self.info)
+
+    def verify(self, progress: ProgressCallback | None = None) -> None:
+        """Read and hash every shard, each time, and look for values that are not finite.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with bytes done and bytes in all.
+
+        Raises
+        ------
+        CacheDamagedError
+            A shard is missing, differs from what was written or from what the manifest says, or holds values that are
+            not finite.
+        """
+
+        def check(shard: OpenShard, _: slice) -> None:
+            if not np.isfinite(shard.array("embeddings")).all():
+                raise _damaged(shard.path, "holds values that are not finite")
+
+        self._each(check, afresh=True, progress=progress)
+
+    def open(self, shard: ShardInfo, *, afresh: bool = False) -> OpenShard:
+        """Verify a shard, unless it is known to be as it was written; ``afresh``: even then.
+
+        Raises
+        ------
+        CacheDamagedError
+            It is missing, cannot be read, or is not what the manifest says.
+        """
+        path = self.path / shard.file
+        with _damage(path), path.open("rb") as file:
+            stamp = _Stamp.of(os.fstat(file.fileno()))
+            known = self._verified.get(shard.file)
+            if known and known[0] == stamp and stamp.settled() and not afresh:
+                return OpenShard(path, known[1], None)
+            _check_size(path, shard, stamp.size)
+            data = np.empty(stamp.size, np.uint8)  # in huge pages, where bytes would be as slow as hashing them
+            if file.readinto(data.data) != stamp.size or hashlib.sha256(data.data).hexdigest() != shard.sha256:
+                raise _damaged(path, "does not have the digest in manifest.json")
+            opened = OpenShard(path, extents(file), data)
+            self._check(shard, opened)
+        self._verified[shard.file] = stamp, opened.extents
+        return opened
+
+    def _check(self, shard: ShardInfo, opened: OpenShard) -> None:
+        """Compare a shard with what the manifest promises of it."""
+        info, path = self.info, opened.path
+        full = (shard.rows, len(info.variants), info.network.dimension)
+        axes = {"embeddings": 3} | dict.fromkeys(RECIPE_COLUMNS, 2)
+        for name, extent in opened.extents.items():
+            shape = full[1:2] if name == NAMES else full[: axes.get(name, 1)]
+            if extent.shape != shape:
+                raise _damaged(path, f"{name} has shape {extent.shape}", f"{shape}")
+            if extent.dtype.kind not in ("iuf" if name in NUMBERS else "S"):
+                raise _damaged(path, f"{name} is {extent.dtype}")
+        storage = str(opened.extents["embeddings"].dtype)
+        if storage != info.storage:
+            raise _damaged(path, f"embeddings are {storage}", info.storage)
+        # The first shards of this format do not name their variants.
+        held = tuple(opened.array(NAMES).tolist()) if NAMES in opened.extents else info.variants
+        if held != info.variants:
+            expected = f"{', '.join(info.variants)}, as in {MANIFEST}"
+            raise _damaged(path, f"holds the variants {', '.join(held)}", expected)
+
+    def _each(
+        self, work: Callable[[OpenShard, slice], T], *, afresh: bool = False, progress: ProgressCallback | None = None
+    ) -> list[T]:
+        """Do something with every shard and the rows that it holds; a few shards are in memory at once."""
+        shards = self.info.shards
+        ends = list(itertools.accumulate(shard.rows for shard in shards))
+        total = sum(shard.bytes for shard in shards)
+
+        def one(shard: ShardInfo, end: int) -> T:
+            return work(self.open(shard, afresh=afresh), slice(end - shard.rows, end))
+
+        results, done = [], 0
+        threads = min(joblib.cpu_count(), MOST_THREADS, len(shards))
+        # Hashing, reading and copying let other threads run.
+        with ThreadPoolExecutor(threads) as pool:
+            for shard, result in zip(shards, pool.map(one, shards, ends), strict=True):
+                results.append(result)
+                done += shard.bytes
+                if progress:
+                    progress(done, total)
+        return results
+
+    def _table(self, shard: OpenShard) -> pd.DataFrame:
+        columns = shard.arrays(ROW_COLUMNS)
+        for name, values in shard.arrays(RECIPE_COLUMNS).items():
+            columns |= {f"{name}:{variant}": values[:, v] for v, variant in enumerate(self.info.variants) if v}
+        return pd.DataFrame(columns)
+
+
+def open_cache(path: StrPath) -> Cache:
+    """Open a finished cache; its embeddings are read and checked when asked for.
+
+    Raises
+    ------
+    CacheError
+        There is no cache, or its manifest is of another format, damaged or inconsistent.
+    """
+    path = Path(path)
+    return Cache(path, read_info(path))
+
+
+@dataclass(frozen=True)
+class OpenShard:
+    """One verified shard.
+
+    Its data are the bytes that were verified, or None when they were verified earlier: then it is read from the file.
+    """
+
+    path: Path
+    extents: Extents
+    data: NDArray[np.uint8] | None
+
+    def array(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """A dataset, or some rows of it; text as str."""
+        return self.arrays((name,), start, stop)[name]
+
+    def arrays(self, names: Sequence[str], start: int = 0, stop: int | None = None) -> dict[str, NDArray[Any]]:
+        """Several datasets by name, or some rows of them; text as str."""
+        with _damage(self.path), self._source() as source:
+            arrays = {name: self.extents[name].read(source, start, stop) for name in names}
+            return {
+                name: np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+                for name, values in arrays.items()
+            }
+
+    def _source(self) -> AbstractContextManager[Any]:
+        return self.path.open("rb") if self.data is None else nullcontext(self.data)
 
 
 @dataclass(frozen=True)
@@ -39,124 +295,23 @@ class _Stamp:
         return abs(time.time() - self.modified / 1e9) > CLOCK_SECONDS
 
 
-class OpenShard:
-    """One verified shard.
-
-    Its data are the bytes that were verified, or None when they were verified earlier: then it is read from the file.
-    """
-
-    def __init__(self, path: Path, fields: Layout, data: NDArray[np.uint8] | None) -> None:
-        self.path, self.fields, self.data = path, fields, data
-
-    def array(self, name: str) -> NDArray[Any]:
-        """A whole dataset; text as str."""
-        field = self.fields[name]
-        with damage(self.path):
-            values = field.view(self.data) if self.data is not None else field.read(self.path)
-            return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
-
-    def run(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        """Some rows of a dataset of numbers."""
-        field = self.fields[name]
-        with damage(self.path):
-            if self.data is not None:
-                return field.view(self.data)[start:stop]
-            return field.read_run(self.path, start, stop)
-
-    def row(self, number: int, names: tuple[str, ...]) -> Iterator[NDArray[Any]]:
-        """One row of some datasets; text as bytes."""
-        with damage(self.path), self.path.open("rb", buffering=0) as file:
-            for name in names:
-                yield self.fields[name].read_row(file, number)
-
-
-class Reader:
-    """Opens shards and remembers, by size, time of modification and inode, which ones need not be hashed again."""
-
-    def __init__(self, folder: Path, info: CacheInfo) -> None:
-        self.folder, self.info = folder, info
-        self._known: dict[str, tuple[_Stamp, Layout]] = {}
-
-    def open(self, shard: ShardInfo, *, afresh: bool = False) -> OpenShard:
-        """Open a shard.
-
-        Parameters
-        ----------
-        shard : ShardInfo
-        afresh : bool
-            Read and hash it even though it is known.
-
-        Raises
-        ------
-        CacheDamagedError
-            It is missing, cannot be read, or is not what the manifest says.
-        """
-        path = self.folder / shard.file
-        with damage(path), path.open("rb") as file:
-            stamp = _Stamp.of(os.fstat(file.fileno()))
-            known = self._known.get(shard.file)
-            if known and known[0] == stamp and stamp.settled() and not afresh:
-                return OpenShard(path, known[1], None)
-            if stamp.size != shard.bytes:
-                raise damaged(path, f"has {stamp.size} bytes instead of {shard.bytes}")
-            data = np.empty(stamp.size, np.uint8)  # in huge pages, where bytes would be as slow as hashing them
-            if file.readinto(data.data) != stamp.size or hashlib.sha256(data.data).hexdigest() != shard.sha256:
-                raise damaged(path, "does not have the digest in manifest.json")
-            fields = layout(file)
-            self._check(path, shard, fields, data)
-        self._known[shard.file] = stamp, fields
-        return OpenShard(path, fields, data)
-
-    def check_sizes(self) -> None:
-        """Refuse shards that do not have the size in the manifest, before memory is made for what it claims.
-
-        Raises
-        ------
-        CacheDamagedError
-            A shard is missing or has another size.
-        """
-        for shard in self.info.shards:
-            path = self.folder / shard.file
-            with damage(path):
-                size = path.stat().st_size
-            if size != shard.bytes:
-                raise damaged(path, f"has {size} bytes instead of {shard.bytes}")
-
-    def _check(self, path: Path, shard: ShardInfo, fields: Layout, data: NDArray[np.uint8]) -> None:
-        """Compare a shard with what the manifest promises of it."""
-        info = self.info
-        full = (shard.rows, len(info.variants), info.network.dimension)
-        axes = {"embeddings": 3} | dict.fromkeys(RECIPE_COLUMNS, 2)
-        for name, field in fields.items():
-            shape = full[1:2] if name == NAMES else full[: axes.get(name, 1)]
-            if field.shape != shape:
-                raise damaged(path, f"{name} has shape {field.shape}", f"{shape}")
-            if field.dtype.kind not in ("iuf" if name in NUMBERS else "S"):
-                raise damaged(path, f"{name} is {field.dtype}")
-        storage = str(fields["embeddings"].dtype)
-        if storage != info.storage:
-            raise damaged(path, f"embeddings are {storage}", info.storage)
-        if names := fields.get(NAMES):  # the first shards of this format have none
-            held = tuple(np.char.decode(names.view(data), "utf-8").tolist())
-            if held != info.variants:
-                raise damaged(
-                    path, f"holds the variants {', '.join(held)}", f"{', '.join(info.variants)}, as in {MANIFEST}"
-                )
-
-
 @contextmanager
-def damage(path: Path) -> Iterator[None]:
+def _damage(path: Path) -> Iterator[None]:
     """Turn what can go wrong in reading a shard into our error."""
     try:
         yield
     except FileNotFoundError as error:
-        raise damaged(path, "is missing") from error
+        raise _damaged(path, "is missing") from error
     except OSError as error:
-        raise damaged(path, f"cannot be read ({error.strerror or error})") from error
+        raise _damaged(path, f"cannot be read ({error.strerror or error})") from error
     except (EOFError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise damaged(path, f"cannot be read ({error})") from error
+        raise _damaged(path, f"cannot be read ({error})") from error
 
 
-def damaged(path: Path, found: str, expected: str = "") -> CacheDamagedError:
-    """The error of a shard that is not as it was written."""
+def _check_size(path: Path, shard: ShardInfo, size: int) -> None:
+    if size != shard.bytes:
+        raise _damaged(path, f"has {size} bytes instead of {shard.bytes}")
+
+
+def _damaged(path: Path, found: str, expected: str = "") -> CacheDamagedError:
     return CacheDamagedError(found, expected=expected, remedy="extract the cache again", file=path)

@@ -7,17 +7,28 @@ manifest stands, and the manifest says the same as the notes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 
-from seedpipe.cache.cache import Cache, open_cache
-from seedpipe.cache.hdf5 import Shard, to_bytes
-from seedpipe.cache.info import FAILURES, MANIFEST, CacheInfo, ShardInfo, manifest_bytes, read_info, sealed
+from seedpipe.cache.format import (
+    FAILURES,
+    FILES,
+    MANIFEST,
+    CacheInfo,
+    Shard,
+    ShardInfo,
+    manifest_bytes,
+    read_info,
+    to_bytes,
+)
+from seedpipe.cache.reader import Cache, open_cache
 from seedpipe.errors import CacheError
-from seedpipe.files import publish_folder, whole_file
+from seedpipe.files import locked, publish_folder, refuse_foreign, whole_file
 
 
 def shard_name(number: int) -> str:
@@ -75,13 +86,56 @@ def publish(work: Path, out: Path, info: CacheInfo) -> Cache:
     info : CacheInfo
         Its digest is filled in here.
     """
-    _write(work / MANIFEST, manifest_bytes(sealed(info)))
+    _write(work / MANIFEST, manifest_bytes(info))
     wanted = {MANIFEST, FAILURES} | {shard.file for shard in info.shards}
     for path in work.iterdir():
         if path.name not in wanted:
             path.unlink()  # notes beside the shards, partial files of a killed run
     publish_folder(work, out)
     return open_cache(out)
+
+
+def write_cache(
+    out: Path, info: Mapping[str, Any], shards: Iterable[Shard], *, purpose: str, files: Iterable[Path] = ()
+) -> Cache:
+    """Write a cache that is made in one go: of one that fails, nothing is left.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the cache; an older one is replaced.
+    info : mapping
+        The fields of :class:`CacheInfo` but its shards.
+    shards : iterable of Shard
+    purpose : str
+        What names the hidden folder beside ``out``.
+    files : iterable of Path
+        Further files of the cache, which are copied.
+    """
+    work = out.with_name(f".{out.name}.{purpose}")
+    with locked(out):
+        shutil.rmtree(work, ignore_errors=True)  # of a killed run
+        work.mkdir(parents=True)
+        try:
+            written = tuple(write_shard(work / shard_name(number), shard) for number, shard in enumerate(shards))
+            for path in files:
+                shutil.copy(path, work)
+            return publish(work, out, CacheInfo(**{**info, "shards": written}))
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def refuse_other(out: Path, feature: str, found: str) -> None:
+    """Refuse to replace anything but a cache with a feature: extraction may have taken days.
+
+    Raises
+    ------
+    CacheError
+        There is a cache without it, as the text ``found`` says, or something else.
+    """
+    refuse_foreign(out, FILES, "cache", CacheError)
+    if out.exists() and any(out.iterdir()) and feature not in open_cache(out).info.features:
+        raise CacheError(found, remedy="remove it, or choose another folder", file=out)
 
 
 def unpublished(work: Path, fingerprint: str) -> CacheInfo | None:

@@ -28,7 +28,7 @@ from seedpipe.errors import CacheDamagedError, CacheError, CacheMismatchError
 VARIANTS = ("clean", "noise", "reverb")
 NETWORK = NetworkInfo(name="stub", fingerprint="f" * 8, dimension=5, sample_rate=16_000)
 ROWS = (4, 3)
-TESTS = str(Path(__file__).parents[1])
+CHILD = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:2]))}
 
 
 def contents(number: int, rows: int, storage: str = "float32") -> Shard:
@@ -189,13 +189,13 @@ def test_values_beyond_half_precision_never_enter(tmp_path: Path) -> None:
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Files of shards that were read from their start to their end."""
     done: list[str] = []
-    layout = reader.layout
+    extents = reader.extents
 
     def note(file: Any) -> object:
         done.append(Path(file.name).name)
-        return layout(file)
+        return extents(file)
 
-    monkeypatch.setattr(reader, "layout", note)
+    monkeypatch.setattr(reader, "extents", note)
     return done
 
 
@@ -553,18 +553,16 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
 from seedpipe import cache, files
 from test_cache import contents
 files.fsync = lambda path: os.kill(os.getpid(), signal.SIGKILL)
-cache.write_shard(Path(sys.argv[2]), contents(0, 4))
+cache.write_shard(Path(sys.argv[1]), contents(0, 4))
 """
 
 
 def test_a_run_killed_while_writing_leaves_no_shard(tmp_path: Path) -> None:
     path = tmp_path / "shard-00000.h5"
-    command = [sys.executable, "-c", KILLED, TESTS, str(path)]
-    killed = subprocess.run(command, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, env=CHILD)
     assert killed.returncode == -signal.SIGKILL
     assert not path.exists()
     assert [entry.suffix for entry in tmp_path.iterdir()] == [".partial"]
@@ -577,12 +575,11 @@ def test_a_run_killed_while_writing_leaves_no_shard(tmp_path: Path) -> None:
 FULL = """
 import resource, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
 from seedpipe import cache
 from test_cache import contents
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 try:
-    cache.write_shard(Path(sys.argv[2]), contents(0, 4))
+    cache.write_shard(Path(sys.argv[1]), contents(0, 4))
 except OSError as error:
     print(error)
 """
@@ -590,7 +587,8 @@ except OSError as error:
 
 def test_a_disk_that_is_full_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "shard-00000.h5"
-    done = subprocess.run([sys.executable, "-c", FULL, TESTS, str(path)], check=True, capture_output=True, text=True)
+    command = [sys.executable, "-c", FULL, str(path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=CHILD)
     assert done.stdout == f"[Errno {errno.EFBIG}] File too large: '{path}'\n"
     assert done.stderr == "", "nor does HDF5 print anything"
     assert list(tmp_path.iterdir()) == []
@@ -696,8 +694,6 @@ print(*counts)
 
 def test_a_kill_at_any_line_of_publishing_costs_no_shard(tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED_ANYWHERE, str(tmp_path)]
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=CHILD)
     assert done.returncode == 0, done.stderr
     assert all(int(count) > 40 for count in done.stdout.split())

@@ -192,11 +192,10 @@ def _parquet(folder: Path) -> Path:
 
 
 def _kaldi(folder: Path) -> Path:
-    from seedpipe.cache.exchange.kaldi import write_entry
+    from seedpipe.cache.exchange import Vectors, write_vectors
 
-    with (folder / "in.ark").open("wb") as ark, (folder / "in.scp").open("wb") as scp:
-        for number, vector in enumerate(_values()):
-            write_entry(ark, scp, str(folder / "in.ark"), f"anna#{number}", vector)
+    values = _values()
+    write_vectors(Vectors(folder / "in.ark", [("anna", number) for number in range(len(values))], values))
     return folder / "in.ark"
 
 
@@ -256,7 +255,7 @@ def read_cache(path: Path) -> None:
 
     cache = open_cache(path.parent)
     use = (_description, lambda each: remarks(each.info), repr, Cache.verify, Cache.to_numpy, Cache.frame, load_crops)
-    for function in (*use, lambda each: (each.shard(0), each.run(0, 0, 1), each.dataset()[0])):
+    for function in (*use, lambda each: (each.shard(0), each.rows(0, 0, 1), each.dataset()[0])):
         function(cache)
 
 

@@ -7,7 +7,6 @@ from seedpipe.cache.exchange.exporter import export_cache
 from seedpipe.cache.exchange.importer import import_cache
 from seedpipe.cache.exchange.npz import read_npy
 from seedpipe.cache.exchange.parquet import read_parquet
-from seedpipe.cache.exchange.reader import Vectors, read_vectors
-from seedpipe.cache.exchange.writer import write_vectors
+from seedpipe.cache.exchange.vectors import Vectors, read_vectors, write_vectors
 
 __all__ = ["Vectors", "export_cache", "import_cache", "read_npy", "read_parquet", "read_vectors", "write_vectors"]

@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe.cache import Cache, Shard
-from seedpipe.cache.exchange.writer import Block, check_format, write_kaldi, write_npz, write_parquet
+from seedpipe.cache.exchange.kaldi import write_kaldi
+from seedpipe.cache.exchange.npz import Block, write_npz
+from seedpipe.cache.exchange.parquet import write_parquet
+from seedpipe.cache.exchange.vectors import WRITTEN, check_extension
 from seedpipe.errors import ExchangeError
+from seedpipe.files import StrPath
 
 
-def export_cache(cache: Cache, out: Path, *, variant: str = "", mean: bool = False) -> list[Path]:
+def export_cache(cache: Cache, out: StrPath, *, variant: str = "", mean: bool = False) -> list[Path]:
     """Write the embeddings of a cache to a file, by its extension.
 
     Parameters
@@ -44,7 +48,8 @@ def export_cache(cache: Cache, out: Path, *, variant: str = "", mean: bool = Fal
     CacheDamagedError
         A shard is not what was written.
     """
-    check_format(out)
+    out = Path(out)
+    check_extension(out, WRITTEN)
     if mean and out.suffix != ".ark":
         raise ExchangeError("means are for Kaldi archives", expected="an .ark file", file=out)
     if variant and variant not in cache.info.variants:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,24 +15,24 @@ from numpy.typing import NDArray
 
 from seedpipe import cache
 from seedpipe._version import __version__
-from seedpipe.cache import Cache, CacheInfo, NetworkInfo, Shard, ShardInfo
-from seedpipe.cache.exchange.reader import Vectors, listed, read_vectors
-from seedpipe.errors import CacheError, ExchangeError
-from seedpipe.files import locked, refuse_foreign
+from seedpipe.cache import Cache, NetworkInfo, Shard
+from seedpipe.cache.exchange.vectors import Vectors, listed, read_vectors
+from seedpipe.errors import ExchangeError
+from seedpipe.files import StrPath
 
 SHARD_ROWS = 4096
 Key = tuple[str, int]
 
 
 def import_cache(
-    out: Path,
-    files: Mapping[str, Path],
+    out: StrPath,
+    files: Mapping[str, StrPath],
     *,
     kind: Literal["training", "evaluation"],
     network: str,
     network_digest: str = "",
     sample_rate: int = 16_000,
-    ids: Path | None = None,
+    ids: StrPath | None = None,
 ) -> Cache:
     """Write embeddings of other tools as a cache, on which SEED can be trained and scored.
 
@@ -61,7 +60,8 @@ def import_cache(
     CacheError
         ``out`` is no cache, or one that was extracted.
     """
-    _check_out(out)
+    out = Path(out)
+    cache.refuse_other(out, "imported", "holds a cache that was extracted")
     if "clean" not in files:
         raise ExchangeError(f"there are no clean embeddings among {', '.join(files)}", expected="a file for 'clean'")
     if kind == "training" and len(files) < 2:
@@ -80,8 +80,7 @@ def import_cache(
         sample_rate=sample_rate,
     )
     info = _describe(kind, made_by, variants, keys) | {"features": features}
-    with locked(out):
-        return _write(out, info, variants, keys)
+    return cache.write_cache(out, info, _shards(info, variants, keys), purpose="import")
 
 
 @dataclass(frozen=True)
@@ -98,13 +97,6 @@ class _Ordered:
 
     def __getitem__(self, part: slice) -> NDArray[np.float32]:
         return self.values[self.rows[part]].astype("<f4")
-
-
-def _check_out(out: Path) -> None:
-    """Refuse to replace anything but an imported cache: extraction may have taken days."""
-    refuse_foreign(out, cache.FILES, "cache", CacheError)
-    if out.exists() and any(out.iterdir()) and "imported" not in cache.open_cache(out).info.features:
-        raise CacheError("holds a cache that was extracted", remedy="remove it, or choose another folder", file=out)
 
 
 def _grouped(keys: list[Key]) -> list[Key]:
@@ -176,19 +168,10 @@ def _describe(kind: str, network: NetworkInfo, variants: Mapping[str, _Ordered],
     return info | {"fingerprint": fingerprint}
 
 
-def _write(out: Path, info: dict[str, Any], variants: Mapping[str, _Ordered], keys: list[Key]) -> Cache:
-    work = out.with_name(f".{out.name}.import")
-    shutil.rmtree(work, ignore_errors=True)  # of a killed run
-    work.mkdir(parents=True)
-    try:
-        shards: list[ShardInfo] = []
-        for part in _parts(keys):
-            embeddings = np.stack([values[part] for values in variants.values()], axis=1)
-            contents = Shard(embeddings, info["variants"], _columns(keys[part], len(variants)), info["fingerprint"])
-            shards.append(cache.write_shard(work / cache.shard_name(len(shards)), contents))
-        return cache.publish(work, out, CacheInfo(**info, shards=tuple(shards)))
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+def _shards(info: dict[str, Any], variants: Mapping[str, _Ordered], keys: list[Key]) -> Iterator[Shard]:
+    for part in _parts(keys):
+        embeddings = np.stack([values[part] for values in variants.values()], axis=1)
+        yield Shard(embeddings, info["variants"], _columns(keys[part], len(variants)), info["fingerprint"])
 
 
 def _parts(keys: list[Key]) -> Iterator[slice]:

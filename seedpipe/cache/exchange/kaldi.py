@@ -13,15 +13,15 @@ import mmap
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe.errors import ExchangeError
-from seedpipe.files import most_unpacked
+from seedpipe.files import most_unpacked, whole_file
 
 Vector = NDArray[np.floating[Any]]
 BINARY: dict[bytes, np.dtype[np.floating[Any]]] = {b"FV ": np.dtype("<f4"), b"DV ": np.dtype("<f8")}
@@ -74,23 +74,32 @@ def read_scp(path: Path) -> Iterator[tuple[str, Vector]]:
         yield key, vector
 
 
-def write_entry(ark: IO[bytes], scp: IO[bytes], name: str, key: str, vector: NDArray[np.float32]) -> None:
-    """Append a float vector to an archive and its index, which calls the archive ``name``.
+def write_kaldi(out: Path, entries: Iterable[tuple[str, Vector]]) -> list[Path]:
+    """Write float vectors by key into an archive, with its index beside.
 
     Raises
     ------
     ExchangeError
-        The key is empty or holds white space, which the format has no way to write.
+        A key is empty or holds white space, which the format has no way to write.
     """
-    if not key or key.split() != [key]:
-        raise ExchangeError(
-            f"the utterance {key!r} cannot be a key of Kaldi",
-            expected="names without white space",
-            remedy="rename it in the manifest, or export .npz or .parquet",
-        )
-    ark.write(key.encode() + b" ")
-    scp.write(f"{key} {name}:{ark.tell()}\n".encode())
-    ark.write(b"\0BFV \4" + struct.pack("<i", vector.size) + vector.astype("<f4").tobytes())
+    index = out.with_suffix(".scp")
+    with (
+        whole_file(out) as ark_path,
+        whole_file(index) as scp_path,
+        ark_path.open("wb") as ark,
+        scp_path.open("wb") as scp,
+    ):
+        for key, vector in entries:
+            if not key or key.split() != [key]:
+                raise ExchangeError(
+                    f"the utterance {key!r} cannot be a key of Kaldi",
+                    expected="names without white space",
+                    remedy="rename it in the manifest, or export .npz or .parquet",
+                )
+            ark.write(key.encode() + b" ")
+            scp.write(f"{key} {out}:{ark.tell()}\n".encode())
+            ark.write(b"\0BFV \4" + struct.pack("<i", vector.size) + vector.astype("<f4").tobytes())
+    return [out, index]
 
 
 def _mapped(path: Path) -> mmap.mmap | bytes:

@@ -1,4 +1,4 @@
-"""Arrays in .npy and .npz files, whose headers are held against the bytes that are there before anything is made.
+"""Arrays in .npy and .npz files; headers are held against the bytes that are there before anything is made of them.
 
 Nothing is unpickled. numpy's own reader makes an array of the size that a header claims, and fails on damaged headers
 in many ways.
@@ -11,22 +11,26 @@ import math
 import os
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from seedpipe.errors import ExchangeError, SeedpipeError
-from seedpipe.files import most_unpacked
+from seedpipe.files import StrPath, most_unpacked, whole_file
 
+Columns: TypeAlias = dict[str, NDArray[Any]]
+"""Values by name, one a row each."""
+Block: TypeAlias = tuple[Columns, NDArray[np.floating[Any]]]
+"""Columns and embeddings (n, ..., D) of some rows."""
 Form = tuple[tuple[int, ...], bool, np.dtype[Any]]
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
-def read_npy(path: Path) -> NDArray[Any]:
+def read_npy(path: StrPath) -> NDArray[Any]:
     """Map the array of an .npy file.
 
     Raises
@@ -34,6 +38,7 @@ def read_npy(path: Path) -> NDArray[Any]:
     ExchangeError
         The file cannot be read, is no array or a shorter one than it claims, or holds Python objects.
     """
+    path = Path(path)
     with readable(path):
         with path.open("rb") as file:
             shape, fortran, dtype = _header(file, os.fstat(file.fileno()).st_size)
@@ -52,6 +57,22 @@ def read_npz(path: Path, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
     with readable(path), zipfile.ZipFile(path) as archive:
         names = [name for name in wanted if f"{name}.npy" in archive.namelist()]
         return {name: _member(archive, archive.getinfo(f"{name}.npy"), path.stat().st_size) for name in names}
+
+
+def write_npz(out: Path, shape: tuple[int, ...], blocks: Iterable[Block], **further: NDArray[Any]) -> list[Path]:
+    """Write embeddings of a shape, their columns and further arrays; only the columns are held in memory."""
+    columns: list[Columns] = []
+    with whole_file(out) as partial, zipfile.ZipFile(partial, "w") as archive:
+        with _new_member(archive, "embeddings") as file:
+            npy.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+            for names, values in blocks:
+                file.write(np.ascontiguousarray(values, dtype="<f4").data)
+                columns.append(names)
+        whole = {name: np.concatenate([some[name] for some in columns]) for name in columns[0]}
+        for name, array in (whole | further).items():
+            with _new_member(archive, name) as file:
+                npy.write_array(file, array, allow_pickle=False)
+    return [out]
 
 
 @contextlib.contextmanager
@@ -78,6 +99,11 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> NDArr
         shape, fortran, dtype = _header(file, info.file_size)
         data = file.read(math.prod(shape) * dtype.itemsize)
     return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
+
+
+def _new_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """An array to be written; without a time, so that equal embeddings give equal files."""
+    return archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)
 
 
 def _header(file: IO[bytes], size: int) -> Form:

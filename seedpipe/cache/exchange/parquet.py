@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from seedpipe.cache.exchange.npz import readable
+import numpy as np
+
+from seedpipe.cache.exchange.npz import Block, readable
 from seedpipe.errors import MissingExtraError
-from seedpipe.files import most_unpacked
+from seedpipe.files import StrPath, most_unpacked, whole_file
 
 WIDEST = 8  # bytes of a number
 
 
-def read_parquet(path: Path, wanted: Collection[str] | None = None, expected: str = "embeddings") -> Any:
+def read_parquet(path: StrPath, wanted: Collection[str] | None = None, expected: str = "embeddings") -> Any:
     """Read a pyarrow table: those of the wanted columns that there are, or all.
 
     Raises
@@ -23,10 +25,7 @@ def read_parquet(path: Path, wanted: Collection[str] | None = None, expected: st
     MissingExtraError
         pyarrow is not installed.
     """
-    try:
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingExtraError("Parquet needs pyarrow", remedy='pip install "seedpipe[parquet]"') from error
+    path, (_, pq) = Path(path), _pyarrow()
     with readable(path, expected), pq.ParquetFile(path) as file:
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         columns = [group.column(number) for group in groups for number in range(group.num_columns)]
@@ -36,3 +35,32 @@ def read_parquet(path: Path, wanted: Collection[str] | None = None, expected: st
             raise ValueError(f"{path.stat().st_size:,} bytes unpack to {claimed:,}")
         names = file.schema_arrow.names
         return file.read(columns=[name for name in names if wanted is None or name in wanted])
+
+
+def write_parquet(out: Path, columns: Sequence[str], blocks: Iterable[Block]) -> list[Path]:
+    """Write a table with the columns and ``embedding``; the draw is a number, the others are text.
+
+    Raises
+    ------
+    MissingExtraError
+        pyarrow is not installed.
+    """
+    pa, pq = _pyarrow()
+    types = {name: pa.int32() if name == "draw" else pa.string() for name in columns}
+    schema = pa.schema(types | {"embedding": pa.list_(pa.float32())})
+    with whole_file(out) as partial, pq.ParquetWriter(partial, schema) as writer:
+        for names, values in blocks:
+            ends = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+            lists = pa.ListArray.from_arrays(ends, values.astype(np.float32, copy=False).reshape(-1))
+            arrays = [pa.array(names[name], types[name]) for name in columns]
+            writer.write_table(pa.table([*arrays, lists], schema=schema))
+    return [out]
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError("Parquet needs pyarrow", remedy='pip install "seedpipe[parquet]"') from error
+    return pyarrow, pyarrow.parquet

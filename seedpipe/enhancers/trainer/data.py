@@ -127,7 +127,7 @@ class _Streamed(Rows):
         filled = 0
         for number in torch.randperm(len(self._runs), generator=generator, device=generator.device).tolist():
             run = self._runs[number]
-            rows = torch.from_numpy(self._cache.run(run.shard, run.start, run.stop))[self._train[run.rows]]
+            rows = torch.from_numpy(self._cache.rows(run.shard, run.start, run.stop))[self._train[run.rows]]
             rows = rows[:, self._choice.columns]
             if filled + len(rows) > len(self._pool):
                 filled = yield from self._drain(filled, batch_rows, generator)

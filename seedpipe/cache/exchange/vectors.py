@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seedpipe.cache.exchange.kaldi import Vector, read_ark, read_scp
-from seedpipe.cache.exchange.npz import read_npy, read_npz, readable
-from seedpipe.cache.exchange.parquet import read_parquet
+from seedpipe.cache.exchange.kaldi import Vector, read_ark, read_scp, write_kaldi
+from seedpipe.cache.exchange.npz import Block, read_npy, read_npz, readable, write_npz
+from seedpipe.cache.exchange.parquet import read_parquet, write_parquet
 from seedpipe.errors import ExchangeError
+from seedpipe.files import StrPath
 
+WRITTEN = (".npz", ".parquet", ".ark")
 NAMES_SHOWN = 5
 NUMBERED = re.compile(r"(.+)#([0-9]{1,9})")
 BLOCK = 65536  # rows
@@ -39,7 +43,7 @@ class Vectors:
     values: NDArray[np.floating[Any]]
 
 
-def read_vectors(path: Path, ids: Path | None = None) -> Vectors:
+def read_vectors(path: StrPath, ids: StrPath | None = None) -> Vectors:
     """Read embeddings from a file, by its extension.
 
     Parameters
@@ -56,6 +60,7 @@ def read_vectors(path: Path, ids: Path | None = None) -> Vectors:
     ExchangeError
         The file cannot be read, is empty, or holds vectors of several lengths or values that are not finite.
     """
+    path = Path(path)
     readers: dict[str, Callable[[Path], tuple[list[str], NDArray[Any]]]] = {
         ".npz": _read_npz,
         ".npy": lambda path: _read_npy(path, ids),
@@ -63,17 +68,55 @@ def read_vectors(path: Path, ids: Path | None = None) -> Vectors:
         ".ark": lambda path: _stacked(path, read_ark(path)),
         ".scp": lambda path: _stacked(path, read_scp(path)),
     }
-    if path.suffix not in readers:
-        raise ExchangeError(
-            f"has the extension {path.suffix or 'of none'}",
-            expected=", ".join(readers),
-            remedy="convert it, or rename it to what it is",
-            file=path,
-        )
+    check_extension(path, tuple(readers), "convert it, or rename it to what it is")
     names, values = readers[path.suffix](path)
     _check(path, names, values)
     keys = _numbered(path, names) if path.suffix in (".ark", ".scp") else _counted(names)
     return Vectors(path, keys, values)
+
+
+def write_vectors(vectors: Vectors) -> list[Path]:
+    """Write embeddings to the file that they name, by its extension, in their order.
+
+    Parameters
+    ----------
+    vectors : Vectors
+        ``.npz``: arrays ``embeddings`` (N, D), ``utterance`` and ``draw`` (N,). ``.parquet``: the columns utterance,
+        draw and embedding. ``.ark``: Kaldi vectors under the utterance, or ``utterance#draw`` where it has several,
+        with an index ``.scp`` beside.
+
+    Returns
+    -------
+    list of Path
+        The files written; each appears whole or not at all.
+
+    Raises
+    ------
+    ExchangeError
+        The extension is unknown, or a name cannot be written in the format.
+    MissingExtraError
+        Parquet is wanted and pyarrow is not installed.
+    """
+    out = vectors.path
+    check_extension(out, WRITTEN)
+    if out.suffix == ".npz":
+        return write_npz(out, vectors.values.shape, _blocks(vectors))
+    if out.suffix == ".parquet":
+        return write_parquet(out, ("utterance", "draw"), _blocks(vectors))
+    return write_kaldi(out, zip(_kaldi_keys(vectors), vectors.values, strict=True))
+
+
+def check_extension(path: Path, known: Sequence[str], remedy: str = "") -> None:
+    """Refuse a file whose extension is none of the known ones."""
+    if path.suffix not in known:
+        found = f"has the extension {path.suffix or 'of none'}"
+        raise ExchangeError(found, expected=", ".join(known), remedy=remedy, file=path)
+
+
+def listed(names: Iterable[object]) -> str:
+    """The first few names, for a message."""
+    shown = [str(name) for _, name in zip(range(NAMES_SHOWN + 1), names, strict=False)]
+    return ", ".join(shown[:NAMES_SHOWN]) + (", ..." if len(shown) > NAMES_SHOWN else "")
 
 
 def _read_npz(path: Path) -> tuple[list[str], NDArray[Any]]:
@@ -85,9 +128,10 @@ def _read_npz(path: Path) -> tuple[list[str], NDArray[Any]]:
     return _texts(path, names), _flat(path, arrays["embeddings"])
 
 
-def _read_npy(path: Path, ids: Path | None) -> tuple[list[str], NDArray[Any]]:
+def _read_npy(path: Path, ids: StrPath | None) -> tuple[list[str], NDArray[Any]]:
     if ids is None:
         raise ExchangeError("has no names for its rows", remedy="give a text file with --ids", file=path)
+    ids = Path(ids)
     with readable(ids):
         names = ids.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     return names, _flat(path, read_npy(path))
@@ -143,36 +187,23 @@ def _check(path: Path, names: list[str], values: NDArray[Any]) -> None:
 
 def _counted(names: list[str]) -> list[tuple[str, int]]:
     """Number the draws of each utterance in order."""
-    seen: dict[str, int] = {}
-    keys = []
-    for name in names:
-        keys.append((name, seen.get(name, 0)))
-        seen[name] = keys[-1][1] + 1
-    return keys
+    numbers: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
+    return [(name, next(numbers[name])) for name in names]
 
 
 def _numbered(path: Path, names: list[str]) -> list[tuple[str, int]]:
     """Read the draws from keys of Kaldi."""
     matches = [(name, NUMBERED.fullmatch(name)) for name in names]
     keys = [(match[1], int(match[2])) if match else (name, 0) for name, match in matches]
-    if repeated := _repeated(keys):
-        shown = listed(f"{name}#{draw}" for name, draw in repeated)
-        raise ExchangeError(f"{len(repeated):,} keys are repeated: {shown}", expected="each key once", file=path)
-    counts: dict[str, int] = {}
-    for name, _ in keys:
-        counts[name] = counts.get(name, 0) + 1
-    if gaps := [f"{name}#{draw}" for name, draw in keys if draw >= counts[name]]:
-        raise ExchangeError(
-            f"the draws of {len(gaps):,} keys have gaps: {listed(gaps)}",
-            expected="utterance#0, utterance#1, ... without gaps",
-            file=path,
-        )
+    labels = [f"{name}#{draw}" for name, draw in keys]
+    if repeated := [label for label, earlier in _counted(labels) if earlier]:
+        found = f"{len(repeated):,} keys are repeated: {listed(repeated)}"
+        raise ExchangeError(found, expected="each key once", file=path)
+    draws = Counter(name for name, _ in keys)
+    if gaps := [label for label, (name, draw) in zip(labels, keys, strict=True) if draw >= draws[name]]:
+        found = f"the draws of {len(gaps):,} keys have gaps: {listed(gaps)}"
+        raise ExchangeError(found, expected="utterance#0, utterance#1, ... without gaps", file=path)
     return keys
-
-
-def _repeated(keys: list[tuple[str, int]]) -> list[tuple[str, int]]:
-    seen: set[tuple[str, int]] = set()
-    return [key for key in keys if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
 
 
 def _texts(path: Path, names: NDArray[Any]) -> list[str]:
@@ -200,13 +231,21 @@ def _flat(path: Path, values: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
-def listed(names: Iterable[object]) -> str:
-    """The first few names, for a message."""
-    shown = [str(name) for _, name in zip(range(NAMES_SHOWN + 1), names, strict=False)]
-    return ", ".join(shown[:NAMES_SHOWN]) + (", ..." if len(shown) > NAMES_SHOWN else "")
-
-
 def _several(path: Path, variants: list[str]) -> ExchangeError:
     return ExchangeError(
         f"holds {len(variants)} variants", expected="one", remedy="export one with --variant", file=path
     )
+
+
+def _blocks(vectors: Vectors) -> Iterator[Block]:
+    for first in range(0, len(vectors.keys), BLOCK):
+        names, draws = zip(*vectors.keys[first : first + BLOCK], strict=True)
+        columns = {"utterance": np.array(names), "draw": np.array(draws, dtype=np.int32)}
+        yield columns, vectors.values[first : first + BLOCK]
+
+
+def _kaldi_keys(vectors: Vectors) -> Iterator[str]:
+    draws = Counter(name for name, _ in vectors.keys)
+    for name, draw in vectors.keys:
+        numbered = draws[name] > 1 or NUMBERED.fullmatch(name)  # a name that ends as a numbered one would mislead
+        yield f"{name}#{draw}" if numbered else name

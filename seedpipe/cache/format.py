@@ -1,12 +1,22 @@
-"""What a cache says of itself: the fields of ``manifest.json``, and the digest that guards them."""
+"""What a cache looks like on disk: the fields of ``manifest.json`` and the datasets of a shard.
+
+This is the only module that opens HDF5. Datasets are contiguous, so that HDF5 says where they lie (:class:`Extent`)
+and numpy reads them there.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
+import h5py
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from seedpipe.errors import CacheDamagedError, CacheError
@@ -18,6 +28,11 @@ FAILURES = "failures.jsonl"
 FILES = (MANIFEST, FAILURES, "shard-*.h5", ".*")
 LONGEST = 2**16  # entries of an embedding: what is read from outside may claim any number
 BYTES = {"float32": 4, "float16": 2}  # of a value
+LIBVER = ("earliest", "v110")
+ROW_COLUMNS = ("utterance", "speaker", "draw", "crop_start")
+RECIPE_COLUMNS = ("noise", "noise_offset", "snr_db", "rir")
+NAMES = "variants"
+Extents = dict[str, "Extent"]
 Hertz = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")]
 
 
@@ -88,14 +103,10 @@ class CacheInfo(_Info):
         return self
 
 
-def sealed(info: CacheInfo) -> CacheInfo:
-    """Fill in the digest."""
-    return info.model_copy(update={"digest": _digest(info.model_dump(mode="json"))})
-
-
 def manifest_bytes(info: CacheInfo) -> bytes:
-    """The contents of ``manifest.json``."""
-    return _bytes(info.model_dump(mode="json"))
+    """The contents of ``manifest.json``, with its digest filled in."""
+    raw = info.model_dump(mode="json")
+    return _bytes(raw | {"digest": _digest(raw)})
 
 
 def read_info(folder: Path) -> CacheInfo:
@@ -145,3 +156,94 @@ def _digest(raw: dict[str, Any]) -> str:
 
 def _damaged(manifest: Path, found: str, expected: str = "") -> CacheDamagedError:
     return CacheDamagedError(found, expected=expected, remedy="extract the cache again", file=manifest)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The contents of one shard.
+
+    Parameters
+    ----------
+    embeddings : ndarray of float32 or float16, shape (R, V, D)
+    variants : sequence of str, length V
+    columns : dict
+        ``utterance``, ``speaker`` (str), ``draw``, ``crop_start`` (int), shape (R,); ``noise``, ``rir`` (str),
+        ``noise_offset`` (int), ``snr_db`` (float32), shape (R, V).
+    key : str
+        Digest of everything that the shard was made from.
+    """
+
+    embeddings: NDArray[np.float32] | NDArray[np.float16]
+    variants: Sequence[str]
+    columns: dict[str, NDArray[Any]]
+    key: str
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Where a dataset lies in the file of a shard."""
+
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    def read(self, source: NDArray[np.uint8] | BinaryIO, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Rows of the dataset, of the bytes of its shard (not copied) or of its open file."""
+        rows, entries = (self.shape[0] if stop is None else stop) - start, math.prod(self.shape[1:])
+        shape, offset = (rows, *self.shape[1:]), self.offset + start * entries * self.dtype.itemsize
+        if isinstance(source, np.ndarray):
+            return np.frombuffer(source, self.dtype, rows * entries, offset).reshape(shape)
+        values = np.empty(shape, self.dtype)
+        source.seek(offset)
+        if source.readinto(values.reshape(-1).view(np.uint8).data) != values.nbytes:  # type: ignore[attr-defined]
+            raise EOFError("the file ends within a row")
+        return values
+
+
+def to_bytes(shard: Shard) -> bytes:
+    """The file of a shard, built in memory; equal contents give equal bytes."""
+    with h5py.File("shard", "w", driver="core", backing_store=False, libver=LIBVER) as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["key"] = shard.key
+        embeddings = file.create_dataset("embeddings", data=shard.embeddings, track_times=False)
+        embeddings.attrs["variants"] = list(shard.variants)
+        for name in (*ROW_COLUMNS, *RECIPE_COLUMNS):
+            file.create_dataset(name, data=_encoded(shard.columns[name]), track_times=False)
+        file.create_dataset(NAMES, data=_encoded(np.array(shard.variants)), track_times=False)
+        file.flush()
+        image: bytes = file.id.get_file_image()
+        return image
+
+
+def extents(file: BinaryIO) -> Extents:
+    """Where the datasets of a shard lie, by name, from its open file: HDF5 neither locks it nor opens another.
+
+    Attributes are not read: HDF5 keeps texts of any length in a heap, and hangs on some damaged ones.
+
+    Raises
+    ------
+    OSError, KeyError, ValueError, TypeError, RuntimeError
+        The bytes are no shard.
+    """
+    with h5py.File(file, "r") as shard:
+        names = ("embeddings", *ROW_COLUMNS, *RECIPE_COLUMNS, *([NAMES] if NAMES in shard else []))
+        return {name: _extent(name, shard) for name in names}
+
+
+def _extent(name: str, shard: h5py.File) -> Extent:
+    if not isinstance(shard.get(name, getlink=True), h5py.HardLink):  # other links may lead to other files
+        raise ValueError(f"{name} is not in this file")
+    dataset = shard[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise ValueError(f"{name} is no dataset")
+    offset = dataset.id.get_offset()
+    if offset is None:
+        raise ValueError(f"{name} is not contiguous")
+    return Extent(offset, dataset.dtype, dataset.shape)
+
+
+def _encoded(values: NDArray[Any]) -> NDArray[Any]:
+    if values.dtype.kind != "U":
+        return values
+    encoded = np.char.encode(values, "utf-8")
+    return encoded.astype(h5py.string_dtype("utf-8", max(1, encoded.dtype.itemsize)))
