@@ -113,6 +113,7 @@ def score(params: Params, network: str, enhancer: str, name: str, paths: Project
     """Score an evaluation list with the network alone and with an enhancer; writes the scores beside the figures."""
     from seedpipe.cache import open_cache
     from seedpipe.enhancers import load_enhancer
+    from seedpipe.results import Evaluation
     from seedpipe.results.report import write_plot_tables
     from seedpipe.scoring import evaluate, write_scores
     from seedpipe.scoring.trials import read_trials
@@ -132,7 +133,7 @@ def score(params: Params, network: str, enhancer: str, name: str, paths: Project
     figures = {"synthetic": cache.info.synthetic, "evaluations": evaluations}
     write_json(out / "evaluation.json", figures)
     write_json(out / "metrics.json", summary(evaluations, params.score.p_targets[0]))
-    write_plot_tables(evaluations, out)
+    write_plot_tables([Evaluation.from_dict(one) for one in evaluations], out)
     return figures
 
 

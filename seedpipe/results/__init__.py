@@ -1,1 +1,60 @@
-"""What stage three leaves behind: tables, figures and the report."""
+"""What stage three leaves behind: typed results, and tables, figures and the report made of them.
+
+- :class:`Evaluations`: what ``evaluation.json`` holds; :class:`Evaluation`: a network alone and behind an enhancer on
+  one list; :class:`Condition`, :class:`System`, :class:`Estimate`, :class:`Difference` and so on: its parts.
+- :class:`Report`: evaluations of several runs, and how their enhancers were trained.
+
+All are frozen dataclasses with ``to_dict``, ``from_dict`` and ``from_json``; those with a table have ``to_frame``, and
+show it in a notebook. This package imports nothing of what computes the figures.
+"""
+
+from __future__ import annotations
+
+from seedpipe.results.base import Difference, Estimate
+from seedpipe.results.contents import CurvePoint, Report, Training
+from seedpipe.results.evaluation import (
+    Condition,
+    Det,
+    Differences,
+    Evaluation,
+    Evaluations,
+    Histogram,
+    NoiseSeeds,
+    Place,
+    ProjectedSystems,
+    Projection,
+    Reduction,
+    SnrBin,
+    SnrSystem,
+    SnrSystems,
+    Spread,
+    System,
+    Systems,
+    Timestep,
+)
+
+__all__ = [
+    "Condition",
+    "CurvePoint",
+    "Det",
+    "Difference",
+    "Differences",
+    "Estimate",
+    "Evaluation",
+    "Evaluations",
+    "Histogram",
+    "NoiseSeeds",
+    "Place",
+    "ProjectedSystems",
+    "Projection",
+    "Reduction",
+    "Report",
+    "SnrBin",
+    "SnrSystem",
+    "SnrSystems",
+    "Spread",
+    "System",
+    "Systems",
+    "Timestep",
+    "Training",
+]

@@ -64,7 +64,7 @@ def evaluate(
     Returns
     -------
     evaluations : list of dict
-        One for each scoring method, in the layout of :mod:`seedpipe.results.report.schema`.
+        One for each scoring method, in the layout of :mod:`seedpipe.results.evaluation`.
     scores : DataFrame
         The trials with a column of scores for each method, condition and system.
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from seedpipe.cli import app
 from seedpipe.errors import MetricError
-from seedpipe.results.report.schema import parse_evaluations
+from seedpipe.results import Evaluation
 from seedpipe.results.tables import write_tables
 from seedpipe.results.tables.formats import LATEX
 
@@ -61,7 +61,7 @@ def results(tmp_path: Path) -> Write:
     def write(*evaluations: Json) -> Path:
         folder = tmp_path / "results"
         for number, one in enumerate(evaluations):
-            parse_evaluations([one])  # what the scoring stage writes passes the same schema
+            Evaluation.from_dict(one)  # what the scoring stage writes passes the same schema
             place = folder / str(number)
             place.mkdir(parents=True)
             text = json.dumps({"synthetic": False, "evaluations": [one]})

@@ -5,27 +5,29 @@
 - :func:`headline`: the main result as sentences.
 - :func:`write_plot_tables`: DET curves and score histograms as csv for ``dvc plots``.
 
-All take the dictionary that the scoring stage writes as JSON; :mod:`seedpipe.results.report.schema` says what is in
-it. The same dictionary gives the same bytes. Importing this package is cheap; templates and schema load on the first
-call.
+The first three take a :class:`seedpipe.results.Report`, or the dictionary that it is as JSON. The same report gives the
+same bytes. Importing this package is cheap; templates load on the first call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seedpipe.results import Evaluation, Report
 
 __all__ = ["format_table", "headline", "write_plot_tables", "write_report"]
 
 
-def write_report(metrics: Mapping[str, Any], out_html: Path, out_markdown: Path | None = None) -> None:
+def write_report(metrics: Report | Mapping[str, Any], out_html: Path, out_markdown: Path | None = None) -> None:
     """Write the report as an HTML page and, if asked for, as Markdown.
 
     Parameters
     ----------
-    metrics : mapping
-        See :mod:`seedpipe.results.report.schema`. All rates are fractions.
+    metrics : Report or mapping
+        See :mod:`seedpipe.results`. All rates are fractions.
     out_html : Path
         File to write; folders above it are made.
     out_markdown : Path, optional
@@ -37,21 +39,20 @@ def write_report(metrics: Mapping[str, Any], out_html: Path, out_markdown: Path 
         A key of `metrics` is missing or impossible; the error names it.
     """
     from seedpipe.results.report.page import render
-    from seedpipe.results.report.schema import parse
 
-    html, markdown = render(parse(metrics))
+    html, markdown = render(_report(metrics))
     _write(out_html, html)
     if out_markdown is not None:
         _write(out_markdown, markdown)
 
 
-def format_table(metrics: Mapping[str, Any]) -> str:
+def format_table(metrics: Report | Mapping[str, Any]) -> str:
     """Lay the results out for a terminal of 90 columns.
 
     Parameters
     ----------
-    metrics : mapping
-        See :mod:`seedpipe.results.report.schema`.
+    metrics : Report or mapping
+        See :mod:`seedpipe.results`.
 
     Returns
     -------
@@ -63,19 +64,18 @@ def format_table(metrics: Mapping[str, Any]) -> str:
     MetricError
         A key of `metrics` is missing or impossible; the error names it.
     """
-    from seedpipe.results.report.schema import parse
     from seedpipe.results.report.terminal import render_text
 
-    return render_text(parse(metrics))
+    return render_text(_report(metrics))
 
 
-def headline(metrics: Mapping[str, Any]) -> list[str]:
+def headline(metrics: Report | Mapping[str, Any]) -> list[str]:
     """Say the main result in words.
 
     Parameters
     ----------
-    metrics : mapping
-        See :mod:`seedpipe.results.report.schema`.
+    metrics : Report or mapping
+        See :mod:`seedpipe.results`.
 
     Returns
     -------
@@ -87,34 +87,32 @@ def headline(metrics: Mapping[str, Any]) -> list[str]:
     MetricError
         A key of `metrics` is missing or impossible; the error names it.
     """
-    from seedpipe.results.report.schema import parse
     from seedpipe.results.report.wording import sentence
 
-    report = parse(metrics)
+    report = _report(metrics)
     return [sentence(evaluation, synthetic=report.synthetic) for evaluation in report.evaluations]
 
 
-def write_plot_tables(evaluations: Sequence[Mapping[str, Any]], folder: Path) -> None:
+def write_plot_tables(evaluations: Sequence[Evaluation], folder: Path) -> None:
     """Write ``det.csv`` and ``histogram.csv``, of 2,000 rows at most, for ``dvc plots``.
 
     Parameters
     ----------
-    evaluations : sequence of mapping
-        Those of one network, enhancer and list, by scoring method; see :mod:`seedpipe.results.report.schema`.
+    evaluations : sequence of Evaluation
+        Those of one network, enhancer and list, by scoring method.
     folder : Path
         Where to write; made where it is missing.
-
-    Raises
-    ------
-    MetricError
-        A key of `evaluations` is missing or impossible; the error names it.
     """
     from seedpipe.results.report import plots
-    from seedpipe.results.report.schema import parse_evaluations
 
-    checked = parse_evaluations(evaluations)
-    plots.write_table(folder / "det.csv", plots.DET, plots.det_rows(checked))
-    plots.write_table(folder / "histogram.csv", plots.HISTOGRAM, plots.histogram_rows(checked))
+    plots.write_table(folder / "det.csv", plots.DET, plots.det_rows(evaluations))
+    plots.write_table(folder / "histogram.csv", plots.HISTOGRAM, plots.histogram_rows(evaluations))
+
+
+def _report(metrics: Report | Mapping[str, Any]) -> Report:
+    from seedpipe.results.contents import Report
+
+    return metrics if isinstance(metrics, Report) else Report.from_dict(metrics)
 
 
 def _write(path: Path, text: str) -> None:

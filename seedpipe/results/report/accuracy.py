@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from seedpipe.results.report.schema import Evaluation
+from seedpipe.results import Evaluation
 from seedpipe.results.report.scores import Column, Scores, System
 from seedpipe.results.report.table import Cell, Figure, Row, Table
 from seedpipe.results.report.wording import Metric, decimals, enhancer_name, figure, percent, places_for

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from markupsafe import Markup
 
-from seedpipe.results.report.schema import Estimate
+from seedpipe.results import Estimate
 from seedpipe.results.report.svg import Box, Point, Scale, circle, group, line, lines, text
 from seedpipe.results.report.wording import MINUS, interval, percent
 

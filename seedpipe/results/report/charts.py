@@ -11,8 +11,8 @@ from statistics import NormalDist
 
 from markupsafe import Markup
 
+from seedpipe.results import Condition, CurvePoint, Det, Evaluation, Histogram, Training
 from seedpipe.results.report.axes import error_bars, grid_x, grid_y, rate_dot, shortened
-from seedpipe.results.report.schema import Condition, Det, Epoch, Evaluation, Histogram, Training
 from seedpipe.results.report.svg import Box, Point, Scale, clipped, document, group, line, path, text, ticks
 from seedpipe.results.report.wording import enhancer_name
 
@@ -197,7 +197,7 @@ def training_chart(name: str, training: Training) -> Markup:
     return document(420, 244, f"Training and validation loss of {name} over {len(curve)} epochs", parts)
 
 
-def _loss_lines(curve: Sequence[Epoch], x: Scale, y: Scale) -> list[Markup]:
+def _loss_lines(curve: Sequence[CurvePoint], x: Scale, y: Scale) -> list[Markup]:
     validation = [(x(point.epoch), y(point.validation)) for point in curve if point.validation is not None]
     lines = [path([(x(point.epoch), y(point.loss)) for point in curve], "curve before")]
     return [*lines, path(validation, "curve after")] if validation else lines

@@ -8,8 +8,8 @@ from math import log
 
 from markupsafe import Markup
 
+from seedpipe.results import Estimate, Evaluation, SnrSystems, Systems, Timestep
 from seedpipe.results.report.axes import error_bars, grid_x, grid_y, shortened
-from seedpipe.results.report.schema import Estimate, Evaluation, SnrSystems, Systems, Timestep
 from seedpipe.results.report.svg import Box, Point, Scale, document, group, marks, path, text, ticks
 from seedpipe.results.report.wording import enhancer_name, number
 

@@ -29,7 +29,7 @@ def gather(paths: Sequence[Path], title: str, made_by: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        Without training curves; see :mod:`seedpipe.results.report.schema`.
+        Without training curves; see :mod:`seedpipe.results`.
 
     Raises
     ------

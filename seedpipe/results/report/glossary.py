@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seedpipe.results.report.schema import Report
+from seedpipe.results import Report
 from seedpipe.results.report.wording import enhancer_name, metric_name
 
 __all__ = ["glossary"]

@@ -11,10 +11,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from seedpipe.results import Report, Training
 from seedpipe.results.report.accuracy import accuracy_tables, seed_tables
 from seedpipe.results.report.charts import training_chart
 from seedpipe.results.report.glossary import glossary
-from seedpipe.results.report.schema import Report, Training
 from seedpipe.results.report.scores import by_method
 from seedpipe.results.report.svg import marks
 from seedpipe.results.report.table import Table

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from seedpipe.files import whole_file
-from seedpipe.results.report.schema import Evaluation, Histogram, System
+from seedpipe.results import Evaluation, Histogram, System
 
 __all__ = ["DET", "HISTOGRAM", "det_rows", "histogram_rows", "write_table"]
 

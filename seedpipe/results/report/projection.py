@@ -8,7 +8,7 @@ from statistics import fmean
 
 from markupsafe import Markup
 
-from seedpipe.results.report.schema import Place, Projection
+from seedpipe.results import Place, Projection
 from seedpipe.results.report.svg import Point, Scale, document, group, lines, marks, text
 
 __all__ = ["centres", "numbered_speakers", "plane", "projection_chart"]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from seedpipe.results.report import schema
-from seedpipe.results.report.schema import Differences, Evaluation
+from seedpipe import results
+from seedpipe.results import Differences, Evaluation
 from seedpipe.results.report.wording import Metric, Verdict, common_verdict, enhancer_name
 
 __all__ = ["Column", "Scores", "System", "by_method"]
@@ -68,7 +68,7 @@ class Scores:
 
     def __init__(self, evaluations: Sequence[Evaluation]) -> None:
         self.method = evaluations[0].scores
-        self._samples: dict[tuple[System, Column], list[tuple[schema.System, Differences | None]]] = {}
+        self._samples: dict[tuple[System, Column], list[tuple[results.System, Differences | None]]] = {}
         for one in evaluations:
             for condition in one.conditions:
                 column, systems = Column(one.list, condition.condition), condition.systems
@@ -78,7 +78,7 @@ class Scores:
                     self._add(enhanced, column, systems.enhanced, condition.difference)
 
     def _add(
-        self, system: System, column: Column, sample: schema.System, differences: Differences | None = None
+        self, system: System, column: Column, sample: results.System, differences: Differences | None = None
     ) -> None:
         self._samples.setdefault((system, column), []).append((sample, differences))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from seedpipe.results import Condition, Estimate, Evaluation, Report
 from seedpipe.results.report.accuracy import accuracy_tables
-from seedpipe.results.report.schema import Condition, Estimate, Evaluation, Report
 from seedpipe.results.report.scores import by_method
 from seedpipe.results.report.table import Cell, Table
 from seedpipe.results.report.wording import MINUS, change, decimals, enhancer_name, interval, percent, sentence, verdict

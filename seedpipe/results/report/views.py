@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from seedpipe.results import Condition, Difference, Estimate, Evaluation, Report, System
 from seedpipe.results.report import charts, curves, projection, wording
 from seedpipe.results.report.axes import highest_rate
 from seedpipe.results.report.curves import SnrPoint
-from seedpipe.results.report.schema import Condition, Difference, Estimate, Evaluation, Report, System
 from seedpipe.results.report.svg import Point
 
 __all__ = ["sections"]

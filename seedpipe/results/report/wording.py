@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
-from seedpipe.results.report.schema import Condition, Difference, Estimate, Evaluation, Reduction
+from seedpipe.results import Condition, Difference, Estimate, Evaluation, Reduction
 
 __all__ = [
     "Metric",

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from seedpipe.errors import MetricError
+from seedpipe.results import Evaluation
 from seedpipe.results.report.gather import read_results
-from seedpipe.results.report.schema import Evaluation, parse_evaluations
 from seedpipe.results.report.scores import Scores, System, by_method
 
 __all__ = ["read_scores"]
@@ -49,7 +49,7 @@ def _evaluations(paths: Sequence[Path]) -> Iterator[tuple[Path, Evaluation]]:
 
 def _parsed(raw: dict[str, Any], file: Path) -> Evaluation:
     try:
-        return parse_evaluations([raw])[0]
+        return Evaluation.from_dict(raw)
     except MetricError as error:
         raise MetricError(error.found, expected=error.expected, remedy=error.remedy, file=file) from None
 

@@ -1,0 +1,197 @@
+"""What all results share: plain types for JSON and back, a table, a page for notebooks.
+
+Results are frozen dataclasses. Whoever computes them makes them directly; what is read from a file is checked key by
+key, by the types and bounds of the fields, and an error names the key. Keys that no field names are left alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import os
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Self
+
+from pydantic import Field, Strict, TypeAdapter, ValidationError
+from typing_extensions import TypeVar
+
+from seedpipe.errors import MetricError
+from seedpipe.files import read_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Rate = Annotated[Number, Field(ge=0.0, le=1.0)]
+Change = Annotated[Number, Field(ge=-1.0, le=1.0)]
+AtMostOne = Annotated[Number, Field(le=1.0)]
+Positive = Annotated[Number, Field(ge=0.0)]
+Integer = Annotated[int, Strict()]
+Count = Annotated[Integer, Field(ge=0)]
+Flag = Annotated[bool, Strict()]
+Name = Annotated[str, Field(min_length=1)]
+T = TypeVar("T", bound=float, default=float)
+
+FURTHER = "further_metrics"
+"""The field whose entries stand beside the other fields in a file."""
+
+
+class Result:
+    """To plain types and back."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain types for JSON, optional parts left out where there are none; :meth:`from_dict` reads them."""
+        plain: dict[str, Any] = _plain(self)
+        return plain
+
+    def left_out(self) -> tuple[str, ...]:
+        """Fields that a file does not have, besides those that are None by default."""
+        return ()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Check what :meth:`to_dict` gave, and give it types.
+
+        Raises
+        ------
+        MetricError
+            Names the first key that is missing or impossible.
+        """
+        try:
+            found: Self = _reader(cls).validate_python(data)  # type: ignore[arg-type]  # mypy: a class of Self is not hashable
+        except ValidationError as error:
+            raise _refused(error) from None
+        return found
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a file with what :meth:`to_dict` gave.
+
+        Raises
+        ------
+        MetricError
+            The file cannot be read; or as :meth:`from_dict`.
+        """
+        try:
+            return cls.from_dict(read_json(Path(path)))
+        except (OSError, ValueError) as error:
+            expected = "JSON as the scoring stage writes it"
+            raise MetricError(f"cannot be read ({error})", expected=expected, file=Path(path)) from error
+        except MetricError as error:
+            raise MetricError(error.found, expected=error.expected, remedy=error.remedy, file=Path(path)) from None
+
+
+class TabularResult(Result):
+    """A result that is a table as well."""
+
+    @property
+    @abstractmethod
+    def heading(self) -> str:
+        """What the table is of, in a line."""
+
+    @abstractmethod
+    def to_frame(self) -> pd.DataFrame:
+        """Give the figures as a table, rates as fractions."""
+
+    def _repr_html_(self) -> str:
+        """Table for a notebook."""
+        table = self.to_frame().to_html(index=False, na_rep="", float_format="{:.4g}".format, border=0)
+        return f"<p>{html.escape(self.heading)}</p>\n{table}"
+
+
+@dataclass(frozen=True)
+class Estimate(Generic[T]):
+    """A metric and its 95 % interval.
+
+    Attributes
+    ----------
+    value : float
+        In the unit of the metric (EER: a fraction).
+    low, high : float or None
+        None where the list has too few speakers to resample, or names none.
+    """
+
+    value: T
+    low: T | None = None
+    high: T | None = None
+
+
+@dataclass(frozen=True)
+class Difference(Generic[T]):
+    """One system minus another on the same trials.
+
+    Attributes
+    ----------
+    difference : float
+        In the unit of the metric; negative when the second system makes fewer errors.
+    low, high, p_value : float or None
+        95 % interval, and for the hypothesis of no difference; None where the list has too few speakers to resample.
+    """
+
+    difference: T
+    low: T | None = None
+    high: T | None = None
+    p_value: Rate | None = None
+
+    @property
+    def measurable(self) -> bool:
+        """Whether there is an interval, and it excludes zero."""
+        return self.low is not None and self.high is not None and (self.low > 0.0 or self.high < 0.0)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        plain: dict[str, Any] = {}
+        left_out = value.left_out() if isinstance(value, Result) else ()
+        for field in fields(value):
+            if field.name in left_out:
+                continue
+            item = getattr(value, field.name)
+            if field.name == FURTHER:
+                plain |= _plain(item)
+            elif item is not None or field.default is MISSING:
+                plain[field.name] = _plain(item)
+        return plain
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@functools.cache
+def _reader(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _refused(error: ValidationError) -> MetricError:
+    first = error.errors(include_url=False)[0]
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    key = _path(first["loc"]) or "the whole"
+    found = "is missing" if first["type"] == "missing" else f"is {_short(first['input'])}"
+    return MetricError(
+        f"metrics: {key} {found}{more}",
+        expected=_expected(first["type"], first["msg"]),
+        remedy="write the metrics again with the scoring stage",
+    )
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    named = (part for part in location if part != FURTHER)
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in named)
+    return "".join(parts).lstrip(".")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _expected(kind: str, message: str) -> str:
+    if kind == "missing":
+        return "that key"
+    if kind == "dataclass_type":
+        return "a dictionary"
+    plain = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    return plain + (" (rates are fractions, not percentages)" if kind == "less_than_equal" else "")

@@ -1,0 +1,479 @@
+"""What scoring says of a network alone and behind an enhancer, on one trial list.
+
+As JSON, where rates are fractions and ``...`` stands for numbers::
+
+    {"synthetic": true,
+     "evaluations": [
+       {"network": "dvector", "enhancer": "seed", "list": "demo", "method": "cosine",
+        "trials": 4000, "targets": 400, "speakers": 24, "utterances": 144,
+        "conditions": [
+          {"condition": "clean",
+           "systems": {
+             "network": {"eer": {"value": ..., "low": ..., "high": ...}, "eer_definition": "linear",
+                         "min_dcf": {"value": ..., "low": ..., "high": ...},
+                         "det": {"far": [...], "frr": [...]},
+                         "histogram": {"edges": [k + 1 values], "target": [k densities], "nontarget": [k densities]}},
+             "enhanced": {...}},
+           "difference": {"eer": {"difference": ..., "low": ..., "high": ..., "p_value": ...}, "min_dcf": {...}}}],
+        "mean_relative_reduction": {"value": ..., "low": ..., "high": ..., "p_value": ...}}]}
+
+Optional: ``low``, ``high`` and ``p_value`` (together, for lists without speaker names), ``mean_relative_reduction``
+(for lists with clean trials only), and in an evaluation::
+
+    "train_seed": 0, "frontend": "", "norm": "as", "mismatch_side": "test",
+    "utterance_rule": "names as they are",
+    "warnings": ["..."],
+    "snr": [{"condition": "noise", "low": 0.0, "high": 5.0, "trials": 800, "targets": 80,
+             "systems": {"network": {"eer": {"value": ..., "low": ..., "high": ...}}, "enhanced": {...}}}],
+    "timesteps": [{"t": 50, "conditions": {"clean": 0.05, "noise": 0.1}}],
+    "projection": {"systems": {"network": [{"x": ..., "y": ..., "speaker": "...", "condition": "noise"}],
+                               "enhanced": [...]}},
+    "noise_seeds": {"count": 5, "eer": {"noise": {"mean": ..., "deviation": ...}}}
+
+A system and a difference may have ``min_dcf_0.01`` (and other priors), ``act_dcf``, ``cllr`` and ``min_cllr``, of a
+system each a number or ``{value, low, high}``. The condition called ``clean`` is the matched one, all others are
+mismatched; ``noise@5`` is noise at an SNR of 5 dB.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from seedpipe.results.base import (
+    FURTHER,
+    AtMostOne,
+    Change,
+    Count,
+    Difference,
+    Estimate,
+    Flag,
+    Integer,
+    Name,
+    Number,
+    Positive,
+    Rate,
+    TabularResult,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CLEAN = "clean"
+# Optional metrics of a system; a detection cost may have its prior behind it.
+_FURTHER = re.compile(r"(?:min_dcf|act_dcf)_\d+(?:\.\d+)?(?:e-\d+)?|act_dcf|cllr|min_cllr")
+_LEVEL = re.compile(r"(.+)@(-?\d+(?:\.\d+)?)")
+
+
+def _gather(data: object) -> object:
+    """Put the further metrics of a dictionary under one key."""
+    if not isinstance(data, Mapping):
+        return data
+    further = {name: value for name, value in data.items() if _FURTHER.fullmatch(str(name))}
+    return {**data, FURTHER: further}
+
+
+def _estimate(value: object) -> object:
+    return {"value": value} if isinstance(value, int | float) else value
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """Mean relative reduction of the EER over the mismatched conditions: 0.2 means 20 % fewer errors.
+
+    Attributes
+    ----------
+    value : float
+        At most 1; negative when there are more errors.
+    low, high, p_value : float or None
+        95 % interval, and for the hypothesis of no reduction; None where the list has too few speakers to resample.
+    """
+
+    value: AtMostOne
+    low: AtMostOne | None = None
+    high: AtMostOne | None = None
+    p_value: Rate | None = None
+
+
+@dataclass(frozen=True)
+class Det:
+    """Points of a DET curve.
+
+    Attributes
+    ----------
+    far, frr : list of float, both of length m > 1
+        Fractions, by falling threshold.
+    """
+
+    far: Annotated[list[Rate], Field(min_length=2)]
+    frr: list[Rate]
+
+    def __post_init__(self) -> None:
+        if len(self.far) != len(self.frr):
+            raise ValueError(f"far and frr of one length, not {len(self.far)} and {len(self.frr)}")
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Score densities over common bins.
+
+    Attributes
+    ----------
+    edges : list of float, length k + 1
+        Scores.
+    target, nontarget : list of float, length k
+        Densities.
+    """
+
+    edges: Annotated[list[Number], Field(min_length=2)]
+    target: list[Positive]
+    nontarget: list[Positive]
+
+    def __post_init__(self) -> None:
+        lengths = len(self.edges) - 1, len(self.target), len(self.nontarget)
+        if len(set(lengths)) != 1:
+            raise ValueError(f"one density per bin, not {lengths[1]} and {lengths[2]} for {lengths[0]} bins")
+        if self.edges[0] >= self.edges[-1]:
+            raise ValueError("edges that rise")
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """One system under one condition.
+
+    Attributes
+    ----------
+    eer, min_dcf : Estimate
+        minDCF is normalised, at the first prior.
+    further_metrics : dict of str to Estimate
+        By name: ``min_dcf_0.01``, ``act_dcf``, ``cllr``, ``min_cllr``, ...; a cost in units of the trivial system's, or
+        bits.
+    eer_definition : str
+    det : Det
+    histogram : Histogram
+    """
+
+    eer: Estimate[Rate]
+    min_dcf: Estimate[Rate]
+    further_metrics: dict[str, Annotated[Estimate[Positive], BeforeValidator(_estimate)]] = field(default_factory=dict)
+    eer_definition: Name
+    det: Det
+    histogram: Histogram
+
+    @property
+    def metrics(self) -> dict[str, Estimate]:
+        """All metrics by name."""
+        return {"eer": self.eer, "min_dcf": self.min_dcf, **self.further_metrics}
+
+
+@dataclass(frozen=True)
+class Systems:
+    """Before and after."""
+
+    network: Annotated[System, BeforeValidator(_gather)]
+    enhanced: Annotated[System, BeforeValidator(_gather)]
+
+    @property
+    def both(self) -> tuple[System, System]:
+        """Before, then after."""
+        return self.network, self.enhanced
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Paired differences, enhanced minus network."""
+
+    eer: Difference[Change]
+    min_dcf: Difference[Change]
+    further_metrics: dict[str, Difference[Number]] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> dict[str, Difference]:
+        """All differences by the name of the metric."""
+        return {"eer": self.eer, "min_dcf": self.min_dcf, **self.further_metrics}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One test condition."""
+
+    condition: Name
+    systems: Systems
+    difference: Annotated[Differences, BeforeValidator(_gather)]
+
+    @property
+    def level(self) -> tuple[str, float] | None:
+        """Name and SNR in dB of a condition such as ``noise@5``; None for one of mixed SNR."""
+        found = _LEVEL.fullmatch(self.condition)
+        return (found[1], float(found[2])) if found else None
+
+
+@dataclass(frozen=True)
+class SnrSystem:
+    """One system in one bin of SNR."""
+
+    eer: Estimate[Rate]
+
+
+@dataclass(frozen=True)
+class SnrSystems:
+    """Before and after."""
+
+    network: SnrSystem
+    enhanced: SnrSystem
+
+
+@dataclass(frozen=True)
+class SnrBin:
+    """The trials whose test side was mixed at an SNR between two bounds.
+
+    Attributes
+    ----------
+    low, high : float
+        Decibels.
+    """
+
+    condition: Name
+    low: Number
+    high: Number
+    trials: Count
+    targets: Count
+    systems: SnrSystems
+
+    def __post_init__(self) -> None:
+        if self.low >= self.high:
+            raise ValueError(f"a bin with low below high, not {self.low:g} and {self.high:g} dB")
+
+
+@dataclass(frozen=True)
+class Timestep:
+    """EER of the enhanced embeddings by condition, sampled from one timestep."""
+
+    t: Annotated[Integer, Field(ge=1)]
+    conditions: Annotated[dict[str, Rate], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Place:
+    """One embedding on the plane."""
+
+    x: Number
+    y: Number
+    speaker: Name
+    condition: Name
+
+
+Places = Annotated[list[Place], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class ProjectedSystems:
+    """Before and after."""
+
+    network: Places
+    enhanced: Places
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Embeddings of some speakers, projected onto a plane; the same ones before and after."""
+
+    systems: ProjectedSystems
+
+    def __post_init__(self) -> None:
+        before, after = (
+            Counter((place.speaker, place.condition) for place in places)
+            for places in (self.systems.network, self.systems.enhanced)
+        )
+        if before != after:
+            raise ValueError("the same speakers and conditions before and after, equally often")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation of an EER."""
+
+    mean: Rate
+    deviation: Positive
+
+
+@dataclass(frozen=True)
+class NoiseSeeds:
+    """What the inference noise does to the EER of the enhanced embeddings, by condition."""
+
+    count: Annotated[Integer, Field(ge=2)]
+    eer: Annotated[dict[str, Spread], Field(min_length=1)]
+
+
+# Names outside of the class below, where "list" is a field.
+Conditions = Annotated[list[Condition], Field(min_length=1)]
+SnrBins = list[SnrBin]
+Timesteps = list[Timestep]
+Warnings = list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(TabularResult):
+    """One network and one enhancer on one trial list, by one scoring method; see :mod:`seedpipe.results.evaluation`."""
+
+    network: Name
+    enhancer: Name = "seed"
+    list: Name
+    trials: Count
+    targets: Count
+    utterances: Count
+    mismatch_side: Name | None = None
+    norm: Name = "none"
+    speakers: Count
+    utterance_rule: str | None = None
+    projection: Projection | None = None
+    method: Name
+    conditions: Conditions
+    mean_relative_reduction: Reduction | None = None
+    snr: SnrBins = field(default_factory=SnrBins)
+    timesteps: Timesteps = field(default_factory=Timesteps)
+    noise_seeds: NoiseSeeds | None = None
+    warnings: Warnings = field(default_factory=Warnings)
+    train_seed: Integer | None = None
+    frontend: str = ""
+
+    def __post_init__(self) -> None:
+        names = [condition.condition for condition in self.conditions]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"each condition once, not {twice[0]} twice")
+        if any(step.conditions.keys() != self.timesteps[0].conditions.keys() for step in self.timesteps):
+            raise ValueError("timesteps with the same conditions at every t")
+
+    def left_out(self) -> tuple[str, ...]:
+        """Timesteps where there are none, and the front end where no pipeline has noted it with the training seed."""
+        unknown = self.train_seed is None and not self.frontend
+        return ("frontend",) * unknown + ("timesteps",) * (not self.timesteps)
+
+    @property
+    def condition_names(self) -> tuple[str, ...]:
+        """Conditions of all parts, each once; their order gives each its mark in the charts."""
+        names = [condition.condition for condition in self.conditions]
+        names += [name for step in self.timesteps[:1] for name in step.conditions]
+        if self.projection is not None:
+            names += [place.condition for place in self.projection.systems.network]
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def clean(self) -> Condition | None:
+        """The matched condition."""
+        return next((condition for condition in self.conditions if condition.condition == CLEAN), None)
+
+    @property
+    def source(self) -> str:
+        """What makes the embeddings: the network, behind a front end where there is one."""
+        return f"{self.frontend} → {self.network}" if self.frontend else self.network
+
+    @property
+    def scores(self) -> str:
+        """Scoring method and normalisation."""
+        return self.method if self.norm == "none" else f"{self.method}, {self.norm}-norm"
+
+    @property
+    def averaged(self) -> tuple[Condition, ...]:
+        """Conditions behind the mean relative reduction: those of drawn SNR, or the levels where there are none."""
+        return tuple(condition for condition in self.mismatched if condition.level is None) or self.mismatched
+
+    @property
+    def mismatched(self) -> tuple[Condition, ...]:
+        """All other conditions."""
+        return tuple(condition for condition in self.conditions if condition.condition != CLEAN)
+
+    @property
+    def heading(self) -> str:
+        """Systems, list, scores and counts."""
+        counts = f"{self.trials:,} trials, {self.targets:,} target, {self.speakers:,} speakers"
+        return f"{self.source} → {self.enhancer} on {self.list} ({self.scores}; {counts})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give a row for each condition and metric.
+
+        Returns
+        -------
+        DataFrame
+            ``condition``, ``metric``; ``alone`` (the network), ``enhanced`` and ``difference``, each followed by its
+            interval, as ``alone_low`` and ``alone_high``; ``p_value``. Rates are fractions.
+        """
+        import pandas as pd
+
+        return pd.DataFrame([row for condition in self.conditions for row in _rows(condition)])
+
+
+def _rows(condition: Condition) -> Iterator[dict[str, Any]]:
+    before, after = condition.systems.network.metrics, condition.systems.enhanced.metrics
+    for metric in dict.fromkeys([*before, *after]):
+        row: dict[str, Any] = {"condition": condition.condition, "metric": metric}
+        for system, found in (("alone", before), ("enhanced", after)):
+            estimate = asdict(found[metric]) if metric in found else {}
+            row |= {name.format(system): estimate.get(key) for key, name in _COLUMNS.items()}
+        change = condition.difference.metrics.get(metric)
+        row |= {name.format("difference"): getattr(change, key, None) for key, name in _CHANGE_COLUMNS.items()}
+        yield row
+
+
+_COLUMNS = {"value": "{}", "low": "{}_low", "high": "{}_high"}
+_CHANGE_COLUMNS = {"difference": "{}", "low": "{}_low", "high": "{}_high", "p_value": "p_value"}
+
+
+def _ordered(evaluations: list[Evaluation]) -> list[Evaluation]:
+    keys = [(e.source, e.list, e.enhancer, e.scores, e.train_seed) for e in evaluations]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice is not None:
+        source, name, enhancer, scores, _ = twice
+        expected = f"each training seed once, not {source} with {enhancer} on {name} ({scores}) twice for one seed"
+        raise ValueError(expected)
+    mentioned = [list(dict.fromkeys(column)) for column in zip(*keys, strict=True)]
+    places = [tuple(all_.index(part) for all_, part in zip(mentioned, key, strict=True)) for key in keys]
+    return [evaluation for _, evaluation in sorted(zip(places, evaluations, strict=True), key=lambda pair: pair[0])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluations(TabularResult):
+    """What ``evaluation.json`` holds: evaluations of one enhancer on one list, one for each scoring method.
+
+    Attributes
+    ----------
+    synthetic : bool
+        Whether the audio is.
+    evaluations : list of Evaluation
+        When read, by network, list, enhancer, method and training seed, each in the order of first mention.
+    """
+
+    synthetic: Flag
+    evaluations: Annotated[list[Evaluation], Field(min_length=1), AfterValidator(_ordered)]
+
+    def __iter__(self) -> Iterator[Evaluation]:
+        return iter(self.evaluations)
+
+    def __len__(self) -> int:
+        return len(self.evaluations)
+
+    def __getitem__(self, index: int) -> Evaluation:
+        return self.evaluations[index]
+
+    @property
+    def heading(self) -> str:
+        """Those of the evaluations."""
+        return "; ".join(one.heading for one in self.evaluations)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give the rows of all evaluations, behind ``network``, ``enhancer``, ``list`` and ``method``."""
+        import pandas as pd
+
+        heads = [{name: getattr(one, name) for name in ("network", "enhancer", "list", "method")} for one in self]
+        frames = [one.to_frame() for one in self]
+        named = [
+            pd.concat([pd.DataFrame([head] * len(frame)), frame], axis=1)
+            for head, frame in zip(heads, frames, strict=True)
+        ]
+        return pd.concat(named, ignore_index=True)
