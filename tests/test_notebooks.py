@@ -14,7 +14,7 @@ from examples.demo_corpus import corpus as corpus_module
 from seedpipe.audio import layout
 from seedpipe.enhancers.trainer import train
 from seedpipe.extract import extract
-from seedpipe.networks.folder import add_network
+from seedpipe.networks import add_network
 from seedpipe.params import load_params
 from seedpipe.scoring.trials.manifest import write_evaluation_manifests
 

@@ -33,15 +33,9 @@ def list_networks(
 
     Example: seedpipe network list
     """
-    from seedpipe.networks import BUILT_IN, CONFIG, network_names
-    from seedpipe.networks.folder import read_config
+    from seedpipe import networks
 
-    rows = []
-    for path in sorted(folder.glob(f"*/{CONFIG}")):
-        config = read_config(path.parent)
-        rows.append({"network": path.parent.as_posix(), "kind": config.kind, "dimension": config.dimension})
-    for name in network_names():
-        rows.append({"network": name, "kind": "built in" if name in BUILT_IN else "installed", "dimension": None})
+    rows = networks.list_networks(folder)
     show(rows, "\n".join(_line(row) for row in rows), as_json=json)
 
 
@@ -52,9 +46,9 @@ def info(network: Spec, json: Json = False) -> None:
 
     Example: seedpipe network info networks/resnet34
     """
-    from seedpipe.networks import load_network
+    from seedpipe.networks import describe_network, load_network
 
-    result = _describe(load_network(network))
+    result = describe_network(load_network(network))
     show(result, _table(result), as_json=json)
 
 
@@ -65,13 +59,10 @@ def check(network: Spec, json: Json = False) -> None:
 
     Example: seedpipe network check networks/resnet34
     """
-    from seedpipe.networks import CONFIG, load_network
-    from seedpipe.networks.folder import read_config
-    from seedpipe.networks.selftest import check_network, self_test
+    from seedpipe.networks import check_network, load_network, self_test, stored_self_test
 
     loaded = load_network(network)
-    stored = read_config(Path(network)).self_test if (Path(network) / CONFIG).is_file() else ()
-    checks = check_network(loaded, stored)
+    checks = check_network(loaded, stored_self_test(network))
     passed = all(each.passed for each in checks)
     values = self_test(loaded)
     result = {"network": network, "passed": passed, "self_test": values, "checks": [vars(each) for each in checks]}
@@ -99,7 +90,7 @@ def convert(
 
     Example: seedpipe network convert official_resnetse34V2.model networks/resnet34
     """
-    from seedpipe.networks.folder import convert_checkpoint
+    from seedpipe.networks import convert_checkpoint
 
     _made(folder, convert_checkpoint(checkpoint, folder, kind), json=json)
 
@@ -122,7 +113,7 @@ def add(
 
     Example: seedpipe network add networks/campplus --onnx campplus.onnx --argument features=3dspeaker
     """
-    from seedpipe.networks.folder import add_network
+    from seedpipe.networks import add_network
 
     sources = {"factory": factory, "onnx": onnx, "speechbrain": speechbrain, "builtin": builtin}
     given = [(kind, str(source)) for kind, source in sources.items() if source is not None]
@@ -150,24 +141,11 @@ def _arguments(texts: list[str]) -> dict[str, Any]:
 
 
 def _made(folder: Path, network: SpeakerNetwork, *, json: bool) -> None:
-    result = {"folder": str(folder)} | _describe(network)
+    from seedpipe.networks import describe_network
+
+    result = {"folder": str(folder)} | describe_network(network)
     text = f"{folder}: {result['kind']}, {result['dimension']}-d, fingerprint {result['fingerprint'][:16]}"
     show(result, text, as_json=json)
-
-
-def _describe(network: SpeakerNetwork) -> dict[str, Any]:
-    from torch import nn
-
-    parameters = sum(each.numel() for each in network.parameters()) if isinstance(network, nn.Module) else None
-    return {
-        "name": network.name,
-        "kind": getattr(network, "kind", type(network).__name__),
-        "dimension": network.dimension,
-        "parameters": parameters,
-        "sample_rate": network.sample_rate,
-        "min_samples": network.min_samples,
-        "fingerprint": network.fingerprint(),
-    }
 
 
 def _table(result: dict[str, Any]) -> str:

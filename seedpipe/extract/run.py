@@ -28,8 +28,7 @@ from seedpipe.extract.embed import BLOCK, Embedder, one_thread
 from seedpipe.extract.shards import Failure, Finished, Job, finished, in_hand, make_shard, worker_of
 from seedpipe.extract.spec import DECIDING, Kind, Row, Setting, describe, digest_of
 from seedpipe.files import locked, refuse_foreign, whole_file
-from seedpipe.networks import load_network
-from seedpipe.networks.selftest import same_numbers
+from seedpipe.networks import load_network, same_numbers
 from seedpipe.params import ExtractParams, MachineParams
 from seedpipe.workers import Engine, choose_device, unordered
 

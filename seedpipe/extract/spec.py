@@ -166,7 +166,7 @@ def bank_files(variants: Iterable[str]) -> dict[str, str]:
 
 
 def _self_test(network: SpeakerNetwork) -> tuple[float, ...]:
-    from seedpipe.networks.selftest import self_test
+    from seedpipe.networks import self_test
 
     with one_thread():
         return tuple(self_test(network))

@@ -7,135 +7,50 @@ an installed package.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+import importlib
+from typing import TYPE_CHECKING
 
-from seedpipe.errors import NetworkError
-from seedpipe.networks.plugins import Plugins
+from seedpipe.networks.protocol import SpeakerNetwork
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+    from seedpipe.networks.config import NetworkConfig, read_config, stored_self_test
+    from seedpipe.networks.describe import describe_network, list_networks
+    from seedpipe.networks.folder import add_network, convert_checkpoint
+    from seedpipe.networks.load import load_network
+    from seedpipe.networks.registry import network_from_factory, network_names
+    from seedpipe.networks.selftest import Check, check_network, same_numbers, self_test
 
-__all__ = ["SpeakerNetwork", "load_network", "network_from_factory", "network_names"]
+__all__ = [
+    "Check",
+    "NetworkConfig",
+    "SpeakerNetwork",
+    "add_network",
+    "check_network",
+    "convert_checkpoint",
+    "describe_network",
+    "list_networks",
+    "load_network",
+    "network_from_factory",
+    "network_names",
+    "read_config",
+    "same_numbers",
+    "self_test",
+    "stored_self_test",
+]
 
-BUILT_IN = {"dvector": "seedpipe.networks.dvector:DVector"}
-CONFIG = "network.json"
-PLUGINS = Plugins("network", NetworkError, "seedpipe.networks", BUILT_IN)
-
-
-@runtime_checkable
-class SpeakerNetwork(Protocol):
-    """What a network must be.
-
-    Attributes
-    ----------
-    name : str
-        Short name for tables and folders.
-    sample_rate : int
-        Samples per second of its input.
-    dimension : int
-        D, length of an embedding.
-    min_samples : int
-        Shortest waveform it takes.
-    """
-
-    name: str
-    sample_rate: int
-    dimension: int
-    min_samples: int
-
-    def __call__(self, waveforms: Tensor) -> Tensor:
-        """Waveforms (B, T) float32 in [-1, 1] -> embeddings (B, D) float32."""
-
-    def fingerprint(self) -> str:
-        """Digest of weights and settings: equal digests mean equal embeddings."""
-
-    def to(self, device: torch.device) -> SpeakerNetwork:
-        """Move the weights."""
+# Loaded when first used: most of them load torch.
+_HOMES = {
+    "config": ("NetworkConfig", "read_config", "stored_self_test"),
+    "describe": ("describe_network", "list_networks"),
+    "folder": ("add_network", "convert_checkpoint"),
+    "load": ("load_network",),
+    "registry": ("network_from_factory", "network_names"),
+    "selftest": ("Check", "check_network", "same_numbers", "self_test"),
+}
 
 
-def network_names() -> list[str]:
-    """Names that :func:`load_network` knows: built in, then registered by installed packages."""
-    return PLUGINS.names()
-
-
-def load_network(spec: str | Path) -> SpeakerNetwork:
-    """Make a network, ready for inference on the CPU.
-
-    Parameters
-    ----------
-    spec : str or Path
-        One of :func:`network_names`, a folder with ``network.json``, an ``.onnx`` file, or ``package.module:factory``;
-        looked for in this order.
-
-    Raises
-    ------
-    NetworkError
-        The network is unknown, its weights have changed, or it cannot be imported, fails, or is no network.
-    MissingExtraError
-        The network needs a package that is not installed.
-    """
-    place = Path(spec)
-    if str(spec) in network_names():
-        return network_from_factory(str(spec))
-    if (place / CONFIG).is_file():
-        from seedpipe.networks.folder import load_folder
-
-        return load_folder(place)
-    if place.suffix == ".onnx":
-        from seedpipe.networks.onnx import OnnxNetwork
-
-        return OnnxNetwork(place)
-    return network_from_factory(str(spec))
-
-
-def network_from_factory(name: str, arguments: Mapping[str, Any] | None = None) -> SpeakerNetwork:
-    """Call the factory of a network.
-
-    Parameters
-    ----------
-    name : str
-        One of :func:`network_names`, or ``package.module:factory``.
-    arguments : mapping, optional
-        Keyword arguments of the factory.
-
-    Raises
-    ------
-    NetworkError
-        The name is unknown, the factory cannot be imported, fails, or makes something that is no network.
-    MissingExtraError
-        The network needs a package that is not installed.
-    """
-    if not PLUGINS.knows(name):
-        raise _unknown(name)
-    network = PLUGINS.make(name, **(arguments or {}))
-    if not isinstance(network, SpeakerNetwork):
-        raise NetworkError(
-            f"{name!r} makes a {type(network).__name__}",
-            expected="name, sample_rate, dimension, min_samples, __call__, fingerprint and to",
-            remedy="see seedpipe.networks.SpeakerNetwork",
-        )
-    return network
-
-
-def _unknown(name: str) -> NetworkError:
-    from seedpipe.networks.kinds import KINDS
-
-    if name in KINDS:
-        return NetworkError(
-            f"the network {name!r} comes without weights",
-            expected="a published checkpoint",
-            remedy=f"seedpipe network convert CHECKPOINT networks/{name} --kind {name}",
-        )
-    if Path(name).is_dir():
-        return NetworkError(
-            f"the folder holds no {CONFIG}",
-            expected="a folder made by seedpipe network convert or add",
-            remedy="see docs/networks.md",
-            file=name,
-        )
-    known = ", ".join(network_names())
-    expected = f"{known}, package.module:factory, a folder with {CONFIG} or an .onnx file"
-    return NetworkError(f"unknown network {name!r}", expected=expected, remedy="see docs/networks.md")
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

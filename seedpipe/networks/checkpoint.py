@@ -6,6 +6,7 @@ This is the only module that opens checkpoints of others.
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -45,30 +46,26 @@ NUMBERS = (
 )  # fmt: skip
 
 
-def read_state(path: Path) -> State:
-    """Read a checkpoint and bring its names into the form that our networks use.
-
-    Parameters
-    ----------
-    path : Path
-        A file of ``torch.save``, or ``.safetensors``.
+def read_state(path: str | os.PathLike[str]) -> State:
+    """Read a checkpoint, as :func:`read_tensors` does, and bring its names into the form that our networks use.
 
     Raises
     ------
     NetworkError
-        The file is missing, damaged, holds something else than tensors, or values that are not finite.
+        As there, or values are not finite.
     """
+    path = Path(path)
     state = tidy(read_tensors(path))
     check_numbers(state, path)
     return state
 
 
-def read_tensors(path: Path) -> State:
+def read_tensors(path: str | os.PathLike[str]) -> State:
     """Read the tensors of a checkpoint by the names that they have in the file; wrappers around them are taken off.
 
     Parameters
     ----------
-    path : Path
+    path : path
         A file of ``torch.save``, or ``.safetensors``.
 
     Raises
@@ -76,6 +73,7 @@ def read_tensors(path: Path) -> State:
     NetworkError
         The file is missing, damaged, or holds something else than tensors.
     """
+    path = Path(path)
     if not path.is_file():
         raise NetworkError("there is no such file", expected="a checkpoint", remedy="check the path", file=path)
     return _unwrap(_read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path), path)

@@ -17,7 +17,6 @@ from seedpipe.networks.layers import (
     mel_spectrogram,
     normalised_log_mel,
     power_and_deviation,
-    seeded,
     single_precision,
 )
 from seedpipe.networks.resnet34 import ResNet34Trunk
@@ -25,69 +24,54 @@ from seedpipe.networks.resnet34 import ResNet34Trunk
 __all__ = ["ECAPADRL", "ResNet34DRL"]
 
 
-def _encoder(inputs: int, dimension: int) -> nn.Sequential:
-    return nn.Sequential(nn.BatchNorm1d(inputs), nn.Linear(inputs, 2 * dimension))
+class _DRL(FrozenNetwork):
+    """Pooled moments, and the speaker code that the encoder makes of them."""
+
+    def add_encoder(self, inputs: int) -> None:
+        """Add the half of the auto-encoder that makes codes of pooled moments (B, inputs)."""
+        self.encoder = nn.Sequential(nn.BatchNorm1d(inputs), nn.Linear(inputs, 2 * self.dimension))
+
+    def pooled(self, waveforms: Tensor) -> Tensor:
+        """sqrt(E_w[x^2]) and the standard deviation, side by side: waveforms (B, T) -> (B, inputs)."""
+        raise NotImplementedError
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """Waveforms (B, T) -> embeddings (B, D)."""
+        pooled = self.pooled(waveforms)
+        with single_precision(waveforms):
+            codes: Tensor = self.encoder(pooled)
+        return codes[:, : self.dimension]
 
 
-class ResNet34DRL(FrozenNetwork):
-    """ResNet34 whose pooling gives sqrt(E_w[x^2]) and the standard deviation, and its speaker code.
-
-    Waveforms (B, T) float32 in [-1, 1] at 16 kHz -> embeddings (B, D).
-
-    Parameters
-    ----------
-    dimension : int
-        D, length of the speaker code.
-    seed : int
-        Of the random weights that it is made with.
-    """
+class ResNet34DRL(_DRL):
+    """ResNet34 whose pooling gives sqrt(E_w[x^2]) and the standard deviation, and its speaker code."""
 
     kind = "resnet34_drl"
+    dimension = 512
     min_samples = ResNet34Trunk.min_samples
 
-    def __init__(self, dimension: int = 512, seed: int = 0) -> None:
-        super().__init__()
-        self.dimension = dimension
-        with seeded(seed):
-            self.speaker = ResNet34Trunk()
-            self.encoder = _encoder(2 * self.speaker.channels, dimension)
-        self.freeze()
+    def build(self) -> None:
+        """Add the layers."""
+        self.speaker = ResNet34Trunk()
+        self.add_encoder(2 * self.speaker.channels)
 
-    def forward(self, waveforms: Tensor) -> Tensor:
-        """Waveforms (B, T) -> embeddings (B, D)."""
-        pooled = power_and_deviation(*self.speaker.moments(waveforms))
-        with single_precision(waveforms):
-            codes: Tensor = self.encoder(pooled)
-        return codes[:, : self.dimension]
+    def pooled(self, waveforms: Tensor) -> Tensor:
+        """Waveforms (B, T) -> (B, 4096)."""
+        return power_and_deviation(*self.speaker.moments(waveforms))
 
 
-class ECAPADRL(FrozenNetwork):
-    """ECAPA-TDNN on 80 normalised log mels, and its speaker code.
-
-    Waveforms (B, T) float32 in [-1, 1] at 16 kHz -> embeddings (B, D).
-
-    Parameters
-    ----------
-    dimension : int
-        D, length of the speaker code.
-    seed : int
-        Of the random weights that it is made with.
-    """
+class ECAPADRL(_DRL):
+    """ECAPA-TDNN on 80 normalised log mels, and its speaker code."""
 
     kind = "ecapa_drl"
+    dimension = 256
     min_samples = ECAPATrunk.min_samples
 
-    def __init__(self, dimension: int = 256, seed: int = 0) -> None:
-        super().__init__()
-        self.dimension = dimension
-        with seeded(seed):
-            self.speaker = ECAPATrunk(mel_spectrogram(COEFFICIENTS))
-            self.encoder = _encoder(2 * POOLED, dimension)
-        self.freeze()
+    def build(self) -> None:
+        """Add the layers."""
+        self.speaker = ECAPATrunk(mel_spectrogram(COEFFICIENTS))
+        self.add_encoder(2 * POOLED)
 
-    def forward(self, waveforms: Tensor) -> Tensor:
-        """Waveforms (B, T) -> embeddings (B, D)."""
-        pooled = self.speaker.pooled(normalised_log_mel(self.speaker.torchmfcc, waveforms))
-        with single_precision(waveforms):
-            codes: Tensor = self.encoder(pooled)
-        return codes[:, : self.dimension]
+    def pooled(self, waveforms: Tensor) -> Tensor:
+        """Waveforms (B, T) -> (B, 3072)."""
+        return self.speaker.pooled(normalised_log_mel(self.speaker.torchmfcc, waveforms))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seedpipe.errors import MissingExtraError, NetworkError
+from seedpipe.networks.checkpoint import read_tensors
 
 __all__ = ["DVector", "partial_starts"]
 
@@ -86,12 +87,11 @@ class DVector(nn.Module):
         self.eval().requires_grad_(False)
 
     def _load(self, path: Path) -> None:
-        state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
-        # similarity_weight and similarity_bias belong to the training loss.
-        own = {key: value for key, value in state.items() if key.startswith(("lstm.", "linear."))}
+        state = read_tensors(path)  # similarity_weight and similarity_bias in it belong to the training loss
         try:
-            self.lstm.load_state_dict({k.removeprefix("lstm."): v for k, v in own.items() if k.startswith("lstm.")})
-            self.linear.load_state_dict({k.removeprefix("linear."): v for k, v in own.items() if k.startswith("lin")})
+            for part in ("lstm", "linear"):
+                own = {name.removeprefix(f"{part}."): value for name, value in state.items() if name.startswith(part)}
+                self.get_submodule(part).load_state_dict(own)
         except RuntimeError as error:
             raise NetworkError(
                 f"the weights do not fit ({error})",
@@ -106,16 +106,7 @@ class DVector(nn.Module):
         return hashlib.sha256(settings.encode()).hexdigest()
 
     def forward(self, waveforms: Tensor) -> Tensor:
-        """Embed a batch.
-
-        Parameters
-        ----------
-        waveforms : Tensor, shape (B, T)
-
-        Returns
-        -------
-        Tensor, shape (B, 256)
-        """
+        """Waveforms (B, T) -> embeddings (B, 256)."""
         starts = partial_starts(waveforms.shape[1])
         padding = (starts[-1] + PARTIAL_FRAMES) * HOP - waveforms.shape[1]
         mels = self.mel(functional.pad(waveforms, (0, max(padding, 0)))).transpose(1, 2)

@@ -21,7 +21,7 @@ from seedpipe.networks.layers import (
     PreEmphasis,
     power_and_deviation,
     res2_convolutions,
-    seeded,
+    res2_layers,
     single_precision,
     weighted_moments,
 )
@@ -30,7 +30,6 @@ __all__ = ["ECAPA", "ECAPATrunk"]
 
 COEFFICIENTS = 80
 CHANNELS = 1024
-SCALE = 8
 POOLED = 1536
 BOTTLENECK = 128
 
@@ -57,13 +56,9 @@ class _Block(nn.Module):
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
-        width = channels // SCALE
         self.conv1 = nn.Conv1d(channels, channels, 1)
         self.bn1 = nn.BatchNorm1d(channels)
-        self.convs = nn.ModuleList(
-            nn.Conv1d(width, width, 3, dilation=dilation, padding=dilation) for _ in range(SCALE - 1)
-        )
-        self.bns = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(SCALE - 1))
+        self.convs, self.bns = res2_layers(channels, dilation)
         self.conv3 = nn.Conv1d(channels, channels, 1)
         self.bn3 = nn.BatchNorm1d(channels)
         self.se = _SqueezeExcitation(channels)
@@ -76,12 +71,18 @@ class _Block(nn.Module):
         return gated
 
 
-class ECAPATrunk(FrozenNetwork):
-    """Features (B, 80, F) to pooled moments: all of the network between its front end and the embedding."""
+class ECAPATrunk(nn.Module):
+    """Features (B, 80, F) to pooled moments: all of the network between its front end and the embedding.
+
+    Parameters
+    ----------
+    front_end : Sequential, optional
+        Waveforms (B, T) to features (B, 80, F), which others normalise; MFCCs by default.
+    """
 
     min_samples = 257  # the spectrogram reflects 256 samples at either end
 
-    def __init__(self, front_end: nn.Sequential) -> None:
+    def __init__(self, front_end: nn.Sequential | None = None) -> None:
         super().__init__()
         self.conv1 = nn.Conv1d(COEFFICIENTS, CHANNELS, 5, padding=2)
         self.bn1 = nn.BatchNorm1d(CHANNELS)
@@ -89,7 +90,7 @@ class ECAPATrunk(FrozenNetwork):
         self.layer2 = _Block(CHANNELS, dilation=3)
         self.layer3 = _Block(CHANNELS, dilation=4)
         self.layer4 = nn.Conv1d(3 * CHANNELS, POOLED, 1)
-        self.torchmfcc = front_end
+        self.torchmfcc = _mfcc() if front_end is None else front_end
         self.attention = nn.Sequential(
             nn.Conv1d(3 * POOLED, BOTTLENECK, 1),
             nn.ReLU(),
@@ -118,27 +119,17 @@ class ECAPATrunk(FrozenNetwork):
         return logits
 
 
-class ECAPA(ECAPATrunk):
-    """Waveforms (B, T) float32 in [-1, 1] at 16 kHz -> embeddings (B, D).
-
-    Parameters
-    ----------
-    dimension : int
-        D.
-    seed : int
-        Of the random weights that it is made with.
-    """
+class ECAPA(FrozenNetwork, ECAPATrunk):
+    """The trunk on MFCCs, batch norm and one linear layer."""
 
     kind = "ecapa"
+    dimension = 256
 
-    def __init__(self, dimension: int = 256, seed: int = 0) -> None:
-        with seeded(seed):
-            super().__init__(_mfcc())
-            self.dimension = dimension
-            self.bn5 = nn.BatchNorm1d(2 * POOLED)
-            self.fc6 = nn.Linear(2 * POOLED, dimension)
-            self.bn6 = nn.BatchNorm1d(dimension)  # in every checkpoint, and applied in none of the published code
-        self.freeze()
+    def build(self) -> None:
+        """Add the layers behind the trunk."""
+        self.bn5 = nn.BatchNorm1d(2 * POOLED)
+        self.fc6 = nn.Linear(2 * POOLED, self.dimension)
+        self.bn6 = nn.BatchNorm1d(self.dimension)  # in every checkpoint, and applied in none of the published code
 
     def features(self, waveforms: Tensor) -> Tensor:
         """MFCCs (B, 80, F) with zero mean over time."""
@@ -147,16 +138,7 @@ class ECAPA(ECAPATrunk):
             return coefficients - coefficients.mean(dim=2, keepdim=True)
 
     def forward(self, waveforms: Tensor) -> Tensor:
-        """Embed a batch.
-
-        Parameters
-        ----------
-        waveforms : Tensor, shape (B, T)
-
-        Returns
-        -------
-        Tensor, shape (B, D)
-        """
+        """Waveforms (B, T) -> embeddings (B, D)."""
         pooled = self.pooled(self.features(waveforms))
         with single_precision(waveforms):
             embeddings: Tensor = self.fc6(self.bn5(pooled))

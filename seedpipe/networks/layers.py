@@ -5,9 +5,7 @@ Shapes: B waveforms, T samples, F frames, C channels, D embedding dimension.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator
 from typing import ClassVar, Self
 
 import torch
@@ -28,7 +26,7 @@ __all__ = [
     "normalised_log_mel",
     "power_and_deviation",
     "res2_convolutions",
-    "seeded",
+    "res2_layers",
     "single_precision",
     "standard_deviation",
     "weighted_moments",
@@ -39,11 +37,22 @@ COUNTER = "num_batches_tracked"
 STATISTICS = ("running_mean", "running_var", COUNTER)  # the buffers that are learnt
 FLOOR = 1e-6  # added to mel powers before the logarithm
 LEAST_VARIANCE = 1e-4
+SCALE = 8  # parts of the channels in a Res2Net block
 SPECTRUM = {"n_fft": 512, "win_length": 400, "hop_length": 160, "window_fn": torch.hamming_window}
 
 
 class FrozenNetwork(nn.Module):
-    """A network for inference alone: eval mode, no gradients.
+    """Waveforms (B, T) float32 in [-1, 1] at 16 kHz -> embeddings (B, D); for inference alone, so without gradients.
+
+    A subclass says its ``kind``, ``min_samples`` and the ``dimension`` of the published network, adds layers in
+    :meth:`build` and embeds in ``forward``. Layers that it shares with others come from a trunk, its second base.
+
+    Parameters
+    ----------
+    dimension : int, optional
+        D; that of the published network by default.
+    seed : int
+        Of the random weights that it is made with.
 
     Attributes
     ----------
@@ -58,13 +67,19 @@ class FrozenNetwork(nn.Module):
     dimension: int
     min_samples: int
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.name = self.kind
-
-    def freeze(self) -> None:
-        """Switch batch statistics, dropout and gradients off; constructors end with it."""
+    def __init__(self, dimension: int | None = None, seed: int = 0) -> None:
+        # torch's own initialisers draw; the generator of the process is as before afterwards.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            super().__init__()
+            self.name = self.kind
+            self.dimension = dimension or self.dimension
+            self.build()
         self.eval().requires_grad_(False)
+
+    def build(self) -> None:
+        """Add the layers; the same ones in the same order, or a seed gives other weights."""
+        raise NotImplementedError
 
     def train(self, mode: bool = True) -> Self:  # noqa: ARG002
         """Stay in eval mode, also inside a module that is trained or exported."""
@@ -94,14 +109,6 @@ def fingerprint(kind: str, module: nn.Module) -> str:
 def computed_entries(module: nn.Module) -> set[str]:
     """Names of the entries that a module computes: windows, filters and filter banks."""
     return {name for name, _ in module.named_buffers() if not name.endswith(STATISTICS)}
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Let torch's own initialisers draw from ``seed``; the generator of the process is as before afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
 
 
 def single_precision(tensor: Tensor) -> torch.autocast:
@@ -134,6 +141,13 @@ def normalised_log_mel(front_end: nn.Sequential, waveforms: Tensor) -> Tensor:
     """Log mel powers with zero mean and unit variance over time: waveforms (B, T) -> (B, mels, F)."""
     with single_precision(waveforms):
         return functional.instance_norm((front_end(waveforms) + FLOOR).log())
+
+
+def res2_layers(channels: int, dilation: int) -> tuple[nn.ModuleList, nn.ModuleList]:
+    """Convolutions and batch norms for :func:`res2_convolutions`, on all eighths of the channels but the last one."""
+    width = channels // SCALE
+    convs = (nn.Conv1d(width, width, 3, dilation=dilation, padding=dilation) for _ in range(SCALE - 1))
+    return nn.ModuleList(convs), nn.ModuleList(nn.BatchNorm1d(width) for _ in range(SCALE - 1))
 
 
 def res2_convolutions(frames: Tensor, convs: nn.ModuleList, norms: nn.ModuleList) -> Tensor:

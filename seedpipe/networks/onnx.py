@@ -9,6 +9,7 @@ Shapes: B waveforms, T samples, F frames, D embedding dimension.
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seedpipe.errors import MissingExtraError, NetworkError
+from seedpipe.networks.selftest import shortest_input
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -41,7 +43,7 @@ class OnnxNetwork:
 
     Parameters
     ----------
-    path : Path
+    path : path
         One file that holds its weights.
     features : {'waveform', 'wespeaker', '3dspeaker'}, optional
         What the network is given. By default the rank of its input decides: waveforms for two axes, the filter banks of
@@ -59,7 +61,8 @@ class OnnxNetwork:
 
     sample_rate = 16_000
 
-    def __init__(self, path: Path, features: str = "", name: str = "") -> None:
+    def __init__(self, path: str | os.PathLike[str], features: str = "", name: str = "") -> None:
+        path = Path(path)
         self.name = name or path.stem
         self._path = path
         self._session, self._digest = _open(path)
@@ -80,16 +83,7 @@ class OnnxNetwork:
         return self
 
     def __call__(self, waveforms: Tensor) -> Tensor:
-        """Embed a batch.
-
-        Parameters
-        ----------
-        waveforms : Tensor, shape (B, T)
-
-        Returns
-        -------
-        Tensor, shape (B, D)
-        """
+        """Waveforms (B, T) -> embeddings (B, D)."""
         inputs = self._inputs(waveforms.detach().float().cpu())
         if self._length not in (None, inputs.shape[1]):
             unit = "samples" if self.features == "waveform" else "frames of 10 ms"
@@ -156,18 +150,13 @@ class OnnxNetwork:
         lengths: tuple[int, ...] = LENGTHS
         if self._length is not None:
             lengths = (self._length if self.features == "waveform" else FRAME + HOP * (self._length - 1),)
-        reason = "its values are not finite"
-        for samples in lengths:
-            # Another number of rows than one: a batch axis may have been fixed unawares.
-            waveforms = torch.sin(torch.arange(2 * samples) * 0.1).view(2, samples)
-            try:
-                embeddings = self(waveforms)
-            except Exception as error:  # onnxruntime has its own kinds of errors
-                reason = str(error).strip().splitlines()[0]
-                continue
-            if torch.isfinite(embeddings).all() and embeddings.shape[0] == 2:
-                return samples, embeddings.shape[1]
-        raise self._refused(f"fails on {lengths[-1]} samples ({reason[:160]})", "embeddings (B, D) of finite values")
+        try:
+            return shortest_input(self, lengths)
+        except ValueError as error:
+            reason = _first_line(error.__cause__ or error)
+            raise self._refused(
+                f"fails on {lengths[-1]} samples ({reason})", "embeddings (B, D) of finite values"
+            ) from error
 
     def _refused(self, found: str, expected: str) -> NetworkError:
         return NetworkError(
@@ -198,14 +187,17 @@ def _open(path: Path) -> tuple[onnxruntime.InferenceSession, str]:
         cpu = ["CPUExecutionProvider"]
         session = onnxruntime.InferenceSession(contents, options, providers=cpu, enable_fallback=0)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
         raise NetworkError(
-            f"is no ONNX network that can be run ({len(contents):,} bytes; {reason[:160]})",
+            f"is no ONNX network that can be run ({len(contents):,} bytes; {_first_line(error)})",
             expected="one file that holds its weights",
             remedy="export it again: torch.onnx.export(..., external_data=False) writes one file",
             file=path,
         ) from error
     return session, hashlib.sha256(contents).hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:160]
 
 
 def _fixed(axis: int | str | None) -> int | None:

@@ -15,7 +15,6 @@ from seedpipe.networks.layers import (
     FrozenNetwork,
     mel_spectrogram,
     normalised_log_mel,
-    seeded,
     single_precision,
     standard_deviation,
     weighted_moments,
@@ -62,7 +61,7 @@ class _Block(nn.Module):
         return functional.relu(gated.add_(shortcut), inplace=True)
 
 
-class ResNet34Trunk(FrozenNetwork):
+class ResNet34Trunk(nn.Module):
     """Waveforms (B, T) to pooled moments: all of the network but its last linear layer."""
 
     min_samples = 257  # the spectrogram reflects 256 samples at either end
@@ -96,37 +95,18 @@ class ResNet34Trunk(FrozenNetwork):
             return weighted_moments(frames, torch.softmax(self.attention(frames), dim=2))
 
 
-class ResNet34(ResNet34Trunk):
-    """Waveforms (B, T) float32 in [-1, 1] at 16 kHz -> embeddings (B, D).
-
-    Parameters
-    ----------
-    dimension : int
-        D.
-    seed : int
-        Of the random weights that it is made with.
-    """
+class ResNet34(FrozenNetwork, ResNet34Trunk):
+    """The trunk, and one linear layer on mean and standard deviation."""
 
     kind = "resnet34"
+    dimension = 512
 
-    def __init__(self, dimension: int = 512, seed: int = 0) -> None:
-        with seeded(seed):
-            super().__init__()
-            self.dimension = dimension
-            self.fc = nn.Linear(2 * self.channels, dimension)
-        self.freeze()
+    def build(self) -> None:
+        """Add the layer behind the trunk."""
+        self.fc = nn.Linear(2 * self.channels, self.dimension)
 
     def forward(self, waveforms: Tensor) -> Tensor:
-        """Embed a batch.
-
-        Parameters
-        ----------
-        waveforms : Tensor, shape (B, T)
-
-        Returns
-        -------
-        Tensor, shape (B, D)
-        """
+        """Waveforms (B, T) -> embeddings (B, D)."""
         mean, power = self.moments(waveforms)
         with single_precision(waveforms):
             embeddings: Tensor = self.fc(torch.cat((mean, standard_deviation(mean, power)), dim=1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from seedpipe.networks import SpeakerNetwork
+    from seedpipe.networks.protocol import SpeakerNetwork
 
-__all__ = ["TOLERANCE", "Check", "check_network", "same_numbers", "self_test", "synthetic_signal"]
+__all__ = ["TOLERANCE", "Check", "check_network", "same_numbers", "self_test", "shortest_input", "synthetic_signal"]
 
 TOLERANCE = 1e-4
 """Self-tests whose values differ by at most this share of the largest are the same: float32 sums in another order stay
@@ -84,6 +84,35 @@ def self_test(network: SpeakerNetwork, device: torch.device | str = "cpu") -> li
 def same_numbers(first: Sequence[float], second: Sequence[float]) -> bool:
     """Whether two self-tests agree to :data:`TOLERANCE`."""
     return len(first) == len(second) and _difference(first, second) <= TOLERANCE
+
+
+def shortest_input(network: Callable[[Tensor], Tensor], lengths: Sequence[int]) -> tuple[int, int]:
+    """Find the shortest waveform, among a few, that gives finite values, and D.
+
+    Parameters
+    ----------
+    network : callable
+        Waveforms (B, T) -> embeddings (B, D).
+    lengths : sequence of int
+        Samples, to be tried in turn.
+
+    Raises
+    ------
+    ValueError
+        There is none; its cause is what the network raised last.
+    """
+    failed: Exception | None = None
+    for samples in lengths:
+        # Another number of rows than one: a batch axis may have been fixed unawares.
+        waveforms = torch.sin(torch.arange(2 * samples) * 0.1).view(2, samples)
+        try:
+            with torch.inference_mode():
+                embeddings = network(waveforms)
+            if len(embeddings) == 2 and embeddings.numel() and torch.isfinite(embeddings).all():
+                return samples, embeddings.shape[1]
+        except Exception as error:  # a padding that does not fit, and whatever else a model may raise
+            failed = error
+    raise ValueError("its values are not finite") from failed
 
 
 def check_network(network: SpeakerNetwork, stored: Sequence[float] = ()) -> list[Check]:

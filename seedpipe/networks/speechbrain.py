@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from seedpipe.errors import MissingExtraError, NetworkError
 from seedpipe.files import read_document
+from seedpipe.networks.selftest import shortest_input
 
 __all__ = ["SpeechBrainNetwork"]
 
@@ -49,7 +50,7 @@ class SpeechBrainNetwork:
 
     Parameters
     ----------
-    folder : Path
+    folder : path
         With ``hyperparams.yaml`` and the files that its pretrainer names.
     name : str, optional
         The name of the folder by default.
@@ -62,7 +63,8 @@ class SpeechBrainNetwork:
         SpeechBrain is not installed.
     """
 
-    def __init__(self, folder: Path, name: str = "") -> None:
+    def __init__(self, folder: str | os.PathLike[str], name: str = "") -> None:
+        folder = Path(folder)
         self.name = name or folder.name
         text = _read_settings(folder)
         with _speechbrain(), _refused(folder):
@@ -70,7 +72,13 @@ class SpeechBrainNetwork:
             self._steps = [step.eval().requires_grad_(False) for step in settings.steps()]
             self.sample_rate = settings.sample_rate()
         self._digest = _digest(folder)
-        self.min_samples, self.dimension = self._probe(folder)
+        try:
+            self.min_samples, self.dimension = shortest_input(self, LENGTHS)
+        except ValueError as error:
+            reason = _reason(error.__cause__) if error.__cause__ else error
+            raise NetworkError(
+                f"fails on {LENGTHS[-1]} samples ({reason})", expected="embeddings", file=folder
+            ) from error
 
     def fingerprint(self) -> str:
         """Digest of the files in the folder, whatever SpeechBrain makes of them; texts for people do not count."""
@@ -83,33 +91,11 @@ class SpeechBrainNetwork:
         return self
 
     def __call__(self, waveforms: Tensor) -> Tensor:
-        """Embed a batch.
-
-        Parameters
-        ----------
-        waveforms : Tensor, shape (B, T)
-
-        Returns
-        -------
-        Tensor, shape (B, D)
-        """
+        """Waveforms (B, T) -> embeddings (B, D)."""
         features, normalize, embed = self._steps
         lengths = torch.ones(len(waveforms), device=waveforms.device)  # of the longest one
         embeddings: Tensor = embed(normalize(features(waveforms), lengths), lengths)
         return embeddings.flatten(1)
-
-    def _probe(self, folder: Path) -> tuple[int, int]:
-        """Find the shortest waveform that gives finite values, among a few, and D."""
-        reason = "its values are not finite"
-        for samples in LENGTHS:
-            try:
-                with torch.inference_mode():
-                    embeddings = self(torch.sin(torch.arange(2 * samples) * 0.1).view(2, samples))
-                if len(embeddings) == 2 and embeddings.numel() and torch.isfinite(embeddings).all():
-                    return samples, embeddings.shape[1]
-            except Exception as error:  # a padding that does not fit, and whatever else a model may raise
-                reason = _reason(error)
-        raise NetworkError(f"fails on {LENGTHS[-1]} samples ({reason})", expected="embeddings", file=folder)
 
 
 class _Loader(yaml.SafeLoader):
@@ -262,7 +248,7 @@ def _refused(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 

@@ -12,13 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seedpipe.networks.layers import FrozenNetwork, res2_convolutions, seeded, single_precision, weighted_moments
+from seedpipe.networks.layers import FrozenNetwork, res2_convolutions, res2_layers, single_precision, weighted_moments
 from seedpipe.networks.wavlm import LAYERS, WIDTH, WavLM
 
 __all__ = ["WavLMECAPA"]
 
 CHANNELS = 512
-SCALE = 8
 POOLED = 1536
 BOTTLENECK = 128
 FLOOR = 1e-6
@@ -41,11 +40,7 @@ class _Conv(nn.Module):
 class _Res2Conv(nn.Module):
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
-        width = channels // SCALE
-        self.convs = nn.ModuleList(
-            nn.Conv1d(width, width, 3, dilation=dilation, padding=dilation) for _ in range(SCALE - 1)
-        )
-        self.bns = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(SCALE - 1))
+        self.convs, self.bns = res2_layers(channels, dilation)
 
     def forward(self, frames: Tensor) -> Tensor:
         return res2_convolutions(frames, self.convs, self.bns)
@@ -102,34 +97,24 @@ class _Upstream(nn.Module):
 
 
 class WavLMECAPA(FrozenNetwork):
-    """Waveforms (B, T) float32 in [-1, 1] at 16 kHz -> embeddings (B, D).
-
-    Parameters
-    ----------
-    dimension : int
-        D.
-    seed : int
-        Of the random weights that it is made with.
-    """
+    """ECAPA-TDNN on the weighted hidden states of WavLM Base+."""
 
     kind = "wavlm_ecapa"
+    dimension = 256
     min_samples = 720  # two frames of WavLM: one has no variance over time
 
-    def __init__(self, dimension: int = 256, seed: int = 0) -> None:
-        super().__init__()
-        self.dimension = dimension
-        with seeded(seed):
-            self.feature_weight = nn.Parameter(torch.zeros(LAYERS + 1))
-            self.feature_extract = _Upstream()
-            self.layer1 = _Conv(WIDTH, CHANNELS, kernel=5)
-            self.layer2 = _Block(CHANNELS, dilation=2)
-            self.layer3 = _Block(CHANNELS, dilation=3)
-            self.layer4 = _Block(CHANNELS, dilation=4)
-            self.conv = nn.Conv1d(3 * CHANNELS, POOLED, 1)
-            self.pooling = _Pooling()
-            self.bn = nn.BatchNorm1d(2 * POOLED)
-            self.linear = nn.Linear(2 * POOLED, dimension)
-        self.freeze()
+    def build(self) -> None:
+        """Add the layers."""
+        self.feature_weight = nn.Parameter(torch.zeros(LAYERS + 1))
+        self.feature_extract = _Upstream()
+        self.layer1 = _Conv(WIDTH, CHANNELS, kernel=5)
+        self.layer2 = _Block(CHANNELS, dilation=2)
+        self.layer3 = _Block(CHANNELS, dilation=3)
+        self.layer4 = _Block(CHANNELS, dilation=4)
+        self.conv = nn.Conv1d(3 * CHANNELS, POOLED, 1)
+        self.pooling = _Pooling()
+        self.bn = nn.BatchNorm1d(2 * POOLED)
+        self.linear = nn.Linear(2 * POOLED, self.dimension)
 
     def features(self, waveforms: Tensor) -> Tensor:
         """Weighted hidden states with zero mean and unit variance over time: waveforms (B, T) -> (B, 768, F)."""
@@ -140,16 +125,7 @@ class WavLMECAPA(FrozenNetwork):
             return functional.instance_norm(mixed.transpose(1, 2) + FLOOR)
 
     def forward(self, waveforms: Tensor) -> Tensor:
-        """Embed a batch.
-
-        Parameters
-        ----------
-        waveforms : Tensor, shape (B, T)
-
-        Returns
-        -------
-        Tensor, shape (B, D)
-        """
+        """Waveforms (B, T) -> embeddings (B, D)."""
         first = self.layer1(self.features(waveforms))
         second = self.layer2(first)
         third = self.layer3(second)

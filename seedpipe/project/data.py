@@ -114,7 +114,7 @@ def _evaluation_rows(params: Params) -> int:
 
 
 def _dimension(network: str) -> int:
-    from seedpipe.networks.folder import read_config
+    from seedpipe.networks import read_config
 
     try:
         return read_config(Path(ProjectPaths().network(network))).dimension

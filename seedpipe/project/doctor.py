@@ -88,9 +88,7 @@ def _interpreter() -> Finding:
 
 def _network(name: str) -> Finding:
     """Load a network of the project and compare what it gives with its self-test."""
-    from seedpipe.networks import load_network
-    from seedpipe.networks.folder import read_config
-    from seedpipe.networks.selftest import same_numbers, self_test
+    from seedpipe.networks import load_network, read_config, same_numbers, self_test
 
     place = ProjectPaths().network(name)
     network = load_network(place)

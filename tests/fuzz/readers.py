@@ -336,8 +336,8 @@ def _tensors(folder: Path) -> Path:
 def read_checkpoint(path: Path) -> None:
     from seedpipe.enhancers.official import read_official
     from seedpipe.errors import NetworkError
+    from seedpipe.networks.architectures import network_from_state
     from seedpipe.networks.checkpoint import read_state
-    from seedpipe.networks.kinds import network_from_state
 
     with contextlib.suppress(NetworkError):
         network_from_state(read_state(path), None, path)
@@ -345,14 +345,14 @@ def read_checkpoint(path: Path) -> None:
 
 
 def _network(folder: Path) -> Path:
-    from seedpipe.networks.folder import add_network
+    from seedpipe.networks import add_network
 
     add_network(folder / "net", "factory", "stub_network:Stub")
     return folder / "net/network.json"
 
 
 def _converted(folder: Path) -> Path:
-    from seedpipe.networks.folder import convert_checkpoint
+    from seedpipe.networks import convert_checkpoint
     from seedpipe.networks.resnet34 import ResNet34
 
     torch.save(ResNet34(2).state_dict(), folder / "in.pt")

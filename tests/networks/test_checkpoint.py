@@ -20,9 +20,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from seedpipe.errors import NetworkError
+from seedpipe.networks.architectures import ARCHITECTURES, guess_kind, network_from_state
 from seedpipe.networks.checkpoint import read_state, tidy
 from seedpipe.networks.drl import ResNet34DRL
-from seedpipe.networks.kinds import KINDS, guess_kind, network_from_state
 from seedpipe.networks.layers import FrozenNetwork
 from seedpipe.networks.resnet34 import ResNet34
 
@@ -128,9 +128,9 @@ def test_a_checkpoint_of_drl_gives_its_speaker_code(tmp_path: Path) -> None:
     assert "these entries belong to resnet34_drl: use --kind resnet34_drl" in refused(path, "resnet34")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "wavlm_ecapa"])
+@pytest.mark.parametrize("kind", [kind for kind in ARCHITECTURES if kind != "wavlm_ecapa"])
 def test_every_kind_is_known_by_its_entries(kind: str) -> None:
-    assert guess_kind(KINDS[kind].make(4).state_dict()) == kind
+    assert guess_kind(ARCHITECTURES[kind].make(4).state_dict()) == kind
 
 
 # ----------------------------------------------------------------------------------------------------- what is refused

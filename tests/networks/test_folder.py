@@ -19,9 +19,8 @@ from stub_network import NotANumber, Stub
 from torch import Tensor
 
 from seedpipe.errors import NetworkError
+from seedpipe.networks import add_network, convert_checkpoint, load, load_network, read_config
 from seedpipe.networks import folder as module
-from seedpipe.networks import load_network
-from seedpipe.networks.folder import add_network, convert_checkpoint, read_config
 from seedpipe.networks.resnet34 import ResNet34
 from seedpipe.networks.selftest import Check, check_network, same_numbers, self_test, synthetic_signal
 
@@ -279,7 +278,8 @@ def test_relative_places_are_relative_to_the_folder(tmp_path: Path, monkeypatch:
         seen.append(Path(os.path.normpath(source)))
         return Stub()
 
-    monkeypatch.setattr(module, "_make", note)
+    for user in (module, load):
+        monkeypatch.setattr(user, "make_network", note)
     monkeypatch.chdir(tmp_path)
     add_network(Path("networks/stub"), "onnx", "files/x.onnx")
     assert read_config(Path("networks/stub")).source == "../../files/x.onnx"

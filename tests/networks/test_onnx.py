@@ -13,10 +13,8 @@ from torch import Tensor, nn
 from torchaudio.compliance import kaldi
 
 from seedpipe.errors import MissingExtraError, NetworkError
-from seedpipe.networks import SpeakerNetwork, load_network
+from seedpipe.networks import SpeakerNetwork, add_network, check_network, load_network
 from seedpipe.networks.drl import ECAPADRL
-from seedpipe.networks.folder import add_network
-from seedpipe.networks.selftest import check_network
 
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -13,9 +13,9 @@ from golden_weights import formula_state, formula_waves, formula_weight
 from torch import Tensor, nn
 
 from seedpipe.networks import SpeakerNetwork
+from seedpipe.networks.architectures import ARCHITECTURES
 from seedpipe.networks.drl import ECAPADRL, ResNet34DRL
 from seedpipe.networks.ecapa import ECAPA
-from seedpipe.networks.kinds import KINDS
 from seedpipe.networks.layers import FrozenNetwork, computed_entries, power_and_deviation
 from seedpipe.networks.resnet34 import ResNet34, ResNet34Trunk
 from seedpipe.networks.wavlm_ecapa import WavLMECAPA
@@ -127,7 +127,7 @@ def test_every_kind_is_a_frozen_speaker_network(kind: str, network: Callable[[st
     nn.Sequential(made).train()
     assert not any(module.training for module in made.modules())
     assert made(formula_waves("frozen", 1, 8_000)).shape == (1, made.dimension)
-    assert set(KINDS) == set(CLASSES)
+    assert set(ARCHITECTURES) == set(CLASSES)
 
 
 @pytest.mark.parametrize("kind", CLASSES)

@@ -41,7 +41,7 @@ USE = """
 import json, torch
 from pathlib import Path
 from seedpipe.networks import load_network, network_names
-from seedpipe.networks.folder import add_network
+from seedpipe.networks import add_network
 network = load_network("energy")
 add_network(Path("networks/mine"), "factory", "energy")
 again = load_network("networks/mine").fingerprint() == network.fingerprint()

@@ -13,9 +13,7 @@ import torch
 from golden_weights import formula_state, formula_waves
 
 from seedpipe.errors import MissingExtraError, NetworkError
-from seedpipe.networks import SpeakerNetwork, load_network
-from seedpipe.networks.folder import add_network, read_config
-from seedpipe.networks.selftest import check_network
+from seedpipe.networks import SpeakerNetwork, add_network, check_network, load_network, read_config
 from seedpipe.networks.speechbrain import SpeechBrainNetwork
 
 SIZES = {

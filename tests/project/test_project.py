@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 from seedpipe.cache.exchange import export_cache
 from seedpipe.cli import app
 from seedpipe.errors import ParamsError
-from seedpipe.networks.folder import add_network
+from seedpipe.networks import add_network
 from seedpipe.params import ManifestParams, Params, load_params
 from seedpipe.project import Finding, examine, healthy, machine, start_project
 from seedpipe.project.corpora import recognise

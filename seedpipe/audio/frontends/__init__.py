@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from seedpipe.errors import FrontendError
-from seedpipe.networks.plugins import Plugins
+from seedpipe.networks.registry import Plugins
 
 if TYPE_CHECKING:
     import torch

@@ -1,4 +1,4 @@
-"""Kinds of networks that are made from checkpoints, and the strict fit of weights to one.
+"""Networks that are made from checkpoints, and the strict fit of weights to one.
 
 Prefixes and losses are gone when a state comes here (:mod:`seedpipe.networks.checkpoint`); what is left must fit to the
 last entry, and an error guesses why it does not.
@@ -23,14 +23,14 @@ from seedpipe.networks.layers import COUNTER, computed_entries
 if TYPE_CHECKING:
     from seedpipe.networks.layers import FrozenNetwork
 
-__all__ = ["KINDS", "Kind", "guess_kind", "load_weights", "network_from_state"]
+__all__ = ["ARCHITECTURES", "Architecture", "guess_kind", "load_weights", "network_from_state"]
 
 MOST_ROWS = 2**17  # two for each value of the longest embedding; a network has thousands of weights for each
 TOLERANCE = 1e-4  # of filter banks, windows and filters: other versions of torchaudio round differently
 
 
 @dataclass(frozen=True)
-class Kind:
+class Architecture:
     """A network that can be made from a checkpoint.
 
     Parameters
@@ -57,20 +57,20 @@ class Kind:
         return network
 
 
-KINDS = {
-    "resnet34": Kind("seedpipe.networks.resnet34:ResNet34", "layer4.0.conv1.weight", "fc.weight"),
-    "ecapa": Kind("seedpipe.networks.ecapa:ECAPA", "fc6.weight", "fc6.weight"),
-    "wavlm_ecapa": Kind("seedpipe.networks.wavlm_ecapa:WavLMECAPA", "feature_weight", "linear.weight"),
-    "resnet34_drl": Kind(
+ARCHITECTURES = {
+    "resnet34": Architecture("seedpipe.networks.resnet34:ResNet34", "layer4.0.conv1.weight", "fc.weight"),
+    "ecapa": Architecture("seedpipe.networks.ecapa:ECAPA", "fc6.weight", "fc6.weight"),
+    "wavlm_ecapa": Architecture("seedpipe.networks.wavlm_ecapa:WavLMECAPA", "feature_weight", "linear.weight"),
+    "resnet34_drl": Architecture(
         "seedpipe.networks.drl:ResNet34DRL", "speaker.layer4.0.conv1.weight", "encoder.1.weight", rows=2
     ),
-    "ecapa_drl": Kind("seedpipe.networks.drl:ECAPADRL", "speaker.layer4.weight", "encoder.1.weight", rows=2),
+    "ecapa_drl": Architecture("seedpipe.networks.drl:ECAPADRL", "speaker.layer4.weight", "encoder.1.weight", rows=2),
 }
 
 
 def guess_kind(state: Mapping[str, Tensor]) -> str | None:
     """The one kind of network that a tidied state can belong to, if there is one."""
-    fitting = [name for name, kind in KINDS.items() if {kind.mark, kind.output} <= state.keys()]
+    fitting = [name for name, kind in ARCHITECTURES.items() if {kind.mark, kind.output} <= state.keys()]
     return fitting[0] if len(fitting) == 1 else None
 
 
@@ -82,7 +82,7 @@ def network_from_state(state: State, kind: str | None, path: Path) -> FrozenNetw
     state : dict
         From :func:`read_state`.
     kind : str, optional
-        One of :data:`KINDS`; guessed from the names of the entries when it is left out.
+        One of :data:`ARCHITECTURES`; guessed from the names of the entries when it is left out.
     path : Path
         For messages.
 
@@ -92,10 +92,10 @@ def network_from_state(state: State, kind: str | None, path: Path) -> FrozenNetw
         The kind is unknown or cannot be guessed, or an entry is missing, too many, or of another shape.
     """
     chosen = kind or guess_kind(state)
-    if chosen not in KINDS:
+    if chosen not in ARCHITECTURES:
         found = f"unknown kind {kind!r}" if kind else f"no known network has its entries ({listed(state)})"
-        raise NetworkError(found, expected=f"one of {', '.join(KINDS)}", remedy=_elsewhere(state), file=path)
-    recipe = KINDS[chosen]
+        raise NetworkError(found, expected=f"one of {', '.join(ARCHITECTURES)}", remedy=_elsewhere(state), file=path)
+    recipe = ARCHITECTURES[chosen]
     output = state.get(recipe.output)
     rows = 0 if output is None or output.ndim == 0 else output.shape[0]
     if not 0 < rows <= MOST_ROWS or rows % recipe.rows:

@@ -1,0 +1,48 @@
+"""What there is to say about networks: which ones there are, and what one is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seedpipe.networks.config import CONFIG, read_config
+from seedpipe.networks.registry import BUILT_IN, network_names
+
+if TYPE_CHECKING:
+    from seedpipe.networks.protocol import SpeakerNetwork
+
+__all__ = ["describe_network", "list_networks"]
+
+
+def list_networks(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Networks of a project, then those built in, then those of installed packages.
+
+    Returns
+    -------
+    list of dict
+        ``network``, what to load it by; ``kind``; ``dimension``, None where only loading it would tell.
+    """
+    rows: list[dict[str, Any]] = []
+    for path in sorted(Path(folder).glob(f"*/{CONFIG}")):
+        config = read_config(path.parent)
+        rows.append({"network": path.parent.as_posix(), "kind": config.kind, "dimension": config.dimension})
+    for name in network_names():
+        rows.append({"network": name, "kind": "built in" if name in BUILT_IN else "installed", "dimension": None})
+    return rows
+
+
+def describe_network(network: SpeakerNetwork) -> dict[str, Any]:
+    """Name, kind, sizes and fingerprint of a network; None for a number of parameters that only the network knows."""
+    from torch import nn
+
+    parameters = sum(each.numel() for each in network.parameters()) if isinstance(network, nn.Module) else None
+    return {
+        "name": network.name,
+        "kind": getattr(network, "kind", type(network).__name__),
+        "dimension": network.dimension,
+        "parameters": parameters,
+        "sample_rate": network.sample_rate,
+        "min_samples": network.min_samples,
+        "fingerprint": network.fingerprint(),
+    }
