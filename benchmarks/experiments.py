@@ -207,10 +207,10 @@ def prepare(given: argparse.Namespace) -> tuple[Params, ProjectPaths]:
         "extract": loaded.extract.model_copy(update={"networks": (NETWORK,), "draws": MOST_DRAWS}),
     }
     params = loaded.model_copy(update=update)
-    pipeline.training_manifests(params, places)
+    pipeline.training_manifests(params, places.manifests("train"))
     pipeline.extract(params, NETWORK, layout.TRAIN, places, ProgressBar("extract train", "utterances"))
     for name in params.manifest.evaluations:
-        pipeline.evaluation_manifests(params, name, places)
+        pipeline.evaluation_manifests(params, name, places.manifests(name))
         pipeline.extract(params, NETWORK, name, places, ProgressBar(f"extract {name}", "utterances"))
     return params, places
 

@@ -27,8 +27,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from seedpipe.audio import augment, decode, layout
-from seedpipe.audio.manifest import SPEECH, read_manifest, write_manifest
+from seedpipe.audio import augment, decode, layout, read_manifest, write_manifest
+from seedpipe.audio.manifest import SPEECH
 from seedpipe.console import ProgressBar
 from seedpipe.extract import extract
 from seedpipe.extract.crops import Cutter, load_banks

@@ -31,7 +31,7 @@ import torch
 from torchaudio import functional
 
 from examples.demo_corpus import rooms
-from seedpipe.audio.decode import Waveform
+from seedpipe.audio import Waveform
 from seedpipe.console import ProgressBar, guarded, say
 from seedpipe.errors import ManifestError
 

@@ -65,10 +65,10 @@ def settle(given: argparse.Namespace) -> tuple[Params, ProjectPaths]:
 def run(params: Params, places: ProjectPaths, network: str, enhancer: EnhancerKind) -> dict[str, Any]:
     """Run every stage; caches that are complete are used as they are."""
     layout.describe(params.manifest.root)
-    pipeline.training_manifests(params, places, ProgressBar("manifest train", "files"))
+    pipeline.training_manifests(params, places.manifests("train"), ProgressBar("manifest train", "files"))
     pipeline.extract(params, network, layout.TRAIN, places, ProgressBar("extract train", "utterances"))
     for name in params.manifest.evaluations:
-        pipeline.evaluation_manifests(params, name, places, ProgressBar(f"manifest {name}", "files"))
+        pipeline.evaluation_manifests(params, name, places.manifests(name), ProgressBar(f"manifest {name}", "files"))
         pipeline.extract(params, network, name, places, ProgressBar(f"extract {name}", "utterances"))
     draw = ProgressBar("train", "epochs")
     pipeline.train(params, network, enhancer, places, lambda epoch, total: draw(epoch.epoch, total))

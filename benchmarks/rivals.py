@@ -94,9 +94,9 @@ def places_of(params: Params, out: Path, frontend: str, seed: int) -> RunPlaces:
 def prepare(params: Params, places: ProjectPaths) -> None:
     """Write manifests and caches; those that are complete are used as they are."""
     layout.describe(params.manifest.root)
-    pipeline.training_manifests(params, places, ProgressBar("manifest train", "files"))
+    pipeline.training_manifests(params, places.manifests("train"), ProgressBar("manifest train", "files"))
     for name in params.manifest.evaluations:
-        pipeline.evaluation_manifests(params, name, places, ProgressBar(f"manifest {name}", "files"))
+        pipeline.evaluation_manifests(params, name, places.manifests(name), ProgressBar(f"manifest {name}", "files"))
     for network, name in itertools.product(params.extract.networks, (layout.TRAIN, *params.manifest.evaluations)):
         pipeline.extract(params, network, name, places, ProgressBar(f"extract {network} {name}", "utterances"))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from seedpipe.audio import layout
 from seedpipe.audio.manifest import is_synthetic
 from seedpipe.errors import ManifestError, SeedpipeError
-from seedpipe.files import read_json, whole_file
+from seedpipe.files import StrPath, read_json, whole_file
 from seedpipe.params import EnhancerKind, Params
 from seedpipe.project.paths import ProjectPaths
 from seedpipe.scoring.trials.manifest import write_evaluation_manifests
@@ -43,23 +43,17 @@ def describe_audio(params: Params, out: Path) -> dict[str, Any]:
     return description
 
 
-def training_manifests(
-    params: Params, paths: ProjectPaths, progress: ProgressCallback | None = None
-) -> list[SeedpipeError]:
-    """Write the manifests of the training corpus; gives the files left out."""
-    skip = params.extract.on_bad_audio == "skip"
-    out, jobs = paths.manifests(layout.TRAIN), params.machine.workers
+def training_manifests(params: Params, out: StrPath, progress: ProgressCallback | None = None) -> list[SeedpipeError]:
+    """Write the manifests of the training corpus into a folder; gives the files left out."""
+    skip, jobs = params.extract.on_bad_audio == "skip", params.machine.workers
     return layout.write_training_manifests(params.manifest, out, skip_bad=skip, jobs=jobs, progress=progress)
 
 
-def evaluation_manifests(
-    params: Params, name: str, paths: ProjectPaths, progress: ProgressCallback | None = None
-) -> None:
-    """Write the manifests of an evaluation list."""
+def evaluation_manifests(params: Params, name: str, out: StrPath, progress: ProgressCallback | None = None) -> None:
+    """Write the manifests of an evaluation list into a folder."""
     if name == layout.TRAIN:
         raise ManifestError("an evaluation list cannot be called 'train'", remedy="rename it")
-    out, jobs = paths.manifests(name), params.machine.workers
-    write_evaluation_manifests(params.manifest, name, out, jobs=jobs, progress=progress)
+    write_evaluation_manifests(params.manifest, name, out, jobs=params.machine.workers, progress=progress)
 
 
 def extract(

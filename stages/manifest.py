@@ -12,11 +12,11 @@ from seedpipe.project.paths import ProjectPaths
 @guarded
 def main(name: str) -> None:
     """Run the stage for one corpus."""
-    params, progress = load_params(), ProgressBar(f"manifest {name}", "files")
+    params, out, progress = load_params(), ProjectPaths().manifests(name), ProgressBar(f"manifest {name}", "files")
     if name != TRAIN:
-        pipeline.evaluation_manifests(params, name, ProjectPaths(), progress)
+        pipeline.evaluation_manifests(params, name, out, progress)
         return
-    for error in pipeline.training_manifests(params, ProjectPaths(), progress):
+    for error in pipeline.training_manifests(params, out, progress):
         say(f"left out: {error}")
 
 

@@ -41,7 +41,7 @@ def no_training_folder() -> None:
 
 
 def cut_off_audio() -> None:
-    from seedpipe.audio.decode import probe
+    from seedpipe.audio import probe
 
     probe(Path("take.wav"))
 

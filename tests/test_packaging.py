@@ -77,7 +77,7 @@ def test_the_source_archive_holds_what_make_test_needs(built: Path) -> None:
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    for folder in ("seedpipe", "stages", "tests", "benchmarks", "docs", "networks"):
+    for folder in ("seedpipe", "stages", "examples", "tests", "benchmarks", "docs", "networks"):
         assert shipped(Path(folder)) <= names, folder
     needed = {"Makefile", "constraints.txt", "dvc.yaml", "params.yaml", "mkdocs.yml", ".dvc/config", "CITATION.cff"}
     assert needed | {"README.md", "LICENSE", "CHANGELOG.md", "data_manifests/musan.md"} <= names

@@ -38,6 +38,7 @@ from seedpipe.params import (
 from seedpipe.project.paths import ProjectPaths
 from seedpipe.scoring import evaluate, read_scores
 from seedpipe.scoring.trials import read_trials
+from stages import corpus as corpus_stage
 
 FOLDERS = ("eval", "music", "noise", "rir", "train")
 
@@ -249,13 +250,19 @@ def test_json_that_cannot_be_written_leaves_the_older_file(tmp_path: Path) -> No
     assert contents(tmp_path) == before
 
 
+def run_corpus_stage(params: Params, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Run the stage in a folder; gives the description that it leaves."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(corpus_stage, "load_params", lambda: params)
+    corpus_stage.main()
+    return dict(read(folder / "data" / "audio.json"))
+
+
 def test_another_corpus_is_only_described(data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "build_demo_corpus", lambda *_, **__: pytest.fail("built over the user's audio"))
     before = contents(data_folder)
-    out = tmp_path / "data" / "corpus.json"
-    description = pipeline.corpus(params_for(data_folder), out)
+    description = run_corpus_stage(params_for(data_folder), tmp_path, monkeypatch)
     assert contents(data_folder) == before
-    assert description == read(out)
     assert description["synthetic"] is False
     assert description["root"] == data_folder.as_posix()
     assert {name: folder["files"] for name, folder in description["folders"].items()} == dict.fromkeys(FOLDERS, 1)
@@ -263,25 +270,25 @@ def test_another_corpus_is_only_described(data_folder: Path, tmp_path: Path, mon
 
 def test_the_description_follows_the_audio(data_folder: Path, tmp_path: Path) -> None:
     params, out = params_for(data_folder), tmp_path / "corpus.json"
-    first = pipeline.corpus(params, out)
-    assert pipeline.corpus(params, out) == first
+    first = pipeline.describe_audio(params, out)
+    assert pipeline.describe_audio(params, out) == first
     soundfile.write(data_folder / "train" / "two.wav", np.zeros(800), 16_000)
-    second = pipeline.corpus(params, out)
+    second = pipeline.describe_audio(params, out)
     assert second["folders"]["train"] != first["folders"]["train"]
     assert second["folders"]["noise"] == first["folders"]["noise"]
     stamp = (data_folder / "noise" / "one.wav").stat().st_mtime_ns + 10**9
     os.utime(data_folder / "noise" / "one.wav", ns=(stamp, stamp))
-    assert pipeline.corpus(params, out)["folders"]["noise"] != second["folders"]["noise"]
+    assert pipeline.describe_audio(params, out)["folders"]["noise"] != second["folders"]["noise"]
 
 
 def test_lacking_folders_are_named(data_folder: Path, tmp_path: Path) -> None:
     (data_folder / "rir" / "one.wav").unlink()
     (data_folder / "rir").rmdir()
     with pytest.raises(ManifestError, match=r"lacks the folder rir; expected .*manifest\.root") as caught:
-        pipeline.corpus(params_for(data_folder), tmp_path / "corpus.json")
+        pipeline.describe_audio(params_for(data_folder), tmp_path / "corpus.json")
     assert caught.value.file == data_folder
     with pytest.raises(ManifestError, match="lacks the folder train, music, noise, rir, eval"):
-        pipeline.corpus(params_for(tmp_path / "nowhere"), tmp_path / "corpus.json")
+        pipeline.describe_audio(params_for(tmp_path / "nowhere"), tmp_path / "corpus.json")
     assert not (tmp_path / "corpus.json").exists()
 
 
@@ -292,7 +299,7 @@ def test_the_demo_corpus_is_built_where_the_root_is_its_folder(
     monkeypatch.setattr(demo, "build_demo_corpus", lambda folder, **given: calls.append((folder, given)))
     params = params_for(data_folder)
     params = params.model_copy(update={"corpus": params.corpus.model_copy(update={"folder": data_folder})})
-    pipeline.corpus(params, tmp_path / "corpus.json")
+    run_corpus_stage(params, tmp_path, monkeypatch)
     assert [folder for folder, _ in calls] == [data_folder]
     assert {name: calls[0][1][name] for name in ("seed", "train_voices", "eval_utterances")} == {
         "seed": 0,
@@ -307,16 +314,17 @@ def test_as_many_workers_read_audio_as_the_parameters_say(
 ) -> None:
     calls: list[int] = []
     for name in ("write_training_manifests", "write_evaluation_manifests"):
-        monkeypatch.setattr(layout, name, lambda *_, jobs, **__: calls.append(jobs))
+        owner = layout if name == "write_training_manifests" else pipeline
+        monkeypatch.setattr(owner, name, lambda *_, jobs, **__: calls.append(jobs))
     params = params_for(tmp_path).model_copy(update={"machine": MachineParams(jobs=asked)})
-    pipeline.training_manifests(params, ProjectPaths(tmp_path))
-    pipeline.evaluation_manifests(params, "demo", ProjectPaths(tmp_path))
+    pipeline.training_manifests(params, tmp_path)
+    pipeline.evaluation_manifests(params, "demo", tmp_path)
     assert calls == [given, given]
 
 
 def test_an_evaluation_list_cannot_be_called_train(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="cannot be called 'train'"):
-        pipeline.evaluation_manifests(params_for(tmp_path), "train", ProjectPaths(tmp_path))
+        pipeline.evaluation_manifests(params_for(tmp_path), "train", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,10 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from examples.demo_corpus._tools import SAMPLE_RATE, optional, write_flac
 from examples.demo_corpus.music import music
 from examples.demo_corpus.noise import noise
 from examples.demo_corpus.rooms import room
+from examples.demo_corpus.tools import SAMPLE_RATE, optional, write_flac
 from examples.demo_corpus.trials import trials
 from examples.demo_corpus.voices import Side, Voice, espeak_version, utterances, voices
 from seedpipe.errors import ManifestError, ParamsError

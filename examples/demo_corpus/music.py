@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from examples.demo_corpus._tools import SAMPLE_RATE, Samples, generator, optional, scaled, uniform
+from examples.demo_corpus.tools import SAMPLE_RATE, Samples, generator, optional, scaled, uniform
 from examples.demo_corpus.voices import Side
 
 __all__ = ["music"]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from examples.demo_corpus._tools import SAMPLE_RATE, Samples, generator, optional, scaled, uniform
+from examples.demo_corpus.tools import SAMPLE_RATE, Samples, generator, optional, scaled, uniform
 from examples.demo_corpus.voices import Side, babble_voices, deliveries, speak
 
 __all__ = ["KINDS", "noise"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from examples.demo_corpus._tools import SAMPLE_RATE, Samples, generator, optional, scaled, uniform
+from examples.demo_corpus.tools import SAMPLE_RATE, Samples, generator, optional, scaled, uniform
 from examples.demo_corpus.voices import Side
 
 __all__ = ["KINDS", "Kind", "Room", "draw_room", "impulse_response", "room"]

@@ -7,7 +7,7 @@ from itertools import combinations, product
 
 import numpy as np
 
-from examples.demo_corpus._tools import generator
+from examples.demo_corpus.tools import generator
 from examples.demo_corpus.voices import Voice
 
 __all__ = ["NEAR_PER_TARGET", "trials"]

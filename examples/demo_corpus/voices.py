@@ -17,8 +17,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from examples.demo_corpus._tools import Samples, generator, optional, scaled, uniform
 from examples.demo_corpus.sentences import EVAL_SENTENCES, TRAIN_SENTENCES
+from examples.demo_corpus.tools import Samples, generator, optional, scaled, uniform
 from seedpipe.errors import AudioError
 
 __all__ = [
@@ -232,7 +232,7 @@ def speak(voice: Voice, said: Sequence[Delivery]) -> list[Samples]:
         "seconds": SECONDS,
         "utterances": [asdict(delivery) for delivery in said],
     }
-    script = Path(__file__).with_name("_espeak_process.py")
+    script = Path(__file__).with_name("espeak_process.py")
     answer = subprocess.run(  # noqa: S603 - our own script in our own interpreter
         [sys.executable, "-I", "-S", str(script)],
         input=json.dumps(request).encode(),

@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from seedpipe.audio import manifest
-from seedpipe.audio.manifest import BANKS, SPEECH
+from seedpipe.audio.listing import find_audio, list_files, segment
+from seedpipe.audio.manifest import BANKS, SPEECH, write_manifest
 from seedpipe.errors import ManifestError, SeedpipeError, TrialError
+from seedpipe.files import StrPath
 from seedpipe.params import ManifestParams
 
 if TYPE_CHECKING:
     from seedpipe.console import ProgressCallback
 
 
-__all__ = [
-    "TRAIN",
-    "describe",
-    "evaluation_lists",
-    "trial_list",
-    "write_banks",
-    "write_training_manifests",
-]
-
 TRAIN = "train"
 MOST_SECONDS = 3_600  # of a training utterance
 FOLDERS = {"music": "music", "noise": "noise", "reverb": "rir"}
 
 
-def describe(root: Path) -> dict[str, dict[str, object]]:
+def describe(root: StrPath) -> dict[str, dict[str, object]]:
     """Number of audio files below each folder of the layout, with a digest of their names, sizes and times of change.
 
     Raises
@@ -40,6 +33,7 @@ def describe(root: Path) -> dict[str, dict[str, object]]:
     ManifestError
         The root lacks a folder that the pipeline needs.
     """
+    root = Path(root)
     needed = [TRAIN, *FOLDERS.values(), "eval"]
     lacking = [name for name in needed if not (root / name).is_dir()]
     if lacking:
@@ -53,13 +47,13 @@ def describe(root: Path) -> dict[str, dict[str, object]]:
     return {name: _description(root / name) for name in (*needed, *kept_apart)}
 
 
-def evaluation_lists(root: Path) -> tuple[str, ...]:
+def evaluation_lists(root: StrPath) -> tuple[str, ...]:
     """Names of all evaluation lists of a data folder: NAME for each ``eval/trials_NAME.txt``."""
-    paths = sorted((root / "eval").glob("trials_*.txt"))
+    paths = sorted(Path(root, "eval").glob("trials_*.txt"))
     return tuple(path.stem.removeprefix("trials_") for path in paths)
 
 
-def trial_list(root: Path, name: str) -> Path:
+def trial_list(root: StrPath, name: str) -> Path:
     """File of an evaluation list.
 
     Raises
@@ -67,7 +61,7 @@ def trial_list(root: Path, name: str) -> Path:
     TrialError
         There is no such list; the text names those that exist.
     """
-    path = root / "eval" / f"trials_{name}.txt"
+    path = Path(root, "eval", f"trials_{name}.txt")
     if not path.is_file():
         known = ", ".join(evaluation_lists(root)) or "none"
         raise TrialError(
@@ -81,7 +75,7 @@ def trial_list(root: Path, name: str) -> Path:
 
 def write_training_manifests(
     params: ManifestParams,
-    out: Path,
+    out: StrPath,
     *,
     skip_bad: bool = False,
     jobs: int = 1,
@@ -104,16 +98,37 @@ def write_training_manifests(
         Files are unreadable and ``skip_bad`` is off, or noise, music or rooms are.
     """
     root = params.root
-    frame, bad = manifest.list_files(root, _names(root, TRAIN), jobs=jobs, skip_bad=skip_bad, progress=progress)
-    frame = manifest.cut(frame, params.segment_seconds)
+    frame, bad = list_files(root, _names(root, TRAIN), jobs=jobs, skip_bad=skip_bad, progress=progress)
+    frame = segment(frame, params.segment_seconds)
     _check_length(frame)
     write_banks(params, out, "training", jobs)
-    manifest.write_manifest(frame, out / SPEECH)
+    write_manifest(frame, Path(out, SPEECH))
     return bad
 
 
+def hold_out(names: Sequence[str], share: float) -> tuple[list[str], list[str]]:
+    """Split source files into a training and an evaluation part.
+
+    Within each folder the last ``share`` of the files, in sorted order, goes to evaluation: takes of one recording have
+    neighbouring names and so stay on one side. A folder of one file goes to training.
+
+    Returns
+    -------
+    training, evaluation : list of str
+    """
+    folders: dict[str, list[str]] = {}
+    for name in sorted(names):
+        folders.setdefault(name.rpartition("/")[0], []).append(name)
+    training, evaluation = [], []
+    for files in folders.values():
+        kept = max(1, len(files) - max(1, round(share * len(files))))
+        training.extend(files[:kept])
+        evaluation.extend(files[kept:])
+    return training, evaluation
+
+
 def _description(folder: Path) -> dict[str, object]:
-    names = manifest.find_audio(folder)
+    names = find_audio(folder)
     lines = []
     for name in names:
         with contextlib.suppress(OSError):  # a link that leads nowhere: the stage that reads the file names it
@@ -135,13 +150,13 @@ def _check_length(frame: pd.DataFrame) -> None:
         )
 
 
-def write_banks(params: ManifestParams, out: Path, kind: Literal["training", "evaluation"], jobs: int) -> None:
+def write_banks(params: ManifestParams, out: StrPath, kind: Literal["training", "evaluation"], jobs: int) -> None:
     """Write one part of music, noise and rooms."""
     for part, folder in FOLDERS.items():
         training, evaluation = _bank(params, folder)
         names = training if kind == "training" else evaluation
-        frame, _ = manifest.list_files(params.root, names, jobs=jobs)
-        manifest.write_manifest(frame, out / BANKS[part])
+        frame, _ = list_files(params.root, names, jobs=jobs)
+        write_manifest(frame, Path(out, BANKS[part]))
 
 
 def _bank(params: ManifestParams, folder: str) -> tuple[list[str], list[str]]:
@@ -149,7 +164,7 @@ def _bank(params: ManifestParams, folder: str) -> tuple[list[str], list[str]]:
     names, kept_apart = _names(params.root, folder), f"eval_{folder}"
     if (params.root / kept_apart).is_dir():
         return names, _names(params.root, kept_apart)
-    training, evaluation = manifest.split(names, params.eval_share)
+    training, evaluation = hold_out(names, params.eval_share)
     if not evaluation:
         raise ManifestError(
             f"{len(names)} files are too few to keep some for evaluation",
@@ -162,4 +177,4 @@ def _bank(params: ManifestParams, folder: str) -> tuple[list[str], list[str]]:
 
 def _names(root: Path, folder: str) -> list[str]:
     """Names of the audio in a folder, relative to the root."""
-    return [f"{folder}/{name}" for name in manifest.find_audio(root / folder)]
+    return [f"{folder}/{name}" for name in find_audio(root / folder)]

@@ -27,21 +27,16 @@ def manifest(
 
     Example: seedpipe manifest data/demo data_manifests/train
     """
-    from seedpipe.audio import layout
-    from seedpipe.audio.manifest import read_manifest
-    from seedpipe.scoring.trials.manifest import write_evaluation_manifests
+    from seedpipe import pipeline
+    from seedpipe.audio import read_manifest
 
     loaded = load_params_or_defaults(params)
-    settings = loaded.manifest.model_copy(update={"root": root})
+    loaded = loaded.model_copy(update={"manifest": loaded.manifest.model_copy(update={"root": root})})
     progress = ProgressBar("manifest", "files")
     if evaluation:
-        write_evaluation_manifests(settings, evaluation, out, jobs=loaded.machine.workers, progress=progress)
+        pipeline.evaluation_manifests(loaded, evaluation, out, progress)
     else:
-        skip = loaded.extract.on_bad_audio == "skip"
-        bad = layout.write_training_manifests(
-            settings, out, skip_bad=skip, jobs=loaded.machine.workers, progress=progress
-        )
-        for error in bad:
+        for error in pipeline.training_manifests(loaded, out, progress):
             say(f"seedpipe: left out: {error}")
     speech = read_manifest(out / "speech.csv")
     result = {"folder": str(out), "utterances": len(speech), "seconds": speech.seconds}

@@ -115,7 +115,7 @@ def _known(cache: Path | None, manifest: Path | None) -> tuple[Sequence[str] | N
 
         return open_cache(cache).frame()["utterance"].drop_duplicates().tolist(), f"the cache {cache}"
     if manifest:
-        from seedpipe.audio.manifest import read_manifest
+        from seedpipe.audio import read_manifest
 
         return read_manifest(manifest).frame["utterance"].tolist(), f"the manifest {manifest}"
     return None, ""

@@ -25,7 +25,8 @@ import torch
 from numpy.typing import NDArray
 
 from seedpipe import cache
-from seedpipe.audio import decode, manifest
+from seedpipe.audio import listing, manifest
+from seedpipe.audio.source import EXTENSIONS
 from seedpipe.cache import Cache, CacheInfo, Shard
 from seedpipe.cache.exchange import Vectors, export_cache, read_npy, read_vectors, write_vectors
 from seedpipe.enhancers import load_enhancer
@@ -172,7 +173,7 @@ def enhance_file(
     elif not out.suffix:
         expected, remedy = ", ".join(FILES), "a cache is made from a cache or from audio"
         raise ExchangeError("has no extension", expected=expected, remedy=remedy, file=out)
-    elif source.suffix.lower() in decode.EXTENSIONS:
+    elif source.suffix.lower() in EXTENSIONS:
         raise ExchangeError("is audio", expected="embeddings", remedy="give the network, with --network", file=source)
     elif (source.suffix, ids, out.suffix) == (".npy", None, ".npy"):
         result = work.of_array(source)
@@ -249,9 +250,9 @@ class _Enhancement:
         from seedpipe import extract
 
         self._expect_network(network)
-        folder, names = (source, manifest.find_audio(source)) if source.is_dir() else (source.parent, [source.name])
+        folder, names = (source, listing.find_audio(source)) if source.is_dir() else (source.parent, [source.name])
         skip, jobs = params.extract.on_bad_audio == "skip", params.machine.workers
-        frame, bad = manifest.list_files(folder, names, jobs=jobs, skip_bad=skip)
+        frame, bad = listing.list_files(folder, names, jobs=jobs, skip_bad=skip)
         evaluation = params.extract.evaluation.model_copy(update={"conditions": ()})
         settings = params.extract.model_copy(update={"evaluation": evaluation})
         parts = [self.enhancer.config.network.fingerprint, settings.model_dump(mode="json"), frame.to_csv(index=False)]

@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seedpipe.audio import augment, decode
-from seedpipe.audio.augment import Bank, Recipe
-from seedpipe.audio.decode import Waveform
+from seedpipe.audio import Bank, Recipe, Waveform, augment, decode, read_manifest
 from seedpipe.audio.frontends import load_frontend
-from seedpipe.audio.manifest import read_manifest
 from seedpipe.errors import AudioError
 from seedpipe.extract.spec import Row, Setting, bank_files
 from seedpipe.networks import SpeakerNetwork

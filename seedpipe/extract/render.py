@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seedpipe.audio import augment, decode
-from seedpipe.audio.augment import Bank, Recipe
-from seedpipe.audio.decode import Waveform
+from seedpipe.audio import Bank, Recipe, Waveform, augment, decode, read_manifest
 from seedpipe.audio.frontends import load_frontend
-from seedpipe.audio.manifest import SPEECH, read_manifest
+from seedpipe.audio.manifest import SPEECH
 from seedpipe.cache import Cache
 from seedpipe.errors import CacheError, CacheMismatchError
 from seedpipe.extract.spec import bank_files

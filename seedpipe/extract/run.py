@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe import cache
-from seedpipe.audio.manifest import SPEECH, Manifest, read_manifest
+from seedpipe.audio import Manifest, read_manifest
+from seedpipe.audio.manifest import SPEECH
 from seedpipe.errors import AudioError, CacheError, CacheMismatchError, WorkerLostError
 from seedpipe.extract.crops import load_banks
 from seedpipe.extract.embed import BLOCK, Embedder, one_thread

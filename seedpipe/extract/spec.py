@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from seedpipe import cache
+from seedpipe.audio import Manifest, read_manifest
 from seedpipe.audio.frontends import load_frontend
-from seedpipe.audio.manifest import BANKS, Manifest, read_manifest
+from seedpipe.audio.manifest import BANKS
 from seedpipe.errors import NetworkError
 from seedpipe.extract.embed import one_thread
 from seedpipe.networks import SpeakerNetwork, load_network

@@ -6,8 +6,7 @@ import functools
 import shutil
 from pathlib import Path
 
-from seedpipe.audio import layout
-from seedpipe.audio.manifest import find_audio
+from seedpipe.audio import find_audio, layout
 from seedpipe.errors import SeedpipeError
 from seedpipe.params import Params
 from seedpipe.project import corpora

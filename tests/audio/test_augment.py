@@ -15,9 +15,8 @@ from conftest import RATE, tone, write_audio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seedpipe.audio import augment, manifest
-from seedpipe.audio.augment import CLEAN, Bank, Recipe, draw_recipe, keyed_generator
-from seedpipe.audio.decode import Waveform
+from seedpipe.audio import Bank, Recipe, Waveform, augment, draw_recipe, keyed_generator, list_files, manifest
+from seedpipe.audio.augment import CLEAN
 from seedpipe.errors import ManifestError
 from seedpipe.params import AugmentParams
 
@@ -30,7 +29,7 @@ CROP = SPEECH.size
 def make_bank(folder: Path, files: Mapping[str, Waveform]) -> Bank:
     for name, samples in files.items():
         write_audio(folder / name, samples, subtype="FLOAT")
-    manifest.write_manifest(manifest.list_files(folder, sorted(files))[0], folder / "bank.csv")
+    manifest.write_manifest(list_files(folder, sorted(files))[0], folder / "bank.csv")
     return Bank(manifest.read_manifest(folder / "bank.csv"), RATE)
 
 

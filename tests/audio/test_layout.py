@@ -13,8 +13,8 @@ import pytest
 import soundfile
 from conftest import tone, write_audio
 
-from seedpipe.audio import layout
-from seedpipe.audio.manifest import is_synthetic, read_manifest
+from seedpipe.audio import layout, read_manifest
+from seedpipe.audio.manifest import is_synthetic
 from seedpipe.errors import AudioError, ManifestError, TrialError
 from seedpipe.params import ManifestParams
 from seedpipe.project.paths import ProjectPaths

@@ -15,8 +15,9 @@ from conftest import tone, write_audio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seedpipe.audio import decode
-from seedpipe.audio.manifest import COLUMNS, cut, find_audio, list_files, read_manifest, split, write_manifest
+from seedpipe.audio import decode, find_audio, list_files, read_manifest, segment, write_manifest
+from seedpipe.audio.layout import hold_out
+from seedpipe.audio.manifest import COLUMNS
 from seedpipe.errors import AudioError, ManifestError, TrialError
 from seedpipe.scoring.trials import read_trials
 from seedpipe.scoring.trials.manifest import list_trials
@@ -332,7 +333,7 @@ def _frame(files: list[tuple[int, int]]) -> pd.DataFrame:
 
 
 def test_long_files_become_segments() -> None:
-    found = cut(_frame([(1_000, 24_999), (1_000, 25_000), (8_000, 119_999), (8_000, 120_000)]), 10)
+    found = segment(_frame([(1_000, 24_999), (1_000, 25_000), (8_000, 119_999), (8_000, 120_000)]), 10)
     assert list(zip(found["utterance"], found["start_frame"], found["frames"], found["seconds"], strict=True)) == [
         ("0.wav#00000-10000", 0, 10_000, 10),
         ("0.wav#10000-24999", 10_000, 14_999, 14.999),
@@ -352,7 +353,7 @@ def test_long_files_become_segments() -> None:
 )
 @settings(max_examples=80, deadline=None)
 def test_segments_tile_their_files_and_have_names_that_sort(files: list[tuple[int, int]], seconds: float) -> None:
-    found = cut(_frame(files), seconds)
+    found = segment(_frame(files), seconds)
     assert found["utterance"].is_unique
     for number, (rate, frames) in enumerate(files):
         rows = found[found["path"] == f"/x/{number}.wav"]
@@ -368,17 +369,17 @@ def test_segments_tile_their_files_and_have_names_that_sort(files: list[tuple[in
 
 def test_nothing_is_cut_unless_asked() -> None:
     frame = _frame([(8_000, 10**9)])
-    pd.testing.assert_frame_equal(cut(frame, 0), frame)
+    pd.testing.assert_frame_equal(segment(frame, 0), frame)
 
 
 def test_segments_too_short_for_their_names_are_refused() -> None:
     with pytest.raises(ManifestError, match=r"segments of 0\.001 s are too short.*set manifest\.segment_seconds"):
-        cut(_frame([(8_000, 10**5)]), 0.001)
+        segment(_frame([(8_000, 10**5)]), 0.001)
 
 
 def test_segments_are_read_as_they_are_listed(corpus: Path, tmp_path: Path) -> None:
     before = table(corpus)
-    write_manifest(cut(before, 0.1), tmp_path / "speech.csv")
+    write_manifest(segment(before, 0.1), tmp_path / "speech.csv")
     found = read_manifest(tmp_path / "speech.csv")
     assert len(found) == 9, "a quarter of a second is two tenths and a rest of half a tenth"
     assert found.seconds == pytest.approx(0.75)
@@ -394,7 +395,7 @@ def test_segments_are_read_as_they_are_listed(corpus: Path, tmp_path: Path) -> N
 def test_the_digest_knows_the_borders(corpus: Path, tmp_path: Path) -> None:
     found = set()
     for seconds in (0, 0.1, 0.05):
-        write_manifest(cut(table(corpus), seconds), tmp_path / "speech.csv")
+        write_manifest(segment(table(corpus), seconds), tmp_path / "speech.csv")
         found.add(read_manifest(tmp_path / "speech.csv").digest())
     assert len(found) == 3
 
@@ -410,11 +411,11 @@ def test_the_digest_knows_the_borders(corpus: Path, tmp_path: Path) -> None:
 @settings(max_examples=100, deadline=None)
 def test_split_is_disjoint_complete_and_deterministic(names: set[tuple[str, int]], share: float, order: object) -> None:
     files = sorted(f"{folder}{number:02d}.wav" for folder, number in names)
-    training, evaluation = split(files, share)
+    training, evaluation = hold_out(files, share)
     assert sorted(training + evaluation) == files
     shuffled = list(files)
     order.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert split(shuffled, share) == (training, evaluation)
+    assert hold_out(shuffled, share) == (training, evaluation)
     for folder in {name.rpartition("/")[0] for name in files}:
         here = [name for name in files if name.rpartition("/")[0] == folder]
         trained = [name for name in training if name.rpartition("/")[0] == folder]
@@ -424,7 +425,7 @@ def test_split_is_disjoint_complete_and_deterministic(names: set[tuple[str, int]
 
 
 def test_split_keeps_the_share() -> None:
-    training, evaluation = split([f"{number:03d}.wav" for number in range(90)], 1 / 3)
+    training, evaluation = hold_out([f"{number:03d}.wav" for number in range(90)], 1 / 3)
     assert (len(training), len(evaluation)) == (60, 30)
 
 

@@ -20,7 +20,7 @@ from seedpipe.cli import app
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.results.report import write_report
 
-COMMANDS = ("demo-corpus", "manifest", "extract", "train", "score", "enhance")
+COMMANDS = ("init", "manifest", "extract", "train", "score", "enhance")
 PARAMS = "train:\n  epochs: 3\n  batch_rows: 64\nscore:\n  methods: [cosine]\n  bootstrap: 100\n"
 
 

@@ -19,7 +19,8 @@ from synthetic import D, contents, damage, draw_embeddings, enhancer, evaluation
 from typer.testing import CliRunner, Result
 
 import seedpipe
-from seedpipe.audio.manifest import SPEECH, find_audio, list_files, write_manifest
+from seedpipe.audio import find_audio, list_files, write_manifest
+from seedpipe.audio.manifest import SPEECH
 from seedpipe.cache import Cache, NetworkInfo, open_cache
 from seedpipe.cache.exchange import Vectors, read_vectors, write_vectors
 from seedpipe.cli import app

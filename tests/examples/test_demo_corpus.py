@@ -16,10 +16,10 @@ import soundfile
 
 from examples.demo_corpus import DemoSummary, build_demo_corpus
 from examples.demo_corpus import corpus as corpus_module
-from examples.demo_corpus._tools import optional
 from examples.demo_corpus.noise import KINDS, noise
 from examples.demo_corpus.rooms import draw_room, room
 from examples.demo_corpus.sentences import EVAL_SENTENCES, TRAIN_SENTENCES
+from examples.demo_corpus.tools import optional
 from examples.demo_corpus.trials import trials
 from examples.demo_corpus.voices import (
     ACCENTS,
@@ -310,7 +310,7 @@ def test_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.Mon
     def refuse(name: str) -> None:
         raise ModuleNotFoundError(f"No module named {name!r}")
 
-    monkeypatch.setattr("examples.demo_corpus._tools.importlib.import_module", refuse)
+    monkeypatch.setattr("examples.demo_corpus.tools.importlib.import_module", refuse)
     with pytest.raises(MissingExtraError, match=r'pip install "seedpipe\[demo\]"'):
         build_demo_corpus(tmp_path / "out", **TINY)
     assert not list(tmp_path.iterdir())

@@ -19,8 +19,7 @@ import torch
 from conftest import ONE_JOB, RATE, STUB, TINY_PARAMS, folder_bytes, tone, write_audio, write_manifests
 
 from seedpipe import cache
-from seedpipe.audio import decode
-from seedpipe.audio.manifest import read_manifest
+from seedpipe.audio import decode, read_manifest
 from seedpipe.cache import Cache
 from seedpipe.errors import AudioError, CacheError, CacheMismatchError, ManifestError, NetworkError, ParamsError
 from seedpipe.extract import extract, render

@@ -73,19 +73,18 @@ def _models(path: Path) -> None:
 
 
 def _manifest(folder: Path) -> Path:
-    from seedpipe.audio import manifest
+    from seedpipe.audio import list_files, write_manifest
 
     wave = np.sin(np.arange(8_000) / 20).astype(np.float32) / 2
     for name in ("a.wav", "b.flac"):
         soundfile.write(folder / name, wave, 16_000)
-    frame, _ = manifest.list_files(folder, ["a.wav", "b.flac"])
-    manifest.write_manifest(frame, folder / "speech.csv")
+    frame, _ = list_files(folder, ["a.wav", "b.flac"])
+    write_manifest(frame, folder / "speech.csv")
     return folder / "speech.csv"
 
 
 def read_manifest(path: Path) -> None:
-    from seedpipe.audio.decode import read_audio
-    from seedpipe.audio.manifest import read_manifest
+    from seedpipe.audio import read_audio, read_manifest
     from seedpipe.errors import AudioError
 
     table = read_manifest(path)
@@ -495,7 +494,7 @@ def _audio(name: str, **options: Any) -> Callable[[Path], Path]:
 
 
 def read_wave(path: Path) -> None:
-    from seedpipe.audio.decode import probe, read_audio
+    from seedpipe.audio import probe, read_audio
 
     info = probe(path)
     assert info.frames / info.sample_rate > 0

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from seedpipe.audio import layout
-from seedpipe.audio.manifest import SPEECH, list_files, write_manifest
+from seedpipe.audio import layout, write_manifest
+from seedpipe.audio.listing import list_files
+from seedpipe.audio.manifest import SPEECH
 from seedpipe.errors import TrialError
+from seedpipe.files import StrPath
 from seedpipe.params import ManifestParams
 from seedpipe.scoring.trials.list import Trials
 from seedpipe.scoring.trials.read import read_trials
@@ -22,13 +24,13 @@ __all__ = ["list_trials", "trial_root", "write_evaluation_manifests"]
 
 
 def write_evaluation_manifests(
-    params: ManifestParams, name: str, out: Path, *, jobs: int = 1, progress: ProgressCallback | None = None
+    params: ManifestParams, name: str, out: StrPath, *, jobs: int = 1, progress: ProgressCallback | None = None
 ) -> None:
     """Write the manifests of one evaluation list: its utterances, and the music, noise and rooms mixed with them."""
     trials = read_trials(layout.trial_list(params.root, name))
     frame = list_trials(trials, trial_root(params.root, name, trials), jobs=jobs, progress=progress)
     layout.write_banks(params, out, "evaluation", jobs)
-    write_manifest(frame, out / SPEECH)
+    write_manifest(frame, Path(out, SPEECH))
 
 
 def trial_root(root: Path, name: str, trials: Trials) -> Path:
