@@ -1,17 +1,17 @@
-"""Where work runs: on worker processes of this machine (loky), of a Ray or of a Dask cluster, and on which device."""
+"""Where work runs: on worker processes of this machine (loky), of a Ray or of a Dask cluster, and on which device.
+
+``joblib.Parallel`` runs the calls, on its processes or on threads of which each waits for one call on the cluster.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import importlib
 import logging
 import os
-import secrets
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 import warnings
@@ -19,24 +19,22 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
-from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import joblib
 
 from seedpipe.errors import ClusterError, MissingExtraError, ParamsError, WorkerLostError
 
-if TYPE_CHECKING:
-    import distributed
-
 __all__ = ["Engine", "WantedDevice", "choose_device", "unordered"]
 
 Result = TypeVar("Result")
+Call: TypeAlias = Callable[..., Result]
 WantedDevice: TypeAlias = Literal["auto", "cpu", "cuda"]
 ANSWER_SECONDS = 10  # an address must answer within this time, and a Dask cluster have a worker
-LONELY_SECONDS = 30  # a Dask cluster that has lost its last worker for longer is given up
-OBJECT_STORE_BYTES = 2**27  # of a Ray of our own, which else takes a third of the memory; our results are small
+LONELY_SECONDS = 15  # a Dask cluster that has no worker twice, so far apart, is given up
+# What Ray and Dask say of a function that cannot be imported on the other side.
+NOT_THERE = ("failed to import on the worker", "deserialization of the task graph")
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Engine:
     backend : {'loky', 'ray', 'dask'}
         Processes of this machine, a Ray cluster or a Dask cluster.
     address : str
-        HOST:PORT of a Ray or Dask cluster that runs already; empty: start one on this machine and stop it in the end.
+        HOST:PORT of a Ray or Dask cluster that runs already.
     """
 
     workers: int
@@ -72,25 +70,33 @@ def unordered(function: Callable[..., Result], calls: Iterable[tuple[Any, ...]],
     Yields
     ------
     Result
-        Closing the iterator drops the calls that wait and stops local workers; on a Dask cluster of the user's own,
-        the calls that run come to their end.
+        Closing the iterator drops the calls that wait and stops those that run; on Dask they come to their end.
 
     Raises
     ------
     WorkerLostError
         A worker died. Results that were not yielded are lost; the remaining calls may be submitted again at once.
     ClusterError
-        The cluster does not answer, or its workers cannot take the calls.
+        No cluster is named, it does not answer, or workers cannot take the calls.
     MissingExtraError
         Ray or Dask is not installed.
     """
-    with _one_ctrl_c() as ignore_ctrl_c, _OPEN[engine.backend](engine) as parallel, contextlib.ExitStack() as closing:
+    with (
+        _one_ctrl_c() as ignore_ctrl_c,
+        _OPEN[engine.backend](function, engine) as (run, parallel),
+        contextlib.ExitStack() as closing,
+    ):
         with _ctrl_c_held_back():
-            results = parallel(joblib.delayed(function)(*call) for call in calls)
+            results = parallel(joblib.delayed(run)(*call) for call in calls)
             closing.callback(_close_quietly, results)
             closing.callback(ignore_ctrl_c)
-        for result in results:  # noqa: UP028  # closed by `yield from`, it warns
-            yield result
+        try:
+            for result in results:  # noqa: UP028  # closed by `yield from`, it warns
+                yield result
+        except RuntimeError as error:
+            if any(text in str(error) for text in NOT_THERE):
+                raise _unfit(error) from error
+            raise
 
 
 def _close_quietly(results: Generator[object]) -> None:
@@ -133,12 +139,14 @@ def _ctrl_c_held_back() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _loky(engine: Engine) -> Iterator[joblib.Parallel]:
-    from joblib.externals.loky import get_reusable_executor
-    from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
+def _loky(function: Call[Result], engine: Engine) -> Iterator[tuple[Call[Result], joblib.Parallel]]:
+    from joblib.externals.loky import BrokenProcessPool, get_reusable_executor
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+    # A process that has grown since its first call is replaced between two calls, and nothing is lost.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     try:
-        yield _parallel(engine.workers or -1, "loky", initializer=_prepare_loky_worker)
+        yield function, _parallel(engine.workers or -1, "loky", initializer=_prepare_loky_worker)
     except TerminatedWorkerError as error:
         raise _lost() from error
     except BrokenProcessPool as error:
@@ -148,11 +156,6 @@ def _loky(engine: Engine) -> Iterator[joblib.Parallel]:
 
 
 def _prepare_loky_worker() -> None:
-    from joblib.externals.loky import process_executor
-
-    # loky takes a process that has grown by 300 MB since its first call for leaking, warns and replaces it. Ours grow
-    # because they load a network at the first call that needs one.
-    process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group: the parent ends its workers
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
 
@@ -165,184 +168,78 @@ def _end_with_parent(parent: int) -> None:
 
 
 @contextlib.contextmanager
-def _ray(engine: Engine) -> Iterator[joblib.Parallel]:
-    with _ray_session(engine):
-        import ray
-        from ray.util.joblib.ray_backend import RayBackend
-        from ray.util.multiprocessing.pool import ResultThread
+def _ray(function: Call[Result], engine: Engine) -> Iterator[tuple[Call[Result], joblib.Parallel]]:
+    ray = _imported("ray", "ray")
+    task = ray.remote(num_cpus=1, max_retries=0)(function)
+    running: set[Any] = set()
 
-        cores = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
-        backend = RayBackend(ray_remote_args={"num_cpus": 1})  # its default of 0 heaps all workers on one node
-        # Inherited from the backend for multiprocessing, where it is false. Ray's pool calls back for results, errors
-        # and lost workers alike, which is all that a generator needs.
-        backend.supports_return_generator = True
+    def run(*arguments: Any) -> Result:
+        reference = task.remote(*arguments)
+        running.add(reference)
         try:
-            yield _parallel(min(engine.workers or cores, cores), backend)
+            result: Result = ray.get(reference)
+            return result
         except ray.exceptions.RayTaskError as error:
-            raise _unfit(error.cause) from error
+            raise error.cause from None
         except ray.exceptions.RayError as error:
             raise _lost() from error
         finally:
-            # One thread for each call in flight; one that outlived the session would start another.
-            for thread in threading.enumerate():
-                if isinstance(thread, ResultThread):
-                    thread.join(ANSWER_SECONDS)
+            running.discard(reference)
 
-
-@contextlib.contextmanager
-def _ray_session(engine: Engine) -> Iterator[None]:
-    """Connect to a cluster, or start one; a session that the caller has opened is used and left open."""
-    if engine.address:
-        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")  # tries to connect, of some seconds each
-    try:
-        import ray
-    except ImportError as error:
-        raise _missing("ray") from error
-    if ray.is_initialized():
-        yield
-        return
     with contextlib.ExitStack() as stack:
-        folder = tempfile.mkdtemp(prefix="ray-")
-        stack.callback(_remove, folder)
-        _keep_stdout_clean(stack)
-        stack.callback(ray.shutdown)
-        if engine.address:
-            _knock(engine.address)
+        if not ray.is_initialized():  # a session that the caller has opened is used and left open
+            _knock(engine)
             try:
                 ray.init(address=engine.address, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
                 raise _no_answer(engine.address, error) from error
-        else:
-            _start_ray(engine.workers, folder)
-        yield
+            stack.callback(ray.shutdown)
+            stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # there Ray tells of lost workers
+        stack.callback(_stop, running, ray.cancel)
+        cores = int(ray.cluster_resources().get("CPU", 0))
+        yield run, _parallel(engine.workers or cores, "threading")
 
 
-def _start_ray(workers: int, folder: str) -> None:
-    import ray
-
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if "RAY_AUTH_MODE" not in os.environ:
-        # Ray listens on all interfaces, guarded by a token that it would else write to the home folder.
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    ray.init(
-        address="local",
-        num_cpus=workers or None,
-        include_dashboard=False,
-        object_store_memory=OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        _temp_dir=folder,
-    )
-
-
-def _remove(folder: str) -> None:
-    """Remove the folder of a Ray that has ended; its last processes may still write for a moment."""
-    for _ in range(20):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not Path(folder).exists():
-            return
-        time.sleep(0.1)
-
-
-def _keep_stdout_clean(stack: contextlib.ExitStack) -> None:
-    """Ray tells of lost workers on stdout, where results belong."""
-    from ray._private import worker
-
-    tell = worker.print_to_stdstream
-    stack.callback(setattr, worker, "print_to_stdstream", tell)
-    worker.print_to_stdstream = lambda data, **options: tell({**data, "is_err": True}, **options)
+def _stop(running: set[Any], cancel: Callable[..., object]) -> None:
+    """End the calls and wait for their threads: one that asked Ray after the end of a session would start another."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while running and time.monotonic() < deadline:
+        for reference in list(running):
+            cancel(reference, force=True)
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager
-def _dask(engine: Engine) -> Iterator[joblib.Parallel]:
-    with _dask_client(engine) as client:
-        import distributed
-
-        try:
-            yield _parallel(engine.workers or -1, _dask_backend(client))
-        except (distributed.KilledWorker, CancelledError) as error:
-            raise _lost() from error
-
-
-@contextlib.contextmanager
-def _dask_client(engine: Engine) -> Iterator[distributed.Client]:
-    try:
-        import distributed
-    except ImportError as error:
-        raise _missing("dask") from error
+def _dask(function: Call[Result], engine: Engine) -> Iterator[tuple[Call[Result], joblib.Parallel]]:
+    distributed = _imported("distributed", "dask")
+    _knock(engine)
     with contextlib.ExitStack() as stack:
-        address = engine.address
-        if address:
-            _knock(address)
-        else:
-            address = stack.enter_context(_dask_cluster(engine.workers or joblib.cpu_count())).scheduler_address
         try:
-            client = distributed.Client(  # type: ignore[no-untyped-call]
-                address, timeout=ANSWER_SECONDS, set_as_default=False
-            )
-            stack.callback(_close, client)
+            client = distributed.Client(engine.address, timeout=ANSWER_SECONDS, set_as_default=False)
+            stack.enter_context(client)
             client.wait_for_workers(1, timeout=ANSWER_SECONDS)
         except (OSError, TimeoutError, ValueError) as error:
-            raise _no_answer(address, error) from error
-        yield client
+            raise _no_answer(engine.address, error) from error
 
-
-def _close(client: distributed.Client) -> None:
-    """Close a client; of results that arrive meanwhile its loop prints tracebacks."""
-    logger = logging.getLogger("tornado.application")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        client.close(timeout=ANSWER_SECONDS)  # type: ignore[no-untyped-call]
-    finally:
-        logger.setLevel(level)
-
-
-def _dask_cluster(workers: int) -> distributed.LocalCluster:
-    import distributed
-
-    return distributed.LocalCluster(  # type: ignore[no-untyped-call]
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        memory_limit=None,  # its default gives each worker its share of the cores in memory, and kills at that
-        preload=["import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"],  # as for loky
-        scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # no page, and any free port
-        silence_logs=logging.CRITICAL,
-    )
-
-
-def _dask_backend(client: distributed.Client) -> Any:
-    from joblib._dask import DaskDistributedBackend
-
-    class Backend(DaskDistributedBackend):  # type: ignore[misc]
-        """joblib's own, which waits for ever for a call that has failed for another reason than its function."""
-
-        def effective_n_jobs(self, n_jobs: int) -> int:
-            return n_jobs if n_jobs > 0 else int(super().effective_n_jobs(n_jobs))
-
-        def start_call(self) -> None:
-            super().start_call()
-            self.client.loop.add_callback(self._give_up_when_lonely)
-
-        async def _give_up_when_lonely(self) -> None:
+        def run(*arguments: Any) -> Result:
+            future = client.submit(function, *arguments, pure=False)
             lonely = 0
-            with contextlib.suppress(OSError):  # the scheduler has gone, and with it all futures
-                while self._continue and lonely < LONELY_SECONDS:
-                    await asyncio.sleep(1)
-                    lonely = 0 if await self.client.scheduler.ncores() else lonely + 1
-                for future in list(self._results.values()) if self._continue else []:
-                    future.set_exception(_lost())
+            while lonely < 2:
+                try:
+                    result: Result = future.result(timeout=LONELY_SECONDS)
+                    return result
+                except (distributed.KilledWorker, CancelledError) as error:
+                    raise _lost() from error
+                except TimeoutError:
+                    if future.done():  # it is the function's own
+                        raise
+                    lonely = 0 if client.ncores() else lonely + 1
+            raise _lost()
 
-        def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:
-            future = super().submit(func, callback)
-            future.add_done_callback(lambda done: callback(done.exception()) if done.exception() else None)
-            return future
-
-    return Backend(client=client)
+        yield run, _parallel(engine.workers or sum(client.ncores().values()), "threading")
 
 
-def _parallel(workers: int, backend: Any, **options: Any) -> joblib.Parallel:
+def _parallel(workers: int, backend: str, **options: Any) -> joblib.Parallel:
     return joblib.Parallel(
         n_jobs=workers,
         backend=backend,
@@ -353,15 +250,22 @@ def _parallel(workers: int, backend: Any, **options: Any) -> joblib.Parallel:
     )
 
 
-def _knock(address: str) -> None:
+def _knock(engine: Engine) -> None:
     """See whether somebody listens and speaks first, as Ray and Dask do: both would retry for minutes."""
-    host, _, port = address.rpartition(":")
+    if not engine.address:
+        raise ClusterError(
+            f"no address of a {engine.backend} cluster is given",
+            expected="HOST:PORT of a running cluster (machine.address, --address)",
+            remedy="start one ('ray start --head', or 'dask scheduler' and 'dask worker'), or let this machine do it "
+            "(machine.backend: loky)",
+        )
+    host, _, port = engine.address.rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS) as connection:
             if not connection.recv(1):
                 raise ConnectionError("the connection was closed")
     except (OSError, ValueError, OverflowError) as error:
-        raise _no_answer(address, error) from error
+        raise _no_answer(engine.address, error) from error
 
 
 def _no_answer(address: str, error: BaseException) -> ClusterError:
@@ -387,8 +291,11 @@ def _lost() -> WorkerLostError:
     )
 
 
-def _missing(extra: str) -> MissingExtraError:
-    return MissingExtraError(f"{extra} is not installed", remedy=f'pip install "seedpipe[{extra}]"')
+def _imported(module: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(f"{extra} is not installed", remedy=f'pip install "seedpipe[{extra}]"') from error
 
 
 _OPEN = {"loky": _loky, "ray": _ray, "dask": _dask}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
-import json
 import os
 import secrets
 import shutil
@@ -44,14 +44,6 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
-
-
-def runs(pid: int) -> bool:
-    """Whether a process is there, other than dead and waiting for an init that does not collect."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def need(backend: str) -> None:
@@ -194,39 +186,38 @@ def test_closing_early_leaves_the_cluster_in_order(engine: Engine) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["ray", "dask"])
-def test_a_cluster_of_our_own_leaves_nothing_behind(backend: str, tmp_path: Path) -> None:
-    need(backend)
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import json\n"
+def test_a_function_that_workers_lack_is_said(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "only_here.py").write_text("def call(number): return number\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    here = importlib.import_module("only_here")
+    with pytest.raises(ClusterError, match="same packages on every node"):
+        list(unordered(here.call, numbers(4), engine))
+
+
+@pytest.mark.slow
+def test_results_alone_go_to_stdout_when_workers_die(engine: Engine) -> None:
+    script = (
         "from test_clusters import process_or_die\n"
         "from test_workers import numbers\n"
         "from seedpipe.errors import WorkerLostError\n"
         "from seedpipe.workers import Engine, unordered\n"
-        "if __name__ == '__main__':\n"
-        "    pids = set()\n"
-        "    try:\n"
-        f"        for pid in unordered(process_or_die, numbers(50), Engine(2, {backend!r})):\n"
-        "            pids.add(pid)\n"
-        "    except WorkerLostError:\n"
-        "        print(json.dumps(sorted(pids)))\n"
+        "try:\n"
+        f"    list(unordered(process_or_die, numbers(50), {engine!r}))\n"
+        "except WorkerLostError:\n"
+        "    print('lost')\n"
     )
-    home = tmp_path / "home"
-    home.mkdir()
-    names = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    environment = names | {"PYTHONPATH": str(Path(__file__).parent), "HOME": str(home)}
-    run = subprocess.run(
-        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=120, check=True
-    )
-    (line,) = run.stdout.splitlines()  # results alone go to stdout
-    pids = json.loads(line)
-    assert pids
-    deadline = time.monotonic() + 30  # workers that lost their raylet end by themselves, a moment later
-    while any(runs(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(runs(pid) for pid in pids)
-    assert not list(home.rglob("*token*"))
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    assert run.stdout == "lost\n"
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("backend", ["ray", "dask"])
+def test_a_cluster_without_an_address_is_refused(backend: Any) -> None:
+    need(backend)
+    with pytest.raises(ClusterError, match="no address"):
+        next(unordered(square, numbers(4), Engine(2, backend)))
 
 
 @pytest.mark.parametrize("backend", ["ray", "dask"])

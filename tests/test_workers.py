@@ -10,14 +10,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from seedpipe.errors import AudioError, WorkerLostError
 from seedpipe.workers import Engine, unordered
 
 TWO = Engine(workers=2)
-KEPT: list[np.ndarray] = []
 
 
 def square(number: int, seconds: float = 0.0) -> int:
@@ -43,17 +41,6 @@ def die(number: int, mark: Path | None) -> int:
             mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return number
-
-
-def keep_memory(_: int) -> int:
-    """Hold 400 MB from the second call of a process on, and last longer than loky waits between two looks."""
-    if KEPT:
-        KEPT.append(np.ones(50_000_000) if len(KEPT) == 1 else np.ones(1))
-        time.sleep(1.1)
-    else:
-        KEPT.append(np.ones(1))
-        time.sleep(0.3)
-    return os.getpid()
 
 
 def numbers(count: int, *rest: object) -> Iterator[tuple[object, ...]]:
@@ -159,8 +146,3 @@ def test_ctrl_c_sent_twice_to_all_processes_prints_no_more_than_what_was_cleaned
     # Killed in a rare instant, a pool leaves a semaphore, which loky's tracker removes and mentions.
     assert [line for line in err.splitlines() if "resource_tracker" not in line and "warnings.warn(" not in line] == []
     assert out.endswith("interrupted\n")
-
-
-def test_a_worker_that_grows_by_400_mb_is_kept() -> None:
-    pytest.importorskip("psutil", reason="without psutil loky does not look at memory")
-    assert len(set(unordered(keep_memory, numbers(8), TWO))) == 2

@@ -19,7 +19,7 @@ class MachineParams(Section):
     backend: Literal["loky", "ray", "dask"] = "loky"
     """The joblib backend that runs stage one: on this machine, or on a Ray or Dask cluster (docs/cluster.md)."""
     address: str = ""
-    """Address of an existing Ray or Dask cluster; empty for one of our own on this machine."""
+    """HOST:PORT of a Ray or Dask cluster that runs already; either backend needs one."""
     batch: int = Field(default=256, ge=1)
     """Waveforms that a worker mixes ahead of the network. Forward passes have one fixed shape whatever this is."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
