@@ -12,7 +12,7 @@ from seedpipe.cli.common import MAX_SEED, Json
 from seedpipe.console import guarded, say, show
 
 if TYPE_CHECKING:
-    from seedpipe.scoring.trials import Check
+    from seedpipe.scoring.trials import TrialCheck
 
 __all__ = ["app"]
 
@@ -67,15 +67,9 @@ def make(
 
     Example: seedpipe trials make speakers.csv trials_mine.txt --targets 5000 --nontargets 5000 --same gender
     """
-    import pandas as pd
+    from seedpipe.scoring.trials import make_trials, read_speakers, write_trials
 
-    from seedpipe.errors import TrialError
-    from seedpipe.scoring.trials import make_trials, write_trials
-
-    try:
-        frame = pd.read_csv(table, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise TrialError(f"cannot be read ({error})", expected="a csv with a header", file=table) from error
+    frame = read_speakers(table)
     lines = make_trials(frame, targets, nontargets, same=same or (), per_speaker=per_speaker, seed=seed)
     write_trials(lines, out)
     show(_result(out, lines), f"{out}: {targets:,} target and {nontargets:,} non-target trials", as_json=json)
@@ -121,7 +115,7 @@ def _known(cache: Path | None, manifest: Path | None) -> tuple[Sequence[str] | N
     return None, ""
 
 
-def _described(found: Check) -> str:
+def _described(found: TrialCheck) -> str:
     kinds = (
         "blind: scores, no error rates" if found.blind else f"{found.targets:,} target, {found.nontargets:,} non-target"
     )

@@ -23,8 +23,6 @@ from seedpipe.networks.layers import COUNTER, computed_entries
 if TYPE_CHECKING:
     from seedpipe.networks.layers import FrozenNetwork
 
-__all__ = ["ARCHITECTURES", "Architecture", "guess_kind", "load_weights", "network_from_state"]
-
 MOST_ROWS = 2**17  # two for each value of the longest embedding; a network has thousands of weights for each
 TOLERANCE = 1e-4  # of filter banks, windows and filters: other versions of torchaudio round differently
 

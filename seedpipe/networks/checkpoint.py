@@ -17,8 +17,6 @@ from torch import Tensor
 
 from seedpipe.errors import NetworkError
 
-__all__ = ["State", "check_numbers", "listed", "read_state", "read_tensors", "tidy"]
-
 State = dict[str, Tensor]
 WRAPPERS = ("model", "model_state_dict", "state_dict", "model_state", "network", "net", "backbone")
 SPEAKER = "__S__."

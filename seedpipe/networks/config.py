@@ -11,8 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from seedpipe.errors import NetworkError
 from seedpipe.files import read_document
 
-__all__ = ["CONFIG", "Argument", "NetworkConfig", "first_fault", "read_config", "stored_self_test"]
-
 CONFIG = "network.json"
 Argument = str | int | float | bool
 

@@ -12,8 +12,6 @@ from seedpipe.networks.registry import BUILT_IN, network_names
 if TYPE_CHECKING:
     from seedpipe.networks.protocol import SpeakerNetwork
 
-__all__ = ["describe_network", "list_networks"]
-
 
 def list_networks(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Networks of a project, then those built in, then those of installed packages.

@@ -21,8 +21,6 @@ from seedpipe.networks.layers import (
 )
 from seedpipe.networks.resnet34 import ResNet34Trunk
 
-__all__ = ["ECAPADRL", "ResNet34DRL"]
-
 
 class _DRL(FrozenNetwork):
     """Pooled moments, and the speaker code that the encoder makes of them."""

@@ -20,8 +20,6 @@ from torch.nn import functional
 from seedpipe.errors import MissingExtraError, NetworkError
 from seedpipe.networks.checkpoint import read_tensors
 
-__all__ = ["DVector", "partial_starts"]
-
 PARTIAL_FRAMES = 160
 HOP = 160
 PARTIALS_PER_SECOND = 1.3

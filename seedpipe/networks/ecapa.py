@@ -26,8 +26,6 @@ from seedpipe.networks.layers import (
     weighted_moments,
 )
 
-__all__ = ["ECAPA", "ECAPATrunk"]
-
 COEFFICIENTS = 80
 CHANNELS = 1024
 POOLED = 1536

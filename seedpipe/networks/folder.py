@@ -25,8 +25,6 @@ from seedpipe.networks.load import FILE_KINDS, WEIGHTS, make_network
 from seedpipe.networks.protocol import SpeakerNetwork
 from seedpipe.networks.selftest import self_test
 
-__all__ = ["add_network", "convert_checkpoint"]
-
 FILES = (CONFIG, WEIGHTS, ".*")
 
 

@@ -13,25 +13,6 @@ import torchaudio
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = [
-    "COUNTER",
-    "FLOOR",
-    "LEAST_VARIANCE",
-    "SPECTRUM",
-    "FrozenNetwork",
-    "PreEmphasis",
-    "computed_entries",
-    "fingerprint",
-    "mel_spectrogram",
-    "normalised_log_mel",
-    "power_and_deviation",
-    "res2_convolutions",
-    "res2_layers",
-    "single_precision",
-    "standard_deviation",
-    "weighted_moments",
-]
-
 COEFFICIENT = 0.97
 COUNTER = "num_batches_tracked"
 STATISTICS = ("running_mean", "running_var", COUNTER)  # the buffers that are learnt

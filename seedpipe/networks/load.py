@@ -13,8 +13,6 @@ from seedpipe.networks.config import CONFIG, Argument, read_config
 from seedpipe.networks.protocol import SpeakerNetwork
 from seedpipe.networks.registry import BUILT_IN, network_from_factory, network_names
 
-__all__ = ["FILE_KINDS", "WEIGHTS", "load_network", "make_network"]
-
 WEIGHTS = "weights.safetensors"
 FILE_KINDS = ("onnx", "speechbrain")  # whose source is a path
 

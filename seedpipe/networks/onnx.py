@@ -25,8 +25,6 @@ from seedpipe.networks.selftest import shortest_input
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["FEATURES", "OnnxNetwork"]
-
 FEATURES = {
     "waveform": {},
     "wespeaker": {"window_type": "hamming", "scale": 2.0**15},

@@ -8,8 +8,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["SpeakerNetwork"]
-
 
 @runtime_checkable
 class SpeakerNetwork(Protocol):

@@ -13,8 +13,6 @@ from seedpipe.errors import NetworkError, SeedpipeError
 from seedpipe.networks.config import CONFIG
 from seedpipe.networks.protocol import SpeakerNetwork
 
-__all__ = ["BUILT_IN", "Plugins", "network_from_factory", "network_names"]
-
 BUILT_IN = {"dvector": "seedpipe.networks.dvector:DVector"}
 
 

@@ -20,8 +20,6 @@ from seedpipe.networks.layers import (
     weighted_moments,
 )
 
-__all__ = ["ResNet34", "ResNet34Trunk"]
-
 MELS = 64
 STAGES = ((3, 32, 1), (4, 64, 2), (6, 128, 2), (3, 256, 2))  # blocks, channels, stride of the first block
 REDUCTION = 8

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from seedpipe.networks.protocol import SpeakerNetwork
 
-__all__ = ["TOLERANCE", "Check", "check_network", "same_numbers", "self_test", "shortest_input", "synthetic_signal"]
-
 TOLERANCE = 1e-4
 """Self-tests whose values differ by at most this share of the largest are the same: float32 sums in another order stay
 two decades below, another filter bank, weight or library default lies decades above."""

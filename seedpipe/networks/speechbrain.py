@@ -26,8 +26,6 @@ from seedpipe.errors import MissingExtraError, NetworkError
 from seedpipe.files import read_document
 from seedpipe.networks.selftest import shortest_input
 
-__all__ = ["SpeechBrainNetwork"]
-
 SETTINGS = "hyperparams.yaml"
 MOST_BYTES = 2**20  # of the settings
 MOST_LETTERS = 4096  # of a text with references, which may double at every step

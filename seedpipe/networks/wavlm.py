@@ -16,8 +16,6 @@ import torch
 import torchaudio
 from torch import Tensor, nn
 
-__all__ = ["LAYERS", "WIDTH", "WavLM"]
-
 LAYERS, WIDTH = 12, 768
 PARTS = ("q_proj", "k_proj", "v_proj")  # in the order in which torchaudio stacks them
 _LAYER = r"encoder\.layers\.(\d+)\."

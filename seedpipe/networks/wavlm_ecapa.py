@@ -15,8 +15,6 @@ from torch.nn import functional
 from seedpipe.networks.layers import FrozenNetwork, res2_convolutions, res2_layers, single_precision, weighted_moments
 from seedpipe.networks.wavlm import LAYERS, WIDTH, WavLM
 
-__all__ = ["WavLMECAPA"]
-
 CHANNELS = 512
 POOLED = 1536
 BOTTLENECK = 128

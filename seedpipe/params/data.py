@@ -9,8 +9,6 @@ from pydantic import AfterValidator, Field
 
 from seedpipe.params.section import Section, Seed, distinct
 
-__all__ = ["CorpusParams", "ManifestParams"]
-
 
 def _none_or_some(seconds: float) -> float:
     if 0 < seconds < 0.1:

@@ -9,8 +9,6 @@ from pydantic import AfterValidator, Field
 
 from seedpipe.params.section import Section, Seed, distinct
 
-__all__ = ["DRLParams", "EnhancerKind", "EnhancersParams", "WhiteningParams"]
-
 
 def _one_group(pattern: str) -> str:
     try:

@@ -10,8 +10,6 @@ from pydantic import AfterValidator, Field
 
 from seedpipe.params.section import PresetSection, Section, Seed, distinct
 
-__all__ = ["AugmentParams", "EvaluationParams", "ExtractParams", "split_condition"]
-
 PARTS = ("music", "noise", "reverb")
 
 

@@ -22,8 +22,6 @@ from seedpipe.params.score import ScoreParams
 from seedpipe.params.section import Section
 from seedpipe.params.train import TrainParams
 
-__all__ = ["Params", "load_params"]
-
 MOST_VALUES = 10_000  # of params.yaml, which has some hundred; aliases of aliases make billions out of ten lines
 MOST_BYTES = 2**20
 

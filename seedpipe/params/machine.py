@@ -8,8 +8,6 @@ from pydantic import Field
 
 from seedpipe.params.section import Section
 
-__all__ = ["MachineParams"]
-
 
 class MachineParams(Section):
     """What the machine is asked for; nothing here changes what is computed, so no stage depends on it."""

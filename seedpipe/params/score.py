@@ -8,8 +8,6 @@ from pydantic import AfterValidator, Field
 
 from seedpipe.params.section import Section, Seed, distinct
 
-__all__ = ["ScoreParams"]
-
 Number = TypeVar("Number", int, float)
 
 

@@ -7,8 +7,6 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["PresetSection", "Section", "Seed", "distinct"]
-
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what a torch.Generator takes
 
 

@@ -9,8 +9,6 @@ from pydantic import AfterValidator, Field
 
 from seedpipe.params.section import PresetSection, Seed, distinct
 
-__all__ = ["TrainParams"]
-
 _PAPER: dict[str, object] = {
     "epochs": 60,
     "batch_rows": 300,

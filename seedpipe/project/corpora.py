@@ -9,8 +9,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["CORPORA", "Corpus", "recognise"]
-
 
 @dataclass(frozen=True)
 class Corpus:

@@ -16,8 +16,6 @@ from seedpipe.project.start import DATA_FOLDERS
 from seedpipe.scoring.trials import read_trials, recognise
 from seedpipe.scoring.trials.manifest import trial_root
 
-__all__ = ["findings"]
-
 GIGA = 1e9
 BANKS = ("noise", "music", "rir")
 ITEM_BYTES = {"float32": 4, "float16": 2}

@@ -14,8 +14,6 @@ from seedpipe.project.finding import Finding, of_error, tried
 from seedpipe.project.paths import ProjectPaths
 from seedpipe.project.start import pipeline_files
 
-__all__ = ["examine"]
-
 PARAMS = Path("params.yaml")
 
 

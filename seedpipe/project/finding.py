@@ -8,8 +8,6 @@ from typing import Literal
 
 from seedpipe.errors import SeedpipeError
 
-__all__ = ["Finding", "healthy", "of_error", "tried"]
-
 
 @dataclass(frozen=True)
 class Finding:

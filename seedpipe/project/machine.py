@@ -14,8 +14,6 @@ from packaging.specifiers import SpecifierSet
 
 from seedpipe.project.finding import Finding
 
-__all__ = ["cores_and_memory", "extras", "gpu", "packages", "python", "sound_formats", "torchaudio"]
-
 DISTRIBUTION = "seedpipe"
 FORMATS = {"WAV": "PCM_16", "FLAC": "PCM_16", "OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}
 GIGA = 1e9

@@ -19,8 +19,6 @@ from seedpipe.errors import ParamsError
 from seedpipe.files import whole_file
 from seedpipe.params import Params
 
-__all__ = ["DATA_FOLDERS", "pipeline_files", "start_project"]
-
 COPIED = (
     "dvc.yaml",
     "stages/*.py",

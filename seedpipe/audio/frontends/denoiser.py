@@ -21,8 +21,6 @@ from seedpipe.errors import FrontendError, MissingExtraError, NetworkError
 from seedpipe.networks.checkpoint import read_state
 from seedpipe.networks.layers import fingerprint
 
-__all__ = ["Denoiser", "dns64", "master64"]
-
 RATE = 16_000
 HOST = "https://dl.fbaipublicfiles.com/adiyoss/denoiser/"
 DNS64, MASTER64 = "dns64-a7761ff99a7d5bb6.th", "master64-8a5dfb4bb92753dd.th"

@@ -28,8 +28,6 @@ from seedpipe.errors import FrontendError, MissingExtraError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["RNNoise"]
-
 RATE = 48_000
 FRAME = 480
 DELAY = 960  # samples at 48 kHz: half a window, and one frame of look-ahead; the tests measure it

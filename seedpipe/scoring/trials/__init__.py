@@ -21,15 +21,15 @@ Contents
 - :func:`recognise`: which published list it is, by count and digest.
 - :func:`match_names`: the rule by which names in a list are found in a cache or manifest.
 - :func:`read_models`: enrolment from several utterances.
-- :func:`make_trials`, :func:`make_vcmix`, :func:`write_trials`: new lists.
+- :func:`make_trials` of :func:`read_speakers`, :func:`make_vcmix`, :func:`write_trials`: new lists.
 """
 
 from __future__ import annotations
 
-from seedpipe.scoring.trials.check import Check, Finding, check_trials, doubts
+from seedpipe.scoring.trials.check import Problem, TrialCheck, check_trials, doubts
 from seedpipe.scoring.trials.known import KNOWN, OF_THE_PAPER, KnownList, recognise
 from seedpipe.scoring.trials.list import UNKNOWN, Trials
-from seedpipe.scoring.trials.make import make_trials, make_vcmix, write_trials
+from seedpipe.scoring.trials.make import make_trials, make_vcmix, read_speakers, write_trials
 from seedpipe.scoring.trials.names import Match, match_names
 from seedpipe.scoring.trials.read import LABELS, read_models, read_trials
 
@@ -38,10 +38,10 @@ __all__ = [
     "LABELS",
     "OF_THE_PAPER",
     "UNKNOWN",
-    "Check",
-    "Finding",
     "KnownList",
     "Match",
+    "Problem",
+    "TrialCheck",
     "Trials",
     "check_trials",
     "doubts",
@@ -49,6 +49,7 @@ __all__ = [
     "make_vcmix",
     "match_names",
     "read_models",
+    "read_speakers",
     "read_trials",
     "recognise",
     "write_trials",

@@ -16,11 +16,11 @@ from seedpipe.scoring.trials.list import Trials
 from seedpipe.scoring.trials.names import Match, match_names
 from seedpipe.scoring.trials.read import parse
 
-__all__ = ["Check", "Finding", "check_trials", "doubts"]
+__all__ = ["Problem", "TrialCheck", "check_trials", "doubts"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Problem:
     """One thing that is wrong with a list.
 
     Parameters
@@ -45,7 +45,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Check:
+class TrialCheck:
     """What :func:`check_trials` found.
 
     Parameters
@@ -61,7 +61,7 @@ class Check:
         Which published list it is or has the count of; what follows "the list" in a sentence, may be empty.
     rule : str
         How the names were found in a cache or manifest; empty where none was given.
-    findings : tuple of Finding
+    findings : tuple of Problem
         Errors first.
     """
 
@@ -74,7 +74,7 @@ class Check:
     digest: str
     known: str
     rule: str
-    findings: tuple[Finding, ...]
+    findings: tuple[Problem, ...]
 
     @property
     def usable(self) -> bool:
@@ -87,7 +87,7 @@ class Check:
         return vars(self) | {"path": str(self.path), "findings": findings, "usable": self.usable}
 
 
-def check_trials(path: Path | str, known: Sequence[str] | None = None, where: str = "the cache") -> Check:
+def check_trials(path: Path | str, known: Sequence[str] | None = None, where: str = "the cache") -> TrialCheck:
     """Check a trial list.
 
     Parameters
@@ -101,7 +101,7 @@ def check_trials(path: Path | str, known: Sequence[str] | None = None, where: st
 
     Returns
     -------
-    Check
+    TrialCheck
 
     Raises
     ------
@@ -116,7 +116,7 @@ def check_trials(path: Path | str, known: Sequence[str] | None = None, where: st
         _one_class(trials),
         *doubts(trials),
     ]
-    return Check(
+    return TrialCheck(
         path=trials.path,
         trials=len(trials),
         utterances=len(trials.utterances),
@@ -130,12 +130,12 @@ def check_trials(path: Path | str, known: Sequence[str] | None = None, where: st
     )
 
 
-def doubts(trials: Trials) -> list[Finding]:
+def doubts(trials: Trials) -> list[Problem]:
     """Find what changes the meaning of a list's figures: self-trials, repeated and reversed trials."""
     return [finding for finding in (_self_trials(trials), *_repeated(trials)) if finding is not None]
 
 
-def _missing(trials: Trials, match: Match | None, known: Sequence[str] | None, where: str) -> Finding | None:
+def _missing(trials: Trials, match: Match | None, known: Sequence[str] | None, where: str) -> Problem | None:
     if match is None or not match.missing.size:
         return None
     first_trial = _first_trials(trials)
@@ -145,7 +145,7 @@ def _missing(trials: Trials, match: Match | None, known: Sequence[str] | None, w
     text = f"{match.missing.size:,} of {len(trials.utterances):,} utterances are not in {where}: {shown}"
     if known:
         text += f"; names there are such as {known[0]}"
-    return Finding("missing", "error", int(match.missing.size), rows, text)
+    return Problem("missing", "error", int(match.missing.size), rows, text)
 
 
 def _first_trials(trials: Trials) -> NDArray[np.int64]:
@@ -154,7 +154,7 @@ def _first_trials(trials: Trials) -> NDArray[np.int64]:
     return np.asarray(np.unique(mentions, return_index=True)[1] // 2, dtype=np.int64)
 
 
-def _contradicting(trials: Trials) -> Finding | None:
+def _contradicting(trials: Trials) -> Problem | None:
     if trials.blind:
         return None
     wrong = trials.contradictions()[1]
@@ -162,19 +162,19 @@ def _contradicting(trials: Trials) -> Finding | None:
     return _finding("contradicting", "error", wrong, trials, text)
 
 
-def _one_class(trials: Trials) -> Finding | None:
+def _one_class(trials: Trials) -> Problem | None:
     if not trials.one_class:
         return None
     text = f"there are {trials.one_class}; an error rate needs both kinds"
-    return Finding("one class", "error", len(trials), (), text)
+    return Problem("one class", "error", len(trials), (), text)
 
 
-def _self_trials(trials: Trials) -> Finding | None:
+def _self_trials(trials: Trials) -> Problem | None:
     text = "{count:,} of {total:,} trials compare an utterance with itself"
     return _finding("self-trial", "warning", np.flatnonzero(trials.enrol == trials.test), trials, text)
 
 
-def _repeated(trials: Trials) -> list[Finding | None]:
+def _repeated(trials: Trials) -> list[Problem | None]:
     count = len(trials.utterances)
     forward = pd.Series(trials.enrol * count + trials.test)
     backward = pd.Series(trials.test * count + trials.enrol)
@@ -195,10 +195,10 @@ def _repeated(trials: Trials) -> list[Finding | None]:
 
 def _finding(
     kind: str, severity: Literal["error", "warning"], which: NDArray[np.int64], trials: Trials, text: str
-) -> Finding | None:
+) -> Problem | None:
     if not which.size:
         return None
     rows = tuple(trials.rows[which[:10]].tolist())
     shown = ", ".join(map(str, rows)) + (", ..." if which.size > 10 else "")
     sentence = text.format(count=which.size, total=len(trials))
-    return Finding(kind, severity, int(which.size), rows, f"{sentence} (row{'s' * (which.size > 1)} {shown})")
+    return Problem(kind, severity, int(which.size), rows, f"{sentence} (row{'s' * (which.size > 1)} {shown})")

@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedpipe.errors import TrialError
-from seedpipe.files import whole_file
+from seedpipe.files import StrPath, whole_file
 from seedpipe.scoring.trials.list import Trials
 from seedpipe.scoring.trials.read import parse
 
-__all__ = ["make_trials", "make_vcmix", "write_trials"]
+__all__ = ["make_trials", "make_vcmix", "read_speakers", "write_trials"]
 
 VCMIX_TARGETS, VCMIX_NONTARGETS = 18_802, 140_734
 _Pairs = NDArray[np.int64]
@@ -69,6 +69,20 @@ def make_trials(
         pairs = _draw(group, speaker, wanted, label, per_speaker, rng)
         drawn.extend((label, names[a], names[b]) for a, b in pairs)
     return drawn
+
+
+def read_speakers(path: StrPath) -> pd.DataFrame:
+    """Read a csv of utterances with speakers, as :func:`make_trials` takes it: all of it as text.
+
+    Raises
+    ------
+    TrialError
+        It cannot be read.
+    """
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise TrialError(f"cannot be read ({error})", expected="a csv with a header", file=Path(path)) from error
 
 
 def make_vcmix(
