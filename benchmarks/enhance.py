@@ -32,7 +32,8 @@ from seedpipe.cache import NetworkInfo
 from seedpipe.console import guarded, say
 from seedpipe.enhancers.diffusion import SeedMLP
 from seedpipe.enhancers.files import enhance_file
-from seedpipe.enhancers.seed import Enhancer, ModelConfig, Normalization
+from seedpipe.enhancers.normalization import Normalization
+from seedpipe.enhancers.seed import Enhancer, ModelConfig
 from seedpipe.params import TrainParams
 
 WRITTEN_ROWS = 65_536  # at a time, of the random input

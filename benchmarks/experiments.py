@@ -28,8 +28,8 @@ from seedpipe import pipeline
 from seedpipe.audio import layout
 from seedpipe.cache import Cache, open_cache
 from seedpipe.console import ProgressBar, guarded, say
+from seedpipe.enhancers import train
 from seedpipe.enhancers.seed import Enhancer
-from seedpipe.enhancers.trainer import train
 from seedpipe.params import Params, TrainParams, load_params
 from seedpipe.project.paths import ProjectPaths
 from seedpipe.scoring import CropEmbeddings, load_crops, metrics, score_conditions

@@ -27,10 +27,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seedpipe.console import guarded, say
+from seedpipe.enhancers.data import EmbeddingLoader
 from seedpipe.enhancers.diffusion import SeedMLP
-from seedpipe.enhancers.seed import Normalization
-from seedpipe.enhancers.trainer.data import Rows
-from seedpipe.enhancers.trainer.steps import Run, precision
+from seedpipe.enhancers.normalization import Normalization
+from seedpipe.enhancers.trainer import Trainer, precision
+from seedpipe.enhancers.training import Sample
 from seedpipe.networks import load_network
 from seedpipe.params import TrainParams
 
@@ -40,14 +41,14 @@ NETWORK_BATCH = 32
 ECAPA = "seedpipe.networks.ecapa:ECAPA"  # with random weights: what is in them does not change the speed
 
 
-class Synthetic(Rows):
+class Synthetic(EmbeddingLoader):
     """Random rows in memory; what is in them does not change the speed."""
 
     def __init__(self, dimension: int) -> None:
         self._rows = torch.randn(ROWS, VARIANTS, dimension, generator=torch.Generator().manual_seed(0))
         self.count, self.held_out_count = ROWS, 0
-        self.held_out, self.held_out_codes = self._rows[:0], torch.zeros(0, dtype=torch.int64)
-        self.calibration, self.calibration_codes = self._rows, torch.arange(ROWS)
+        self.held_out = Sample(self._rows[:0], torch.zeros(0, dtype=torch.int64))
+        self.calibration = Sample(self._rows, torch.arange(ROWS))
         self.normalization = Normalization(kind="none")
 
     def batches(self, batch_rows: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -56,15 +57,15 @@ class Synthetic(Rows):
             yield self._rows[torch.randperm(ROWS, generator=generator)[:batch_rows]]
 
 
-def our_step(rows: Rows, wanted: str) -> Callable[[], object]:
+def our_step(rows: EmbeddingLoader, wanted: str) -> Callable[[], object]:
     """The step of seedpipe.enhancers.trainer."""
     params = TrainParams(batch_rows=BATCH_ROWS, epochs=1_000, precision=precision(wanted, CPU))
-    run = Run(rows, params, CPU)
-    batches = rows.batches(BATCH_ROWS, run.generator)
-    return lambda: run.advance(next(batches))
+    trainer = Trainer(rows, params, CPU)
+    batches = rows.batches(BATCH_ROWS, trainer.generator)
+    return lambda: trainer.training_step(next(batches))
 
 
-def plain_step(rows: Rows, dimension: int) -> Callable[[], object]:
+def plain_step(rows: EmbeddingLoader, dimension: int) -> Callable[[], object]:
     """A plain step: no fused optimiser, no average of the weights, one number read from the device."""
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 

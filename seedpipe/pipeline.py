@@ -85,7 +85,7 @@ def train(
     """Train an enhancer of a network; writes the figures and the curve, and gives them."""
     from seedpipe.cache import open_cache
     from seedpipe.enhancers import train_enhancer
-    from seedpipe.enhancers.trainer.curves import followed
+    from seedpipe.enhancers.curves import followed
     from seedpipe.workers import choose_device
 
     cache, out = open_cache(paths.cache(network, layout.TRAIN)), paths.model(network, enhancer)

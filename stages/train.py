@@ -5,7 +5,7 @@ from typing import cast
 
 from seedpipe import pipeline
 from seedpipe.console import ProgressBar, resumable
-from seedpipe.enhancers.trainer import Epoch
+from seedpipe.enhancers import Epoch
 from seedpipe.params import EnhancerKind, load_params
 from seedpipe.project.paths import ProjectPaths
 

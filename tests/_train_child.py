@@ -10,8 +10,7 @@ import synthetic  # noqa: F401 - sets the number of threads
 
 from seedpipe import files
 from seedpipe.cache import open_cache
-from seedpipe.enhancers import trainer as package
-from seedpipe.enhancers.trainer import Epoch, steps, train
+from seedpipe.enhancers import Epoch, base, train, trainer
 from seedpipe.params import TrainParams
 
 
@@ -40,12 +39,12 @@ def progress(epoch: Epoch, _: int) -> None:
 
 moment = sys.argv[3]
 if moment == "second epoch":
-    steps.distance = after(30, steps.distance)
+    trainer.distance = after(30, trainer.distance)
 elif moment == "rename":
     files.fsync = after(3, files.fsync)
 elif moment == "publishing":
-    package.publish_folder = after(1, package.publish_folder)
+    base.publish_folder = after(1, base.publish_folder)
 elif moment == "published":
-    package.shutil.rmtree = after(2, package.shutil.rmtree)
+    base.shutil.rmtree = after(2, base.shutil.rmtree)
 params = TrainParams.model_validate_json(sys.argv[4])
 train(open_cache(sys.argv[1]), Path(sys.argv[2]), params, progress=progress)

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 import seedpipe
 from seedpipe.cache import Cache, CacheInfo, NetworkInfo, Shard, publish, shard_name, write_shard
 from seedpipe.enhancers.diffusion import SeedMLP
-from seedpipe.enhancers.seed import Enhancer, ModelConfig, Normalization
+from seedpipe.enhancers.normalization import Normalization
+from seedpipe.enhancers.seed import Enhancer, ModelConfig
 from seedpipe.params import TrainParams
 
 # Matrices here are tiny; threads that wait for a core that others use take a hundred times as long as the work.

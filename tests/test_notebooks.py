@@ -12,7 +12,7 @@ from synthetic import REPOSITORY
 from examples.demo_corpus import build_demo_corpus
 from examples.demo_corpus import corpus as corpus_module
 from seedpipe.audio import layout
-from seedpipe.enhancers.trainer import train
+from seedpipe.enhancers import train
 from seedpipe.extract import extract
 from seedpipe.networks import add_network
 from seedpipe.params import load_params

@@ -21,8 +21,8 @@ from examples import demo_corpus as demo
 from seedpipe import pipeline
 from seedpipe.audio import layout
 from seedpipe.cache import open_cache
+from seedpipe.enhancers import Epoch
 from seedpipe.enhancers.seed import Enhancer
-from seedpipe.enhancers.trainer import Epoch
 from seedpipe.errors import CacheError, ManifestError, ModelError, TrialError
 from seedpipe.metrics import eer
 from seedpipe.params import (

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from seedpipe._version import __version__
 from seedpipe.audio.frontends import load_frontend
 from seedpipe.cache import NetworkInfo
-from seedpipe.enhancers import EmbeddingEnhancer, Rival, load_enhancer
+from seedpipe.enhancers import EmbeddingEnhancer, FixedMap, load_enhancer
 from seedpipe.enhancers.diffusion import SeedMLP
-from seedpipe.enhancers.seed import Enhancer, ModelConfig, Normalization
+from seedpipe.enhancers.normalization import Normalization
+from seedpipe.enhancers.seed import Enhancer, ModelConfig
 from seedpipe.errors import ModelError, NetworkError, WorkerLostError
 from seedpipe.networks import SpeakerNetwork, load_network
 from seedpipe.networks.selftest import synthetic_signal
@@ -262,7 +263,7 @@ def _untrained(kind: EnhancerKind, network: SpeakerNetwork, device: torch.device
         name=network.name, fingerprint=network.fingerprint(), dimension=dimension, sample_rate=network.sample_rate
     )
     if kind != "seed" and kind != "regression":  # noqa: PLR1714 - types are narrowed by comparisons
-        return Rival.untrained(kind, info, device)
+        return FixedMap.untrained(kind, info, device)
     train = TrainParams() if kind == "seed" else TrainParams().without_diffusion()
     center = (0.0,) * dimension if train.normalize == "length+center" else ()
     normalization = Normalization(kind=train.normalize, center=center, scale=dimension**0.5)

@@ -47,7 +47,7 @@ def train(
     from seedpipe.cache import open_cache
     from seedpipe.enhancers import train_enhancer
     from seedpipe.enhancers.base import Epoch
-    from seedpipe.enhancers.trainer.curves import followed
+    from seedpipe.enhancers.curves import followed
     from seedpipe.workers import choose_device
 
     settings = _with(load_params_or_defaults(params), enhancer.value, seed=seed, epochs=epochs)

@@ -1,51 +1,69 @@
-"""SEED's rivals with its interface, trained on the same caches (docs/enhancers.md).
+"""Stage two: SEED and its baselines, trained on one cache, with one interface and one kind of model folder.
 
-- ``seed``: :class:`seedpipe.enhancers.seed.Enhancer`, the diffusion MLP of the paper;
+- ``seed``: :class:`Enhancer`, the diffusion MLP of the paper;
 - ``regression``: the same MLP, rows and steps without diffusion;
 - ``whitening``: mean and covariance in closed form, or LDA;
 - ``drl``: a disentangling auto-encoder with an environment adversary; needs speaker labels;
 - ``none``: the embeddings as they are, at unit length.
+
+What they are to each other is in docs/enhancers.md. The names below are loaded when first used.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    from seedpipe.enhancers.base import EmbeddingEnhancer, Epoch, EpochCallback
+    from seedpipe.enhancers.curves import followed
+    from seedpipe.enhancers.export import export_onnx
+    from seedpipe.enhancers.files import Enhanced, Use, enhance_file
+    from seedpipe.enhancers.fixed import FixedMap
+    from seedpipe.enhancers.registry import load_enhancer, train, train_enhancer
+    from seedpipe.enhancers.seed import Enhancer
+    from seedpipe.enhancers.sklearn import SeedTransformer
+    from seedpipe.enhancers.training import TrainingResult
 
-from seedpipe.enhancers.base import CONFIG, EmbeddingEnhancer
-from seedpipe.enhancers.fixed import Rival
-from seedpipe.enhancers.seed import Enhancer
-from seedpipe.enhancers.training import train_enhancer
-from seedpipe.errors import ModelError
-from seedpipe.files import read_json
+__all__ = [
+    "EmbeddingEnhancer",
+    "Enhanced",
+    "Enhancer",
+    "Epoch",
+    "EpochCallback",
+    "FixedMap",
+    "SeedTransformer",
+    "TrainingResult",
+    "Use",
+    "enhance_file",
+    "export_onnx",
+    "followed",
+    "load_enhancer",
+    "train",
+    "train_enhancer",
+]
 
-__all__ = ["EmbeddingEnhancer", "Rival", "load_enhancer", "train_enhancer"]
+_HOMES = {
+    "EmbeddingEnhancer": "base",
+    "Enhanced": "files",
+    "Enhancer": "seed",
+    "Epoch": "base",
+    "EpochCallback": "base",
+    "FixedMap": "fixed",
+    "SeedTransformer": "sklearn",
+    "TrainingResult": "training",
+    "Use": "files",
+    "enhance_file": "files",
+    "export_onnx": "export",
+    "followed": "curves",
+    "load_enhancer": "registry",
+    "train": "registry",
+    "train_enhancer": "registry",
+}
 
 
-def load_enhancer(path: Path | str, device: str | torch.device = "cpu") -> EmbeddingEnhancer:
-    """Load a model folder of any kind.
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
 
-    Raises
-    ------
-    ModelError
-        A file is missing, damaged, or does not fit the others, or the kind is unknown.
-
-    Examples
-    --------
-    >>> load_enhancer("models/dvector/whitening").kind
-    'whitening'
-    """
-    path = Path(path)
-    diffusion = _kind(path) in ("seed", "regression")
-    return Enhancer.load(path, device) if diffusion else Rival.load(path, device)
-
-
-def _kind(path: Path) -> str:
-    """The kind that a folder states; that of SEED where it states none."""
-    try:
-        config = read_json(path / CONFIG)
-        return str(config.get("kind", "seed"))
-    except (OSError, ValueError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"is no model ({reason})", remedy="run seedpipe train", file=path) from error
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -24,22 +24,11 @@ from torch import Tensor, nn
 
 from seedpipe.cache import NetworkInfo
 from seedpipe.errors import CacheMismatchError, ModelError
-from seedpipe.files import fsync, publish_folder, read_document, refuse_foreign
+from seedpipe.files import StrPath, fsync, publish_folder, read_document, refuse_foreign
 from seedpipe.params import EnhancerKind
 
 if TYPE_CHECKING:
     from seedpipe.cache import Cache
-
-__all__ = [
-    "MODEL_FILES",
-    "EmbeddingEnhancer",
-    "Embeddings",
-    "EnhancerConfig",
-    "Epoch",
-    "EpochCallback",
-    "fill",
-    "read_model",
-]
 
 WEIGHTS, CONFIG, CARD, CURVE = "model.safetensors", "config.json", "README.md", "curve.csv"
 MODEL_FILES = (WEIGHTS, CONFIG, CARD, CURVE, ".*")
@@ -77,6 +66,19 @@ EpochCallback: TypeAlias = Callable[[Epoch, int], None]
 """Called with each finished epoch and the number of epochs."""
 
 
+class CardText(NamedTuple):
+    """What an enhancer says of itself in its model card."""
+
+    title: str
+    """Its name; that of the network is added."""
+    what: str
+    """The start of the sentence that ends in "the embeddings of the frozen speaker network"."""
+    training: str
+    use: str
+    labels: str = "unlabelled"
+    """What the training utterances are called."""
+
+
 class EmbeddingEnhancer(ABC):
     """An enhancer: embeddings of one frozen network in, embeddings of unit length out.
 
@@ -105,6 +107,23 @@ class EmbeddingEnhancer(ABC):
         """Number of learnt values."""
         return sum(value.numel() for value in self.module.state_dict().values() if value.is_floating_point())
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        held = itertools.chain(self.module.parameters(), self.module.buffers())
+        return next((value.device for value in held), torch.device("cpu"))
+
+    @classmethod
+    @abstractmethod
+    def load(cls, path: StrPath, device: str | torch.device = "cpu") -> Self:
+        """Load a model folder.
+
+        Raises
+        ------
+        ModelError
+            A file is missing, damaged, or does not fit the others.
+        """
+
     @abstractmethod
     def __call__(self, embeddings: Embeddings, generator: torch.Generator | None = None) -> Embeddings:
         """Enhance embeddings.
@@ -112,6 +131,7 @@ class EmbeddingEnhancer(ABC):
         Parameters
         ----------
         embeddings : ndarray or Tensor, shape (..., D)
+            Memory besides input and output is that of one block of 4,096 embeddings.
         generator : torch.Generator, optional
             Source of the noise, for a model that samples it.
 
@@ -125,6 +145,10 @@ class EmbeddingEnhancer(ABC):
         ModelError
             The last dimension is not D, or a value is not finite.
         """
+
+    @abstractmethod
+    def card_text(self) -> CardText:
+        """Describe the enhancer for its model card."""
 
     def expect(self, cache: Cache) -> Self:
         """Refuse a cache that another network made.
@@ -142,33 +166,36 @@ class EmbeddingEnhancer(ABC):
             ) from error
         return self
 
-    def save(self, path: Path, card: str, curve: Sequence[Epoch] = ()) -> None:
+    def save(self, path: StrPath, card: str, curve: Sequence[Epoch] = (), *, partial: Path | None = None) -> None:
         """Write the model folder, whole or not at all, in the place of an older one.
 
         Parameters
         ----------
-        path : Path
+        path : str or PathLike
         card : str
             The model card, Markdown.
         curve : sequence of Epoch
             How it was trained; empty where it was not trained in epochs.
+        partial : Path, optional
+            Where it is written before it takes its place; a hidden folder beside it unless given.
 
         Raises
         ------
         ModelError
             The folder there is no model: it holds other files.
         """
+        path = Path(path)
         refuse_foreign(path, MODEL_FILES, "model folder", ModelError)
-        work = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        shutil.rmtree(work, ignore_errors=True)
+        partial = partial or path.with_name(f".{path.name}.{os.getpid()}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
         try:
-            self.write(work, card, curve)
-            publish_folder(work, path)
+            self._write(partial, card, curve)
+            publish_folder(partial, path)
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
 
-    def write(self, folder: Path, card: str, curve: Sequence[Epoch] = ()) -> None:
-        """Write the files of a model into a new folder, synced to the disk; see :meth:`save`."""
+    def _write(self, folder: Path, card: str, curve: Sequence[Epoch]) -> None:
+        """Write the files into a new folder, synced to the disk."""
         import pandas as pd
         from safetensors.torch import save
 
@@ -181,12 +208,6 @@ class EmbeddingEnhancer(ABC):
             pd.DataFrame(curve).to_csv(folder / CURVE, index=False, lineterminator="\n")
         for path in folder.iterdir():
             fsync(path)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        held = itertools.chain(self.module.parameters(), self.module.buffers())
-        return next((value.device for value in held), torch.device("cpu"))
 
     def _in_blocks(self, embeddings: Embeddings, work: Callable[[Tensor], Tensor]) -> Embeddings:
         """Do the work on rows (B, D) of the embeddings, a block at a time, where the module is."""
@@ -227,8 +248,13 @@ def read_model(path: Path, kind: type[Config]) -> tuple[Config, dict[str, Tensor
     try:
         return kind.model_validate_json(read_document(path / CONFIG)), load_file(path / WEIGHTS)
     except (OSError, ValueError, safetensors.SafetensorError) as error:  # a ValidationError is a ValueError
-        reason = " ".join(str(error).split())
-        raise ModelError(f"is no model ({reason})", remedy="run seedpipe train", file=path) from error
+        raise no_model(path, error) from error
+
+
+def no_model(path: Path, error: Exception) -> ModelError:
+    """The error of a folder that cannot be read as a model."""
+    reason = " ".join(str(error).split())
+    return ModelError(f"is no model ({reason})", remedy="run seedpipe train", file=path)
 
 
 def fill(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
-import json
 import math
 import shutil
 import time
@@ -27,24 +25,21 @@ from numpy.typing import NDArray
 from seedpipe import cache
 from seedpipe.audio import listing, manifest
 from seedpipe.audio.source import EXTENSIONS
-from seedpipe.cache import Cache, CacheInfo, Shard
+from seedpipe.cache import Cache
 from seedpipe.cache.exchange import Vectors, export_cache, read_npy, read_vectors, write_vectors
-from seedpipe.enhancers import load_enhancer
 from seedpipe.enhancers.base import EmbeddingEnhancer
+from seedpipe.enhancers.enhanced_cache import Apply, EnhancedCache, check_replaceable, digest, enhanced_info
+from seedpipe.enhancers.registry import load_enhancer
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.errors import CacheError, ExchangeError, ModelError, NetworkError
-from seedpipe.files import locked, refuse_foreign, whole_file
-from seedpipe.params import Params
+from seedpipe.files import StrPath, whole_file
+from seedpipe.params import ExtractParams, Params
 
 if TYPE_CHECKING:
     from seedpipe.console import ProgressCallback
 
-
-__all__ = ["BLOCK_ROWS", "Enhanced", "Use", "enhance_file"]
-
 FILES = (".npy", ".npz", ".parquet", ".ark")
 BLOCK_ROWS = 16_384  # whole blocks of the enhancer, so that noise is drawn as it would be for all rows at once
-Apply = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -65,6 +60,10 @@ class Use:
     noise: Literal["zero", "sampled"] | int | None = None
     seed: int = 0
 
+    def settings(self) -> dict[str, Any]:
+        """What is not as the model says, and the seed."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
     def of(self, enhancer: EmbeddingEnhancer) -> Apply:
         """The enhancer under these settings; one call after the other draws from one generator.
 
@@ -73,7 +72,7 @@ class Use:
         ModelError
             A setting is impossible, or the enhancer has no such settings.
         """
-        settings = {name: value for name, value in vars(self).items() if name != "seed" and value is not None}
+        settings = {name: value for name, value in self.settings().items() if name != "seed"}
         generator = torch.Generator().manual_seed(self.seed)
         if settings and not isinstance(enhancer, Enhancer):
             raise ModelError(
@@ -112,12 +111,12 @@ class Enhanced:
 
 
 def enhance_file(
-    model: Path,
-    source: Path,
-    out: Path,
+    model: StrPath,
+    source: StrPath,
+    out: StrPath,
     use: Use | None = None,
     *,
-    ids: Path | None = None,
+    ids: StrPath | None = None,
     network: str | None = None,
     params: Params | None = None,
     progress: ProgressCallback | None = None,
@@ -126,16 +125,16 @@ def enhance_file(
 
     Parameters
     ----------
-    model : Path
+    model : str or PathLike
         Model folder.
-    source : Path
+    source : str or PathLike
         ``.npy``, shape (..., D); ``.npz``, ``.parquet``, Kaldi ``.ark`` or ``.scp``, see
         :func:`seedpipe.cache.exchange.read_vectors`; the folder of a cache; an audio file or a folder of them.
-    out : Path
+    out : str or PathLike
         ``.npy``, ``.npz``, ``.parquet`` or ``.ark`` (with an index ``.scp`` beside); without an extension the folder of
         a cache, from a cache or from audio. Only ``.npy`` has no names.
     use : Use, optional
-    ids : Path, optional
+    ids : str or PathLike, optional
         For ``.npy`` into a file with names: the name of each row, one a line.
     network : str, optional
         What embeds the audio: see :func:`seedpipe.networks.load_network`. It must be the one of the model.
@@ -143,10 +142,6 @@ def enhance_file(
         Audio: crops, front end and precision as in ``extract``, workers and device as in ``machine``.
     progress : callable, optional
         Called with embeddings done and embeddings in all.
-
-    Returns
-    -------
-    Enhanced
 
     Raises
     ------
@@ -161,6 +156,7 @@ def enhance_file(
     AudioError
         A file cannot be used.
     """
+    model, source, out, ids = Path(model), Path(source), Path(out), None if ids is None else Path(ids)
     _check_out(out)
     work = _Enhancement(model, load_enhancer(model), use or Use(), out, progress)
     started = time.monotonic()
@@ -197,23 +193,18 @@ class _Enhancement:
 
     def of_array(self, source: Path) -> Enhanced:
         """Enhance an .npy file, one block in memory at a time."""
-        apply, shape = self.use.of(self.enhancer), _mapped(source).shape
+        shape = _mapped(source).shape
         if shape[-1:] != (self.enhancer.dimension,):
-            apply(_mapped(source))  # which refuses it as a whole, unread
+            self.use.of(self.enhancer)(_mapped(source))  # which refuses it as a whole, unread
         rows = math.prod(shape[:-1])
         # Mapped anew for each block: the pages of those before leave the memory of the process.
-        blocks = (
-            _mapped(source).reshape(-1, shape[-1])[start : start + BLOCK_ROWS]
-            for start in range(0, max(rows, 1), BLOCK_ROWS)
-        )
-        _write_array(self.out, shape, self._counted(map(apply, blocks), rows))
+        blocks = self._blocks(lambda: _mapped(source).reshape(-1, shape[-1]), rows)
+        _write_array(self.out, shape, blocks)
         return Enhanced((self.out,), rows, shape[-1])
 
     def of_vectors(self, vectors: Vectors) -> Enhanced:
         """Enhance named vectors."""
-        apply, rows = self.use.of(self.enhancer), len(vectors.values)
-        blocks = (vectors.values[start : start + BLOCK_ROWS] for start in range(0, rows, BLOCK_ROWS))
-        values = np.concatenate(list(self._counted(map(apply, blocks), rows)))
+        values = np.concatenate(list(self._blocks(lambda: vectors.values, len(vectors.values))))
         files = [self.out]
         if self.out.suffix == ".npy":
             _write_array(self.out, values.shape, [values])
@@ -225,9 +216,9 @@ class _Enhancement:
         """Enhance a cache, one shard in memory at a time; ``flat`` drops the axis of its one variant from an array."""
         info, files = source.info, [self.out]
         rows, dimension = info.rows * len(info.variants), info.network.dimension
-        view = _EnhancedCache(source, self.use.of(self.enhancer), self.progress)
+        view = EnhancedCache(source, self.use.of(self.enhancer), self.progress)
         if not self.out.suffix:
-            _write_cache(view, self._described(info), self.out)
+            view.write(enhanced_info(info, self.model, self.enhancer.kind, self.use.settings()), self.out)
         elif self.out.suffix == ".npy":
             shape = (rows, dimension) if flat else (info.rows, len(info.variants), dimension)
             _write_array(self.out, shape, (shard.embeddings for shard in view.shards()))
@@ -253,10 +244,9 @@ class _Enhancement:
         folder, names = (source, listing.find_audio(source)) if source.is_dir() else (source.parent, [source.name])
         skip, jobs = params.extract.on_bad_audio == "skip", params.machine.workers
         frame, bad = listing.list_files(folder, names, jobs=jobs, skip_bad=skip)
-        evaluation = params.extract.evaluation.model_copy(update={"conditions": ()})
-        settings = params.extract.model_copy(update={"evaluation": evaluation})
+        settings = _clean_only(params.extract)
         parts = [self.enhancer.config.network.fingerprint, settings.model_dump(mode="json"), frame.to_csv(index=False)]
-        work = self.out.with_name(f".{self.out.name}.{_digest(parts)[:16]}")
+        work = self.out.with_name(f".{self.out.name}.{digest(parts)[:16]}")
         manifest.write_manifest(frame, work / manifest.SPEECH)
         made = extract.extract(
             work, network, work / "cache", settings, kind="evaluation", machine=params.machine, progress=self.progress
@@ -281,81 +271,18 @@ class _Enhancement:
                 remedy="give the network that the model was trained for, or the model of this one",
             )
 
-    def _described(self, info: CacheInfo) -> CacheInfo:
-        """Provenance of the enhanced cache: of a network of its own, so that no model takes it for one to enhance."""
-        settings = {name: value for name, value in vars(self.use).items() if value is not None}
-        files = [path for path in sorted(self.model.iterdir()) if path.suffix in (".json", ".safetensors")]
-        model = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
-        network = info.network.model_copy(
-            update={
-                "name": f"{info.network.name}+{self.enhancer.kind}",
-                "fingerprint": _digest([info.network.fingerprint, model, settings]),
-                "self_test": (),
-            }
-        )
-        features = {"enhancer": self.enhancer.kind, "enhancer_settings": json.dumps(settings)}
-        return info.model_copy(
-            update={
-                "network": network,
-                "storage": "float32",
-                "features": info.features | features,
-                "fingerprint": _digest([info.fingerprint, network.fingerprint]),
-            }
-        )
-
-    def _counted(self, blocks: Iterable[NDArray[np.float32]], rows: int) -> Iterator[NDArray[np.float32]]:
-        done = 0
-        for block in blocks:
-            yield block
-            done += len(block)
+    def _blocks(self, read: Callable[[], NDArray[np.float32]], rows: int) -> Iterator[NDArray[np.float32]]:
+        """Enhance rows (R, D) that are read anew for each block."""
+        apply = self.use.of(self.enhancer)
+        for start in range(0, max(rows, 1), BLOCK_ROWS):
+            yield apply(read()[start : start + BLOCK_ROWS])
             if self.progress:
-                self.progress(done, rows)
+                self.progress(min(start + BLOCK_ROWS, rows), rows)
 
 
-class _EnhancedCache(Cache):
-    """A cache as an enhancer sees it: the embeddings of a shard are enhanced when it is read."""
-
-    def __init__(self, source: Cache, apply: Apply, progress: ProgressCallback | None) -> None:
-        super().__init__(source.path, source.info)
-        self._apply, self._progress, self._done = apply, progress, 0
-
-    def shard(self, number: int) -> Shard:
-        """The contents of one shard; embeddings as float32, of unit length."""
-        shard = super().shard(number)
-        enhanced = dataclasses.replace(shard, embeddings=self._apply(shard.embeddings.astype(np.float32, copy=False)))
-        variants = len(self.info.variants)
-        self._done += len(shard.embeddings) * variants
-        if self._progress:
-            self._progress(self._done, self.info.rows * variants)
-        return enhanced
-
-
-def _write_cache(view: _EnhancedCache, info: CacheInfo, out: Path) -> None:
-    with locked(out):
-        work = out.with_name(f".{out.name}.enhance")
-        shutil.rmtree(work, ignore_errors=True)  # of a killed run
-        work.mkdir(parents=True)
-        try:
-            shards = [
-                cache.write_shard(work / cache.shard_name(number), dataclasses.replace(shard, key=info.fingerprint))
-                for number, shard in enumerate(view.shards())
-            ]
-            if info.skipped:
-                shutil.copy(view.path / "failures.jsonl", work)
-            cache.publish(work, out, info.model_copy(update={"shards": tuple(shards)}))
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-
-
-def _check_cache_out(out: Path) -> None:
-    """Refuse to replace anything but an enhanced cache: extraction may have taken days."""
-    refuse_foreign(out, cache.FILES, "cache", CacheError)
-    if out.exists() and any(out.iterdir()) and "enhancer" not in cache.open_cache(out).info.features:
-        raise CacheError(
-            "holds a cache that was not made by seedpipe enhance",
-            remedy="remove it, or choose another folder",
-            file=out,
-        )
+def _clean_only(params: ExtractParams) -> ExtractParams:
+    """The parameters without noisy conditions."""
+    return params.model_copy(update={"evaluation": params.evaluation.model_copy(update={"conditions": ()})})
 
 
 def _cache(folder: Path) -> Cache:
@@ -376,7 +303,7 @@ def _check_out(out: Path) -> None:
     if out.suffix and out.is_dir():
         raise ExchangeError("is a folder", expected="a file to write", remedy="choose another name", file=out)
     if not out.suffix:
-        _check_cache_out(out)
+        check_replaceable(out)
 
 
 def _mapped(path: Path) -> NDArray[np.float32]:
@@ -393,7 +320,3 @@ def _write_array(out: Path, shape: tuple[int, ...], blocks: Iterable[NDArray[np.
         np.lib.format.write_array_header_1_0(file, header)
         for block in blocks:
             file.write(np.ascontiguousarray(block, dtype="<f4").data)
-
-
-def _digest(parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

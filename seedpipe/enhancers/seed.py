@@ -7,84 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from torch import Tensor
 from torch.nn import functional
 
 from seedpipe._version import __version__
 from seedpipe.cache import NetworkInfo
-from seedpipe.enhancers.base import BLOCK, EmbeddingEnhancer, Embeddings, EnhancerConfig, fill, read_model
+from seedpipe.enhancers.base import BLOCK, CardText, EmbeddingEnhancer, Embeddings, EnhancerConfig, fill, read_model
 from seedpipe.enhancers.diffusion import Schedule, SeedMLP
+from seedpipe.enhancers.normalization import Normalization
 from seedpipe.enhancers.whitening import WhitenedEnsemble, Whitening, within_utterances
 from seedpipe.errors import ModelError
+from seedpipe.files import StrPath
 from seedpipe.params import TrainParams
 
-__all__ = ["Enhancer", "ModelConfig", "Normalization"]
-
 LEAST_DISPLACEMENT = 1e-6  # 1 - cosine, of rounding
-LEAST_POWER = 1e-12  # mean square of unit-length embeddings that differ by rounding alone
 CLIP = 3.0  # predictions of x_0 are clipped to this times sqrt(D), as in the authors' code: far beyond any real entry
-
-
-class Normalization(BaseModel):
-    """What is done to an embedding before diffusion: unit length, minus a mean, times a scale; the same always.
-
-    Attributes
-    ----------
-    kind : {'none', 'length', 'length+center'}
-    center : tuple of float
-        Mean of the clean training embeddings of unit length, length D; empty unless centred.
-    scale : float
-        Brings the mean square of an entry to 1, the power of the diffusion noise.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    kind: Literal["none", "length", "length+center"]
-    center: tuple[float, ...] = ()
-    scale: float = Field(default=1.0, gt=0)
-
-    @classmethod
-    def fit(cls, kind: Literal["none", "length", "length+center"], clean: Tensor) -> Normalization:
-        """Fit to clean embeddings (B, D).
-
-        Raises
-        ------
-        ModelError
-            The embeddings do not differ, so that nothing is left after centring.
-        """
-        if kind == "none":
-            return cls(kind=kind)
-        unit = functional.normalize(clean, dim=1)
-        center = unit.mean(dim=0) if kind == "length+center" else torch.zeros(unit.shape[1])
-        power = float((unit - center).square().mean())
-        if power < LEAST_POWER:
-            raise ModelError(
-                f"{len(clean)} clean embeddings do not differ from each other",
-                expected="embeddings of several utterances",
-                remedy="train on more speech, or set train.normalize: length",
-            )
-        scale = power**-0.5
-        return cls(kind=kind, center=tuple(center.tolist()) if kind == "length+center" else (), scale=scale)
-
-    def __call__(self, embeddings: Tensor) -> Tensor:
-        """(..., D) -> (..., D)."""
-        if self.kind == "none":
-            return embeddings
-        unit = functional.normalize(embeddings, dim=-1)
-        if self.center:
-            unit = unit - torch.tensor(self.center, dtype=unit.dtype, device=unit.device)
-        return unit * self.scale
-
-    def undo(self, normalized: Tensor) -> Tensor:
-        """Bring predictions (..., D) back to the space of the network's own embeddings."""
-        if self.center:
-            center = torch.tensor(self.center, dtype=normalized.dtype, device=normalized.device)
-            return normalized / self.scale + center
-        return normalized / self.scale
 
 
 class ModelConfig(EnhancerConfig):
@@ -150,14 +91,8 @@ class Enhancer(EmbeddingEnhancer):
         )
 
     @classmethod
-    def load(cls, path: Path | str, device: str | torch.device = "cpu") -> Enhancer:
-        """Load a model folder.
-
-        Raises
-        ------
-        ModelError
-            A file is missing, damaged, or does not fit the others.
-        """
+    def load(cls, path: StrPath, device: str | torch.device = "cpu") -> Self:
+        """See :meth:`EmbeddingEnhancer.load`."""
         path = Path(path)
         config, state = read_model(path, ModelConfig)
         with torch.device("meta"):
@@ -170,7 +105,7 @@ class Enhancer(EmbeddingEnhancer):
     @classmethod
     def from_checkpoint(
         cls,
-        path: Path | str,
+        path: StrPath,
         network: NetworkInfo,
         train: TrainParams | None = None,
         device: str | torch.device = "cpu",
@@ -179,7 +114,7 @@ class Enhancer(EmbeddingEnhancer):
 
         Parameters
         ----------
-        path : Path or str
+        path : str or PathLike
             A file of ``torch.save`` or safetensors; wrappers and prefixes of names are stripped.
         network : NetworkInfo
             The speaker network that it was trained for, as ``cache.info.network`` has it; no checkpoint says so itself.
@@ -195,7 +130,8 @@ class Enhancer(EmbeddingEnhancer):
         """
         from seedpipe.enhancers.official import read_official
 
-        module = read_official(Path(path))
+        path = Path(path)
+        module = read_official(path)
         if module.dimension != network.dimension:
             raise ModelError(
                 f"is for embeddings of dimension {module.dimension}",
@@ -228,14 +164,12 @@ class Enhancer(EmbeddingEnhancer):
         ensemble: float | None = None,
         noise: Literal["zero", "sampled"] | int | None = None,
     ) -> Embeddings:
-        """Enhance embeddings; what is not given is as the model says.
+        """Enhance embeddings as :meth:`EmbeddingEnhancer.__call__` does; what is not given is as the model says.
 
         Parameters
         ----------
-        embeddings : ndarray or Tensor, shape (..., D)
-            Memory besides input and output is that of one block of 4,096 embeddings.
-        generator : torch.Generator, optional
-            Source of the noise, needed where it is sampled.
+        embeddings, generator
+            Where noise is sampled, it needs a generator.
         t : int, optional
             Timestep at which an embedding enters, 0 to 999.
         steps : int, optional
@@ -245,16 +179,10 @@ class Enhancer(EmbeddingEnhancer):
         noise : {'zero', 'sampled'} or int, optional
             A number m stands for the mean over m sampled noises.
 
-        Returns
-        -------
-        The same kind, shape (..., D), float32
-            Unit length.
-
         Raises
         ------
         ModelError
-            The last dimension is not D, a value is not finite, a setting is impossible, or noise is wanted and no
-            generator given.
+            Besides, a setting is impossible, or noise is wanted and no generator given.
         """
         use = self._use(t, steps, ensemble, noise)
         if use.inference_noise == "sampled" and generator is None:
@@ -262,6 +190,20 @@ class Enhancer(EmbeddingEnhancer):
                 "this model noises embeddings first", expected="a torch.Generator", remedy="pass generator="
             )
         return self._in_blocks(embeddings, lambda block: self.forward(block, _noises(block, use, generator), use))
+
+    def card_text(self) -> CardText:
+        """See :meth:`EmbeddingEnhancer.card_text`."""
+        params, diffusion = self.config.train, self.kind == "seed"
+        entry = f"t = {params.inference_step}, {params.inference_noise} noise, steps {params.inference_steps}"
+        share = "adaptive ensemble weight" if params.adaptive_ensemble else "ensemble weight"
+        return CardText(
+            title="SEED enhancer" if diffusion else "Regression",
+            what="A diffusion MLP that regenerates" if diffusion else "An MLP without diffusion that maps",
+            training=f"""Preset `{params.preset}`, {params.epochs} epochs of batches of {params.batch_rows} rows, seed
+{params.seed}, loss `{params.loss}`, prediction `{params.prediction}`, normalisation `{params.normalize}`,
+{params.precision}. `config.json` has every parameter.""",
+            use=f"`Enhancer.load(folder)(embeddings)`: {entry}, {share} {params.ensemble:g}, output `{params.output}`.",
+        )
 
     def calibrated(self, embeddings_RVD: Tensor, codes: Tensor) -> Enhancer:
         """Note what training embeddings show: how far noisy ones are moved, and the whitening of what comes out.

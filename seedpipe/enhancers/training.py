@@ -1,141 +1,161 @@
-"""Training of every kind of enhancer on a cache, into its model folder."""
+"""What a training of any kind is asked for and gives: its job, its figures, its curve, its model card.
+
+Shapes: N rows, V variants (the first is clean), D embedding dimension.
+"""
 
 from __future__ import annotations
 
-import time
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor
+from torch.nn import functional
 
+from seedpipe import metrics
 from seedpipe._version import __version__
 from seedpipe.cache import Cache
-from seedpipe.enhancers.base import MODEL_FILES, EmbeddingEnhancer, Epoch, EpochCallback
-from seedpipe.enhancers.drl import train_drl
-from seedpipe.enhancers.fixed import Rival, RivalConfig, RivalKind
-from seedpipe.enhancers.labels import environments, speakers
-from seedpipe.enhancers.trainer import TrainingResult, train
-from seedpipe.enhancers.trainer.card import model_card
-from seedpipe.enhancers.trainer.data import HeldOut, hold_out
-from seedpipe.enhancers.trainer.result import held_out_eer
-from seedpipe.enhancers.whitening_fit import fit_whitening
-from seedpipe.errors import ModelError
-from seedpipe.files import locked, refuse_foreign
-from seedpipe.params import DRLParams, EnhancerKind, EnhancersParams, Params, WhiteningParams
+from seedpipe.enhancers.base import EmbeddingEnhancer, Epoch, EpochCallback
+from seedpipe.params import EnhancerKind, Params
 
-__all__ = ["train_enhancer"]
-
-TITLES = {"whitening": "Whitening", "drl": "DRL encoder", "none": "Unchanged embeddings"}
-WHAT = {
-    "whitening": "A linear map in closed form of",
-    "drl": "A disentangling encoder, trained against an environment adversary, of",
-    "none": "No change but unit length of",
-}
+EER_ROWS = 400  # for the held-out EER, which compares all pairs
 
 
-def train_enhancer(
-    kind: EnhancerKind,
-    cache: Cache,
-    out: Path,
-    params: Params,
-    *,
-    device: str = "cpu",
-    progress: EpochCallback | None = None,
-) -> tuple[EmbeddingEnhancer, TrainingResult]:
-    """Train an enhancer of any kind on a training cache and write its model folder.
+class Sample(NamedTuple):
+    """Some rows of a cache.
+
+    Attributes
+    ----------
+    embeddings : Tensor, shape (N, V, D)
+        As the network gave them.
+    codes : Tensor of int64, shape (N,)
+        Number of the utterance of each.
+    """
+
+    embeddings: Tensor
+    codes: Tensor
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What an enhancer is to be trained on, and how; see :func:`seedpipe.enhancers.train_enhancer`."""
+
+    kind: EnhancerKind
+    cache: Cache
+    out: Path
+    params: Params
+    device: torch.device
+    progress: EpochCallback | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """An enhancer on the CPU that was trained on so many rows, and rows of held-out utterances to judge it by."""
+
+    enhancer: EmbeddingEnhancer
+    rows: int
+    held_out_rows: int
+    held_out: Sample
+    curve: tuple[Epoch, ...] = ()
+    work: Path | None = None
+    """Where the training keeps what it goes on from; of no use once the model is in its place."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What training gives besides the model.
+
+    ``held_out_eer`` tells enhanced noisy embeddings of one held-out utterance from those of others, against its clean
+    embedding: (before, after) enhancement. It needs no speaker labels. ``seconds`` are those of the last run, where a
+    training was interrupted. The curve is empty for an enhancer that is not trained in epochs.
+    """
+
+    rows: int
+    held_out_rows: int
+    seconds: float
+    held_out_eer: tuple[float, float] | None
+    curve: tuple[Epoch, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """The result as plain data."""
+        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+
+
+def held_out_eer(enhance: Callable[[Tensor, torch.Generator], Tensor], held_out: Sample) -> tuple[float, float] | None:
+    """EER of "same utterance or another" between noisy and clean held-out embeddings, before and after enhancement.
 
     Parameters
     ----------
-    kind : {'seed', 'regression', 'whitening', 'drl', 'none'}
-    cache : Cache
-    out : Path
-        Model folder; an older one is replaced when training has ended well.
-    params : Params
-        The sections ``train`` and ``enhancers`` matter. All kinds hold the same utterances out.
-    device : str
-    progress : callable, optional
-        Called with each :class:`Epoch` and the number of epochs.
+    enhance : callable
+        From embeddings (..., D) and a generator to enhanced ones of unit length.
+    held_out : Sample
 
-    Raises
-    ------
-    CacheError
-        The cache is damaged, made for evaluation, too small, or without the speaker labels that the kind needs.
-    ModelError
-        The training failed, a file cannot be written, or the folder at ``out`` holds other files.
-    BusyError
-        Another process is training the same model.
+    Returns
+    -------
+    before, after : float
+        Fractions; None where all rows are of one utterance.
     """
-    if kind == "seed" or kind == "regression":  # noqa: PLR1714 - types are narrowed by comparisons
-        return train(cache, out, params.train, kind=kind, device=device, progress=progress)
-    if kind not in get_args(EnhancerKind):
-        raise ModelError(f"there is no enhancer {kind!r}", expected=f"one of {', '.join(get_args(EnhancerKind))}")
-    started = time.monotonic()
-    refuse_foreign(out, MODEL_FILES, "model folder", ModelError)
-    cache.expect(kind="training")
-    try:
-        with locked(out):
-            apart = hold_out(cache, params.train.validation_share)
-            rival, curve = _fitted(kind, cache, apart, params.enhancers, device, progress)
-            eer = held_out_eer(rival, apart.embeddings, apart.codes)
-            held_out, seconds = int(apart.mask.sum()), round(time.monotonic() - started, 2)
-            result = TrainingResult(len(cache) - held_out, held_out, seconds, eer, curve)
-            rival.save(out, _card(rival, cache, result), curve)
-    except OSError as error:
-        raise ModelError(
-            f"cannot be written ({error})", remedy="make room on the disk or make the folder writable", file=out
-        ) from error
-    return rival, result
+    codes = held_out.codes
+    if len(torch.unique(codes)) < 2:
+        return None
+    chosen = torch.linspace(0, len(codes) - 1, min(EER_ROWS, len(codes))).long()
+    rows, same = held_out.embeddings[chosen], codes[chosen, None] == codes[None, chosen]
+    # Noise of its own: a model that samples noise must not need a caller here.
+    after = enhance(rows, torch.Generator().manual_seed(0))
+    return _pair_eer(functional.normalize(rows, dim=-1), same), _pair_eer(after, same)
 
 
-def _fitted(
-    kind: RivalKind, cache: Cache, apart: HeldOut, params: EnhancersParams, device: str, progress: EpochCallback | None
-) -> tuple[Rival, tuple[Epoch, ...]]:
-    """The rival, on the CPU, and its curve."""
-    training = ~apart.mask.numpy()
-    module: nn.Module = nn.Identity()
-    settings: WhiteningParams | DRLParams | None = None
-    curve: tuple[Epoch, ...] = ()
-    if kind == "whitening":
-        settings = params.whitening
-        known = speakers(cache, cache.frame(), params.speaker_pattern) if settings.covariance == "lda" else None
-        module = fit_whitening(cache, training, settings, known)
-    elif kind == "drl":
-        settings = params.drl
-        module, curve = _disentangled(cache, training, params, device, progress)
-    config = RivalConfig(
-        kind=kind,
-        network=cache.info.network,
-        settings=settings,
-        cache=cache.info.fingerprint,
-        seedpipe=__version__,
-    )
-    return Rival(module.to("cpu"), config), curve
+def _pair_eer(unit_NVD: Tensor, same: Tensor) -> float:
+    scores = torch.stack([unit_NVD[:, v] @ unit_NVD[:, 0].T for v in range(1, unit_NVD.shape[1])])
+    return metrics.eer(scores.flatten().numpy(), same.expand_as(scores).flatten().numpy().astype(np.int8))
 
 
-def _disentangled(
-    cache: Cache, training: NDArray[np.bool_], params: EnhancersParams, device: str, progress: EpochCallback | None
-) -> tuple[nn.Module, tuple[Epoch, ...]]:
-    frame = cache.frame()
-    known = speakers(cache, frame, params.speaker_pattern)[training]
-    _, known = np.unique(known, return_inverse=True)  # without gaps where all utterances of a speaker are held out
-    where = environments(frame, cache.info.variants)[training]
-    rows = cache.to_torch()[torch.from_numpy(training)].to(device)
-    return train_drl(rows, known, where, params.drl, progress)
+def model_card(enhancer: EmbeddingEnhancer, cache: Cache, result: TrainingResult) -> str:
+    """The model card: what an enhancer is, what it learnt from, its figures, its limits."""
+    info, text, rows = cache.info, enhancer.card_text(), result.rows
+    speech = "synthetic speech" if info.synthetic else "speech"
+    return f"""# {text.title} for {info.network.name}
+
+{text.what} the {info.network.dimension}-d embeddings of the frozen speaker network `{info.network.name}`
+(fingerprint `{info.network.fingerprint[:16]}`), made by seedpipe {__version__}.
+
+## Data
+
+{info.utterances:,} {text.labels} utterances, {info.seconds / 3600:.2f} h of {speech}; {rows:,} rows for training,
+{result.held_out_rows:,} held out, each in {len(info.variants)} variants ({", ".join(info.variants)}). Cache fingerprint
+`{info.fingerprint[:16]}`.
+
+## Training
+
+{text.training}
+
+## Figures
+
+{_figures(result)}
+
+## Use
+
+{text.use} Enrolment and test embeddings are both to be enhanced, and compared by cosine.
+
+## Limits
+
+It fits the weights of this one network, and was judged on no speech but that in the report of its pipeline. It learnt
+from the noise, music and rooms of its cache; others may help less, and clean speech may lose a little.
+"""
 
 
-def _card(rival: Rival, cache: Cache, result: TrainingResult) -> str:
-    settings = rival.config.settings
-    given = {} if settings is None else settings.model_dump()
-    needs_labels = rival.kind == "drl" or given.get("covariance") == "lda"
-    return model_card(
-        cache,
-        result,
-        title=TITLES[rival.kind],
-        what=WHAT[rival.kind],
-        training=", ".join(f"{name} {value}" for name, value in given.items()) or "None.",
-        use="`seedpipe.enhancers.load_enhancer(folder)(embeddings)`.",
-        labels="labelled" if needs_labels else "unlabelled",
-    )
+def _figures(result: TrainingResult) -> str:
+    eer = result.held_out_eer
+    held_out = "none" if eer is None else f"{100 * eer[0]:.2f} % before, {100 * eer[1]:.2f} % after"
+    lines = [
+        f"- Held-out utterances, noisy against clean, same utterance or another (no speaker labels): EER {held_out}."
+    ]
+    if result.curve:
+        last = result.curve[-1]
+        validation = "none" if last.validation is None else f"{last.validation:.4g}"
+        lines.insert(0, f"- Last epoch: loss {last.loss:.4g}, on held-out utterances {validation}.")
+    return "\n".join(lines)

@@ -23,9 +23,10 @@ from seedpipe import bench
 from seedpipe.bench.chart import cost_chart, write_chart
 from seedpipe.cache import NetworkInfo
 from seedpipe.cli import app
-from seedpipe.enhancers import Rival
+from seedpipe.enhancers import FixedMap
 from seedpipe.enhancers.diffusion import SeedMLP
-from seedpipe.enhancers.seed import Enhancer, ModelConfig, Normalization
+from seedpipe.enhancers.normalization import Normalization
+from seedpipe.enhancers.seed import Enhancer, ModelConfig
 from seedpipe.errors import ModelError, NetworkError, WorkerLostError
 from seedpipe.networks import load_network
 from seedpipe.params import EnhancerKind, TrainParams
@@ -244,7 +245,7 @@ def test_the_rows_are_those_of_table_2(frontend: str) -> None:
 
 @pytest.mark.usefixtures("one_thread")
 def test_models_go_to_the_network_and_enhancer_that_they_were_trained_for(model: Path, tmp_path: Path) -> None:
-    Rival.untrained("drl", INFO).save(tmp_path / "drl", "a card")
+    FixedMap.untrained("drl", INFO).save(tmp_path / "drl", "a card")
     kinds: tuple[EnhancerKind, ...] = ("whitening", "drl", "seed")
     systems = bench.systems_of([STUB, MATRIX], [model, tmp_path / "drl"], enhancers=kinds)
     assert [(system.network, system.enhancer, system.model) for system in systems if system.enhancer] == [

@@ -23,7 +23,7 @@ from synthetic import QUICK, VARIANTS, D, draw_embeddings, evaluation_cache, utt
 from seedpipe import cache
 from seedpipe.cache import Cache
 from seedpipe.cache.exchange import export_cache, import_cache, read_vectors
-from seedpipe.enhancers.trainer import train
+from seedpipe.enhancers import train
 from seedpipe.errors import CacheDamagedError, CacheError, ExchangeError
 from seedpipe.params import ScoreParams
 from seedpipe.scoring import evaluate

@@ -283,13 +283,13 @@ def test_bad_parameters_are_named_by_every_command_that_reads_them(work: Path) -
 
 
 def test_an_interrupted_training_is_exit_code_130(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from seedpipe.enhancers.trainer import steps
+    from seedpipe.enhancers import trainer
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     before = contents(work)
-    monkeypatch.setattr(steps, "distance", interrupt)
+    monkeypatch.setattr(trainer, "distance", interrupt)
     result = invoke("train", work / "train", work / "model")
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr.startswith("seedpipe: interrupted")

@@ -24,11 +24,12 @@ from seedpipe.audio.manifest import SPEECH
 from seedpipe.cache import Cache, NetworkInfo, open_cache
 from seedpipe.cache.exchange import Vectors, read_vectors, write_vectors
 from seedpipe.cli import app
-from seedpipe.enhancers import Rival
+from seedpipe.enhancers import FixedMap
 from seedpipe.enhancers import files as enhance_files
 from seedpipe.enhancers.files import Use, enhance_file
-from seedpipe.enhancers.fixed import RivalConfig
-from seedpipe.enhancers.seed import Enhancer, ModelConfig, Normalization
+from seedpipe.enhancers.fixed import FixedMapConfig
+from seedpipe.enhancers.normalization import Normalization
+from seedpipe.enhancers.seed import Enhancer, ModelConfig
 from seedpipe.errors import CacheError, ModelError
 from seedpipe.extract import extract
 from seedpipe.networks import load_network
@@ -477,8 +478,10 @@ def test_a_file_that_holds_no_embeddings_is_refused(
 
 
 def test_an_enhancer_without_diffusion_takes_embeddings_and_no_settings(work: Path, demo: Cache) -> None:
-    config = RivalConfig(kind="none", network=demo.info.network, settings=None, cache="", seedpipe=seedpipe.__version__)
-    Rival(torch.nn.Identity(), config).save(work / "none", "# Card\n")
+    config = FixedMapConfig(
+        kind="none", network=demo.info.network, settings=None, cache="", seedpipe=seedpipe.__version__
+    )
+    FixedMap(torch.nn.Identity(), config).save(work / "none", "# Card\n")
     assert invoke("enhance", "none", "in.npy", "e.npy").exit_code == 0
     unit = ROWS / np.linalg.norm(ROWS, axis=1, keepdims=True)
     assert np.abs(np.load(work / "e.npy") - unit).max() < 1e-6

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from seedpipe.cache import Cache
 from seedpipe.cli import app
+from seedpipe.enhancers import train
 from seedpipe.enhancers.base import Epoch
-from seedpipe.enhancers.trainer import train
-from seedpipe.enhancers.trainer.curves import followed, log_folder
+from seedpipe.enhancers.curves import followed, log_folder
 from seedpipe.errors import MissingExtraError
 from seedpipe.params import TrainParams
 

@@ -15,9 +15,8 @@ from hypothesis.extra import numpy as arrays
 from synthetic import QUICK, D, contents, draw_embeddings, enhancer, evaluation_cache, network_info, training_cache
 
 from seedpipe.cache import Cache
-from seedpipe.enhancers import EmbeddingEnhancer, Rival, load_enhancer, train_enhancer
+from seedpipe.enhancers import EmbeddingEnhancer, FixedMap, TrainingResult, load_enhancer, train_enhancer
 from seedpipe.enhancers.seed import Enhancer
-from seedpipe.enhancers.trainer import TrainingResult
 from seedpipe.errors import BusyError, CacheError, CacheMismatchError, ModelError
 from seedpipe.files import locked
 from seedpipe.params import DRLParams, EnhancerKind, EnhancersParams, Params, WhiteningParams
@@ -195,9 +194,9 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path, text: str | None) 
 
 def test_weights_that_do_not_fit_are_refused(trained: Trained, tmp_path: Path) -> None:
     model = trained["whitening"][0]
-    assert isinstance(model, Rival)
+    assert isinstance(model, FixedMap)
     wide = model.config.model_copy(update={"network": network_info(dimension=D + 1)})
-    Rival(model.module, wide).save(tmp_path / "m", "# Card\n")
+    FixedMap(model.module, wide).save(tmp_path / "m", "# Card\n")
     with pytest.raises(ModelError, match="the weights do not fit"):
         load_enhancer(tmp_path / "m")
     with pytest.raises(ModelError, match="is no model"):

@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from synthetic import golden, golden_network, network_info, training_cache
 from torch.nn import functional
 
+from seedpipe.enhancers import data, train, trainer
 from seedpipe.enhancers.diffusion import Schedule, SeedMLP
 from seedpipe.enhancers.seed import Enhancer
-from seedpipe.enhancers.trainer import data, steps, train
 from seedpipe.errors import ModelError, ParamsError
 from seedpipe.params import TrainParams, load_params
 
@@ -69,7 +69,7 @@ def distance_of(params: TrainParams, numbers: Any, dimension: int) -> float:
     y_t = schedule.add_noise(tensor(numbers["noisy"]), tensor(numbers["noise"]), t)
     with torch.inference_mode():
         prediction = schedule.predict(golden_network(dimension), y_t, t)
-    return steps.distance(prediction, tensor(numbers["clean"]), params.loss).item()
+    return trainer.distance(prediction, tensor(numbers["clean"]), params.loss).item()
 
 
 @pytest.mark.parametrize("dimension", DIMENSIONS)
@@ -101,7 +101,7 @@ def test_the_official_enhancer_gives_the_golden_embeddings(dimension: int, tmp_p
 def test_training_sees_raw_embeddings(preset: str, tmp_path: Path) -> None:
     cache = training_cache(tmp_path / "c", speakers=4)
     params = TrainParams(preset=preset, validation_share=0.0)
-    (batch,) = data.load_rows(cache, params, CPU).batches(len(cache), torch.Generator().manual_seed(0))
+    (batch,) = data.embedding_loader(cache, params, CPU).batches(len(cache), torch.Generator().manual_seed(0))
     order = torch.randperm(len(cache), generator=torch.Generator().manual_seed(0))
     assert torch.equal(batch, cache.to_torch()[order])
 

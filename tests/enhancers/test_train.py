@@ -27,9 +27,9 @@ from torch.nn import functional
 
 from seedpipe import metrics
 from seedpipe.cache import Cache
+from seedpipe.enhancers import Epoch, TrainingResult, data, train, trainer
 from seedpipe.enhancers.diffusion import SeedMLP
 from seedpipe.enhancers.seed import Enhancer
-from seedpipe.enhancers.trainer import Epoch, TrainingResult, data, steps, train
 from seedpipe.errors import CacheDamagedError, CacheError, CacheMismatchError, ModelError
 from seedpipe.params import TrainParams
 
@@ -169,16 +169,16 @@ def test_settings_of_use_do_not_change_the_weights(cache: Cache, tmp_path: Path)
 def test_a_subset_of_draws_and_variants_trains_as_a_cache_of_them_alone(tmp_path: Path) -> None:
     whole = training_cache(tmp_path / "whole", draws=4)
     params = SHORT.model_copy(update={"draws": 2, "variants": ("reverb",)})
-    chosen = data.load_rows(whole, params, torch.device("cpu"))
+    chosen = data.embedding_loader(whole, params, torch.device("cpu"))
     rows = np.flatnonzero(whole.frame()["draw"].to_numpy() < 2)
     expected = whole.to_torch()[rows][:, [0, whole.info.variants.index("reverb")]]
-    apart = torch.isin(data.codes_of(whole)[rows], chosen.held_out_codes)
+    apart = torch.isin(data.codes_of(whole)[rows], chosen.held_out.codes)
     assert chosen.count + chosen.held_out_count == len(rows)
-    assert torch.equal(chosen.held_out, expected[apart])
-    assert torch.equal(chosen.calibration, expected[~apart])
-    streamed = data.load_rows(whole, params.model_copy(update={"memory_gb": 1e-9}), torch.device("cpu"))
-    assert torch.equal(streamed.held_out, chosen.held_out)
-    assert torch.equal(streamed.calibration, chosen.calibration)
+    assert torch.equal(chosen.held_out.embeddings, expected[apart])
+    assert torch.equal(chosen.calibration.embeddings, expected[~apart])
+    streamed = data.embedding_loader(whole, params.model_copy(update={"memory_gb": 1e-9}), torch.device("cpu"))
+    assert torch.equal(streamed.held_out.embeddings, chosen.held_out.embeddings)
+    assert torch.equal(streamed.calibration.embeddings, chosen.calibration.embeddings)
     generators = [torch.Generator().manual_seed(0) for _ in range(2)]
     seen = [torch.cat(list(r.batches(1, g))).flatten(1) for r, g in zip((chosen, streamed), generators, strict=True)]
     ordered = [rows_of[rows_of[:, 0].argsort()] for rows_of in seen]
@@ -188,7 +188,7 @@ def test_a_subset_of_draws_and_variants_trains_as_a_cache_of_them_alone(tmp_path
 def test_draws_and_variants_that_a_cache_lacks_are_refused(cache: Cache) -> None:
     for update, found in (({"variants": ("music",)}, "has no variant 'music'"), ({"draws": 99}, "draws")):
         with pytest.raises(CacheError, match=found):
-            data.load_rows(cache, SHORT.model_copy(update=update), torch.device("cpu"))
+            data.embedding_loader(cache, SHORT.model_copy(update=update), torch.device("cpu"))
 
 
 def test_the_losses_are_what_they_are_called() -> None:
@@ -200,12 +200,12 @@ def test_the_losses_are_what_they_are_called() -> None:
         "mse": (difference**2).mean(),
         "huber": np.where(np.abs(difference) < 1, difference**2 / 2, np.abs(difference) - 0.5).mean(),
     }
-    found = {name: steps.distance(prediction, x_0, name).item() for name in expected}
+    found = {name: trainer.distance(prediction, x_0, name).item() for name in expected}
     assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
-    rates = [steps._cosine(step, 1000) for step in range(1000)]
+    rates = [trainer._cosine(step, 1000) for step in range(1000)]
     peak = int(np.argmax(rates))
     assert 90 <= peak <= 110
     assert rates[0] == pytest.approx(0.01)
@@ -218,15 +218,15 @@ def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
 @pytest.mark.parametrize(("decay", "equal"), [(0.0, True), (0.999, False)])
 def test_without_moving_average_the_last_weights_are_kept(cache: Cache, decay: float, equal: bool) -> None:
     params = SHORT.model_copy(update={"ema_decay": decay, "validation_share": 0.0})
-    run = steps.Run(data.load_rows(cache, params, CPU), params, CPU)
-    assert [epoch.validation for epoch in run.epochs()] == [None, None]
-    pairs = zip(run.average.parameters(), run.network.parameters(), strict=True)
+    training = trainer.Trainer(data.embedding_loader(cache, params, CPU), params, CPU)
+    assert [epoch.validation for epoch in training.epochs()] == [None, None]
+    pairs = zip(training.average.parameters(), training.network.parameters(), strict=True)
     assert all(torch.allclose(a, b, atol=1e-7) for a, b in pairs) == equal
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.2, 0.5, 0.98])
 def test_whole_utterances_are_held_out(cache: Cache, share: float) -> None:
-    mask = data.held_out(data.codes_of(cache), share).numpy()
+    mask = data.held_out_mask(data.codes_of(cache), share).numpy()
     names = cache.frame()["utterance"].to_numpy()
     assert not set(names[mask]) & set(names[~mask])
     assert len(set(names[mask])) == round(share * 240)
@@ -247,7 +247,7 @@ def test_held_out_embeddings_do_not_reach_the_weights(tmp_path: Path) -> None:
     other = embeddings.copy()
     params = TrainParams(epochs=2, batch_rows=4, validation_share=0.3)
     first = write_cache(tmp_path / "first", embeddings, names, kind="training")
-    other[data.held_out(data.codes_of(first), 0.3).numpy()] *= -3.0
+    other[data.held_out_mask(data.codes_of(first), 0.3).numpy()] *= -3.0
     second = write_cache(tmp_path / "second", other, names, kind="training")
     train(first, tmp_path / "a", params)
     train(second, tmp_path / "b", params)
@@ -313,8 +313,8 @@ def old_model(tmp_path: Path) -> dict[str, bytes]:
 def test_a_loss_that_is_not_finite_leaves_the_older_model(
     cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, honest = old_model(tmp_path), steps.distance
-    monkeypatch.setattr(steps, "distance", lambda *given: honest(*given) * math.nan)
+    before, honest = old_model(tmp_path), trainer.distance
+    monkeypatch.setattr(trainer, "distance", lambda *given: honest(*given) * math.nan)
     with pytest.raises(ModelError, match=r"the loss is nan in epoch 1 at step 1 of 18.*lower train\.learning_rate"):
         train(cache, tmp_path / "models" / "toy", SHORT)
     assert contents(tmp_path / "models") == before

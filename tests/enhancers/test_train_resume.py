@@ -14,8 +14,9 @@ import torch
 from synthetic import contents, enhancer, training_cache
 
 from seedpipe.cache import Cache, open_cache
+from seedpipe.enhancers import Epoch, TrainingResult, data, train, trainer
+from seedpipe.enhancers.checkpoint import Checkpoint
 from seedpipe.enhancers.seed import Enhancer
-from seedpipe.enhancers.trainer import Epoch, TrainingResult, checkpoint, data, steps, train
 from seedpipe.errors import BusyError, ModelError
 from seedpipe.files import locked
 from seedpipe.params import TrainParams
@@ -128,14 +129,14 @@ def test_a_loss_that_diverges_keeps_the_last_good_checkpoint(
     cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopped_after(1, cache, tmp_path / "a" / "toy", PARAMS)
-    honest, calls = steps.distance, 0
+    honest, calls = trainer.distance, 0
 
     def diverging(*given: torch.Tensor) -> torch.Tensor:
         nonlocal calls
         calls += 1  # 18 steps and a validation are an epoch
         return honest(*given) * (math.inf if calls == 19 + 5 else 1.0)
 
-    monkeypatch.setattr(steps, "distance", diverging)
+    monkeypatch.setattr(trainer, "distance", diverging)
     with pytest.raises(ModelError) as caught:
         train(cache, tmp_path / "b" / "toy", PARAMS)
     (name,) = contents(tmp_path / "b")
@@ -183,9 +184,9 @@ def test_a_checkpoint_that_cannot_be_read_is_not_used(cache: Cache, tmp_path: Pa
 
 def test_a_checkpoint_is_what_was_written(tmp_path: Path) -> None:
     curve = (Epoch(1, 0.1 + 0.2, None), Epoch(2, 1 / 3, 2.5e-17))
-    state = steps.State({"a": torch.randn(3, 4), "generator": torch.Generator().get_state()}, 7, curve)
-    checkpoint.write(tmp_path / "c", state)
-    found = checkpoint.read(tmp_path / "c")
+    state = Checkpoint({"a": torch.randn(3, 4), "generator": torch.Generator().get_state()}, 7, curve)
+    state.write(tmp_path / "c")
+    found = Checkpoint.read(tmp_path / "c")
     assert found is not None
     assert (found.step, found.curve) == (7, curve)
     assert all(torch.equal(found.tensors[name], tensor) for name, tensor in state.tensors.items())
@@ -211,7 +212,7 @@ def test_the_older_model_is_there_until_the_new_one_is(cache: Cache, tmp_path: P
 
 def test_precision_is_noted_as_what_it_was(cache: Cache, tmp_path: Path) -> None:
     model, _ = train(cache, tmp_path / "toy", PARAMS.model_copy(update={"epochs": 1}))
-    assert model.config.train.precision == steps.precision("auto", CPU)
+    assert model.config.train.precision == trainer.precision("auto", CPU)
     assert Enhancer.load(tmp_path / "toy").config.train.precision == model.config.train.precision
 
 
@@ -229,9 +230,9 @@ def test_auto_is_bfloat16_where_the_processor_has_it(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, object], expected: str
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert steps.precision("auto", CPU) == expected
-    assert steps.precision("float32", CPU) == "float32"
-    assert steps.precision("bfloat16", CPU) == "bfloat16"
+    assert trainer.precision("auto", CPU) == expected
+    assert trainer.precision("float32", CPU) == "float32"
+    assert trainer.precision("bfloat16", CPU) == "bfloat16"
 
 
 def test_bfloat16_learns_what_float32_learns(cache: Cache, tmp_path: Path) -> None:
@@ -245,9 +246,9 @@ def test_bfloat16_learns_what_float32_learns(cache: Cache, tmp_path: Path) -> No
 
 def test_weights_average_and_moments_stay_float32_under_bfloat16(cache: Cache) -> None:
     params = PARAMS.model_copy(update={"precision": "bfloat16"})
-    run = steps.Run(data.load_rows(cache, params, CPU), params, CPU)
+    run = trainer.Trainer(data.embedding_loader(cache, params, CPU), params, CPU)
     next(run.epochs())
-    state = run.state()
+    state = run.checkpoint()
     assert {tensor.dtype for name, tensor in state.tensors.items() if name != "generator"} == {torch.float32}
 
 
@@ -256,17 +257,17 @@ def test_streaming_is_chosen_by_memory_alone(cache: Cache) -> None:
     kinds = []
     for memory in (2.0 * size, 1.9 * size):
         params = PARAMS.model_copy(update={"memory_gb": memory / 1e9})
-        kinds.append(type(data.load_rows(cache, params, CPU)).__name__)
-    assert kinds == ["_Resident", "_Streamed"]
+        kinds.append(type(data.embedding_loader(cache, params, CPU)).__name__)
+    assert kinds == ["ResidentLoader", "StreamingLoader"]
 
 
 @pytest.mark.parametrize("batch_rows", [1, 32, 50, 576])
 def test_an_epoch_of_streaming_gives_every_row_once(cache: Cache, batch_rows: int) -> None:
     params = STREAMED.model_copy(update={"normalize": "none", "batch_rows": batch_rows})
-    streamed, resident = data.load_rows(cache, params, CPU), data.load_rows(cache, PARAMS, CPU)
+    streamed, resident = data.embedding_loader(cache, params, CPU), data.embedding_loader(cache, PARAMS, CPU)
     generator = torch.Generator().manual_seed(0)
     epochs = [torch.cat(list(streamed.batches(batch_rows, generator))) for _ in range(2)]
-    mask = data.held_out(data.codes_of(cache), 0.2)
+    mask = data.held_out_mask(data.codes_of(cache), 0.2)
     wanted = {row.numpy().tobytes() for row in cache.to_torch()[~mask]}
     for rows in epochs:
         found = [row.numpy().tobytes() for row in rows]
@@ -277,11 +278,11 @@ def test_an_epoch_of_streaming_gives_every_row_once(cache: Cache, batch_rows: in
 
 
 def test_streaming_holds_the_same_utterances_out(cache: Cache) -> None:
-    streamed, resident = data.load_rows(cache, STREAMED, CPU), data.load_rows(cache, PARAMS, CPU)
+    streamed, resident = data.embedding_loader(cache, STREAMED, CPU), data.embedding_loader(cache, PARAMS, CPU)
     assert streamed.held_out_count == resident.held_out_count == 144
-    assert set(streamed.held_out_codes.tolist()) <= set(resident.held_out_codes.tolist())
+    assert set(streamed.held_out.codes.tolist()) <= set(resident.held_out.codes.tolist())
     rows = cache.to_torch()
-    for row, code in zip(streamed.held_out, streamed.held_out_codes, strict=True):
+    for row, code in zip(streamed.held_out.embeddings, streamed.held_out.codes, strict=True):
         assert any(torch.equal(row, other) for other in rows[data.codes_of(cache) == code])
 
 
@@ -289,7 +290,7 @@ def test_streaming_holds_the_same_utterances_out(cache: Cache) -> None:
 def test_neighbours_do_not_come_together(cache: Cache, memory_gb: float) -> None:
     params = STREAMED.model_copy(update={"normalize": "none", "memory_gb": memory_gb, "validation_share": 0.0})
     number_of = {row.tobytes(): number for number, row in enumerate(cache.to_numpy())}
-    batches = data.load_rows(cache, params, CPU).batches(32, torch.Generator().manual_seed(0))
+    batches = data.embedding_loader(cache, params, CPU).batches(32, torch.Generator().manual_seed(0))
     numbers = [sorted(number_of[row.numpy().tobytes()] for row in batch) for batch in batches]
     neighbours = sum(b - a == 1 for batch in numbers for a, b in itertools.pairwise(batch))
     assert neighbours < 0.2 * len(cache)

@@ -11,8 +11,8 @@ from synthetic import training_cache
 from torch.nn import functional
 
 from seedpipe.cache import Cache
+from seedpipe.enhancers import train
 from seedpipe.enhancers.seed import Enhancer
-from seedpipe.enhancers.trainer import train
 from seedpipe.enhancers.whitening import WhitenedEnsemble, Whitening, within_utterances
 from seedpipe.params import TrainParams
 

@@ -287,12 +287,14 @@ def _config(folder: Path) -> Path:
 
 def _rival(kind: str, name: str) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
-        from seedpipe.enhancers import Rival
+        from seedpipe.enhancers import FixedMap
         from seedpipe.params import DRLParams, WhiteningParams
 
-        untrained = Rival.untrained(kind, synthetic.network_info(dimension=4))
+        untrained = FixedMap.untrained(kind, synthetic.network_info(dimension=4))
         settings = {"whitening": WhiteningParams(), "drl": DRLParams(), "none": None}[kind]
-        Rival(untrained.module, untrained.config.model_copy(update={"settings": settings})).save(folder / kind, "card")
+        FixedMap(untrained.module, untrained.config.model_copy(update={"settings": settings})).save(
+            folder / kind, "card"
+        )
         return folder / kind / name
 
     return make

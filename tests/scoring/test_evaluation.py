@@ -13,8 +13,8 @@ from synthetic import QUICK, D, enhancer, evaluation_cache, network_info, traini
 
 from seedpipe import metrics
 from seedpipe.cache import Cache
+from seedpipe.enhancers import train
 from seedpipe.enhancers.seed import Enhancer
-from seedpipe.enhancers.trainer import train
 from seedpipe.errors import CacheMismatchError, MetricError
 from seedpipe.params import ScoreParams
 from seedpipe.results.report import write_report

@@ -14,8 +14,8 @@ from synthetic import QUICK, enhancer, evaluation_cache, golden, network_info, t
 
 from seedpipe import metrics
 from seedpipe.cache import Cache
+from seedpipe.enhancers import train
 from seedpipe.enhancers.seed import Enhancer
-from seedpipe.enhancers.trainer import train
 from seedpipe.errors import CacheDamagedError, CacheMismatchError, MetricError, TrialError
 from seedpipe.params import ScoreParams
 from seedpipe.results.report import format_table, write_report

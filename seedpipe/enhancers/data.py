@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from seedpipe.cache import Cache
-from seedpipe.enhancers.seed import Normalization
+from seedpipe.enhancers.normalization import Normalization
+from seedpipe.enhancers.training import Sample
 from seedpipe.errors import CacheError
 from seedpipe.params import TrainParams
-
-__all__ = ["HeldOut", "Rows", "hold_out", "load_rows"]
 
 CALIBRATION_ROWS = 20_000
 HELD_OUT_ROWS = 4_096  # of the validation loss: enough for a smooth curve, little enough for one forward pass
@@ -28,7 +27,7 @@ BLOCK = 4_096
 GB = 1e9
 
 
-class Rows(ABC):
+class EmbeddingLoader(ABC):
     """What training sees of a cache.
 
     Attributes
@@ -37,24 +36,18 @@ class Rows(ABC):
         Rows to train on.
     held_out_count : int
         Rows of the held-out utterances.
-    held_out : Tensor, shape (H, V, D)
-        Evenly spaced rows of the held-out utterances, 4,096 at most, as the network gave them.
-    held_out_codes : Tensor of int64, shape (H,)
-        Number of the utterance of each of them.
-    calibration : Tensor, shape (C, V, D)
-        All rows of evenly spaced training utterances, about 20,000 rows at most, as the network gave them.
-    calibration_codes : Tensor of int64, shape (C,)
-        Number of the utterance of each of them.
+    held_out : Sample
+        Evenly spaced rows of the held-out utterances, 4,096 at most.
+    calibration : Sample
+        All rows of evenly spaced training utterances, about 20,000 rows at most.
     normalization : Normalization
         Fitted to the clean embeddings of the training rows.
     """
 
     count: int
     held_out_count: int
-    held_out: Tensor
-    held_out_codes: Tensor
-    calibration: Tensor
-    calibration_codes: Tensor
+    held_out: Sample
+    calibration: Sample
     normalization: Normalization
 
     @abstractmethod
@@ -62,33 +55,33 @@ class Rows(ABC):
         """Normalised rows (B, V, D) of one epoch in random order, ``count // batch_rows`` times."""
 
 
-class _Resident(Rows):
+class ResidentLoader(EmbeddingLoader):
     """All rows in one tensor on the device."""
 
     def __init__(self, cache: Cache, params: TrainParams, device: torch.device) -> None:
-        choice = _Choice.of(cache, params, codes_of(cache), torch.tensor(cache.frame()["draw"].to_numpy()))
-        embeddings, codes = choice(cache.to_torch()), choice.codes
-        mask = held_out(codes, params.validation_share)
+        subset = _Subset.of(cache, params, codes_of(cache), torch.tensor(cache.frame()["draw"].to_numpy()))
+        embeddings, codes = subset(cache.to_torch()), subset.codes
+        mask = held_out_mask(codes, params.validation_share)
         apart = _spread(mask.nonzero()[:, 0], HELD_OUT_ROWS)
-        self.held_out, self.held_out_codes = embeddings[apart], codes[apart]
+        self.held_out = Sample(embeddings[apart], codes[apart])
         rows = embeddings[~mask] if mask.any() else embeddings
         del embeddings
         self.count, self.held_out_count = len(rows), int(mask.sum())
         calibration = _utterances(codes[~mask], CALIBRATION_ROWS)
-        self.calibration, self.calibration_codes = rows[calibration], codes[~mask][calibration]
+        self.calibration = Sample(rows[calibration], codes[~mask][calibration])
         self.normalization = Normalization.fit(params.normalize, rows[:, 0])
         for block in torch.split(rows, BLOCK):  # in place: a second copy may not fit
             block.copy_(self.normalization(block))
         self._rows = rows.to(device)
 
     def batches(self, batch_rows: int, generator: torch.Generator) -> Iterator[Tensor]:
-        """See :meth:`Rows.batches`."""
+        """See :meth:`EmbeddingLoader.batches`."""
         order = torch.randperm(self.count, generator=generator, device=self._rows.device)
         for batch in order[: self.count // batch_rows * batch_rows].view(-1, batch_rows):
             yield self._rows[batch]
 
 
-class _Streamed(Rows):
+class StreamingLoader(EmbeddingLoader):
     """Runs of rows read in random order into a pool of bounded size; the pool is shuffled, and the rest waits for more.
 
     Neighbouring rows are of one speaker, and batches of few speakers train worse: hence short runs, not whole shards.
@@ -100,21 +93,19 @@ class _Streamed(Rows):
 
     def __init__(self, cache: Cache, params: TrainParams, device: torch.device) -> None:
         self._cache, self._device = cache, device
-        self._choice = choice = _Choice.of(cache, params, codes_of_shards(cache), _draws_of_shards(cache))
-        codes = choice.codes
-        mask = held_out(codes, params.validation_share)
+        self._subset = subset = _Subset.of(cache, params, codes_of_shards(cache), _draws_of_shards(cache))
+        codes = subset.codes
+        mask = held_out_mask(codes, params.validation_share)
         self._train = torch.zeros(len(cache), dtype=torch.bool)
-        self._train[choice.rows[~mask]] = True
+        self._train[subset.rows[~mask]] = True
         self.count, self.held_out_count = int((~mask).sum()), int(mask.sum())
         budget = int(params.memory_gb * GB / row_bytes(cache))
         apart_rows = max(budget // 8, LEAST_ROWS)
-        apart = _spread(mask.nonzero()[:, 0], min(HELD_OUT_ROWS, apart_rows))
         training = (~mask).nonzero()[:, 0]
-        calibration = training[_utterances(codes[training], min(CALIBRATION_ROWS, apart_rows))]
-        self.held_out = _gather(cache, choice.rows[apart])[:, choice.columns]
-        self.held_out_codes = codes[apart]
-        self.calibration = sample = _gather(cache, choice.rows[calibration])[:, choice.columns]
-        self.calibration_codes = codes[calibration]
+        self.held_out = subset.gather(cache, _spread(mask.nonzero()[:, 0], min(HELD_OUT_ROWS, apart_rows)))
+        utterances = _utterances(codes[training], min(CALIBRATION_ROWS, apart_rows))
+        self.calibration = subset.gather(cache, training[utterances])
+        sample = self.calibration.embeddings
         self.normalization = Normalization.fit(params.normalize, sample[:, 0])
         pool_rows = max(budget // 2, LONGEST_RUN + params.batch_rows)
         # On average a row meets an eighth of a neighbour in its batch, at most, whatever the memory.
@@ -123,12 +114,12 @@ class _Streamed(Rows):
         self._pool = sample.new_empty(pool_rows, *sample.shape[1:])
 
     def batches(self, batch_rows: int, generator: torch.Generator) -> Iterator[Tensor]:
-        """See :meth:`Rows.batches`."""
+        """See :meth:`EmbeddingLoader.batches`."""
         filled = 0
         for number in torch.randperm(len(self._runs), generator=generator, device=generator.device).tolist():
             run = self._runs[number]
             rows = torch.from_numpy(self._cache.rows(run.shard, run.start, run.stop))[self._train[run.rows]]
-            rows = rows[:, self._choice.columns]
+            rows = rows[:, self._subset.columns]
             if filled + len(rows) > len(self._pool):
                 filled = yield from self._drain(filled, batch_rows, generator)
             self._pool[filled : filled + len(rows)] = rows
@@ -145,7 +136,7 @@ class _Streamed(Rows):
         return filled - full
 
 
-class _Choice(NamedTuple):
+class _Subset(NamedTuple):
     """The draws and variants of a cache that a training asks for.
 
     Attributes
@@ -163,7 +154,7 @@ class _Choice(NamedTuple):
     codes: Tensor
 
     @classmethod
-    def of(cls, cache: Cache, params: TrainParams, codes: Tensor, draws: Tensor) -> _Choice:
+    def of(cls, cache: Cache, params: TrainParams, codes: Tensor, draws: Tensor) -> _Subset:
         """Find them; a cache without them is refused."""
         known = list(cache.info.variants)
         lacking = next((name for name in params.variants if name not in known), None)
@@ -184,6 +175,10 @@ class _Choice(NamedTuple):
         rows = embeddings if len(self.rows) == len(embeddings) else embeddings[self.rows]
         return rows[:, self.columns]
 
+    def gather(self, cache: Cache, chosen: Tensor) -> Sample:
+        """Some of its rows, by ascending number."""
+        return Sample(_gather(cache, self.rows[chosen])[:, self.columns], self.codes[chosen])
+
 
 class _Run(NamedTuple):
     """Neighbouring rows of one shard, and their numbers in the cache."""
@@ -203,7 +198,7 @@ def _runs(cache: Cache, longest: int) -> Iterator[_Run]:
         first += shard.rows
 
 
-def load_rows(cache: Cache, params: TrainParams, device: torch.device) -> Rows:
+def embedding_loader(cache: Cache, params: TrainParams, device: torch.device) -> EmbeddingLoader:
     """Hold the rows of a cache in memory, or stream them where ``memory_gb`` is too little for that.
 
     Raises
@@ -217,7 +212,7 @@ def load_rows(cache: Cache, params: TrainParams, device: torch.device) -> Rows:
     """
     # What is kept apart is cut out of one copy of the whole into another.
     fits = 2 * len(cache) * row_bytes(cache) <= params.memory_gb * GB
-    return _Resident(cache, params, device) if fits else _Streamed(cache, params, device)
+    return ResidentLoader(cache, params, device) if fits else StreamingLoader(cache, params, device)
 
 
 class HeldOut(NamedTuple):
@@ -227,15 +222,12 @@ class HeldOut(NamedTuple):
     ----------
     mask : Tensor of bool, shape (R,)
         Which rows of the cache are theirs.
-    embeddings : Tensor, shape (H, V, D)
-        Evenly spaced rows of them, 4,096 at most, as the network gave them.
-    codes : Tensor of int64, shape (H,)
-        Number of the utterance of each.
+    sample : Sample
+        Evenly spaced rows of them, 4,096 at most.
     """
 
     mask: Tensor
-    embeddings: Tensor
-    codes: Tensor
+    sample: Sample
 
 
 def hold_out(cache: Cache, share: float) -> HeldOut:
@@ -247,9 +239,9 @@ def hold_out(cache: Cache, share: float) -> HeldOut:
         No utterance would be left.
     """
     codes = codes_of_shards(cache)
-    mask = held_out(codes, share)
+    mask = held_out_mask(codes, share)
     apart = _spread(mask.nonzero()[:, 0], HELD_OUT_ROWS)
-    return HeldOut(mask, _gather(cache, apart), codes[apart])
+    return HeldOut(mask, Sample(_gather(cache, apart), codes[apart]))
 
 
 def row_bytes(cache: Cache) -> int:
@@ -257,7 +249,7 @@ def row_bytes(cache: Cache) -> int:
     return 4 * len(cache.info.variants) * cache.info.network.dimension
 
 
-def held_out(codes: Tensor, share: float) -> Tensor:
+def held_out_mask(codes: Tensor, share: float) -> Tensor:
     """Mark the rows of the held-out utterances, shape (R,): whole utterances, spread evenly over the cache."""
     utterances = int(codes.max()) + 1
     count = round(share * utterances)

@@ -1,4 +1,7 @@
-"""The steps of training: weights, their moving average, optimiser and generator, and what an epoch does to them.
+"""The trainer of SEED and the regression: fresh diffusion noise at every step, or none.
+
+A training can be killed at any moment: the same command goes on from its last checkpoint, and on a CPU the model is the
+same bit for bit. Work in progress lies in a hidden folder beside the model, named by what the training depends on.
 
 Losses stay on the device until an epoch ends, noise and timesteps are drawn where the embeddings are, and no Python
 runs per row. Shapes: B rows of a batch, V variants (the first is clean), D embedding dimension.
@@ -8,35 +11,84 @@ Source: SEED, section 3.3, eq. (9): the clean embedding x_0 is predicted from x_
 
 from __future__ import annotations
 
-import copy
+import hashlib
+import json
 import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from seedpipe._version import __version__
+from seedpipe.enhancers.base import Epoch, EpochCallback
+from seedpipe.enhancers.checkpoint import Checkpoint
+from seedpipe.enhancers.data import EmbeddingLoader, embedding_loader
 from seedpipe.enhancers.diffusion import Schedule, SeedMLP
-from seedpipe.enhancers.trainer.data import Rows
-from seedpipe.enhancers.trainer.result import Epoch
+from seedpipe.enhancers.seed import Enhancer, ModelConfig
+from seedpipe.enhancers.training import Fitted, TrainingJob
 from seedpipe.errors import ModelError
 from seedpipe.params import TrainParams
 
-__all__ = ["Run", "State", "precision"]
-
+CHECKPOINT = "checkpoint.safetensors"
 WARMUP_STEPS = 100
+Tensors: TypeAlias = list[Tensor] | tuple[Tensor, ...]
 
 
-@dataclass(frozen=True)
-class State:
-    """All that training goes on from: the tensors, the steps taken and the curve so far."""
+def fit_network(job: TrainingJob) -> Fitted:
+    """Train SEED or the regression, or go on where an interrupted training stopped."""
+    kind, params = cast("Literal['seed', 'regression']", job.kind), job.params.train
+    params = params.model_copy(update={"precision": precision(params.precision, job.device)})
+    if kind == "regression":
+        params = params.without_diffusion()
+    work = job.out.with_name(f".{job.out.name}.{_configuration(job, params)}")
+    work.mkdir(exist_ok=True)
+    loader = embedding_loader(job.cache, params, job.device)
+    trainer = Trainer(loader, params, job.device, diffusion=kind == "seed")
+    _train(trainer, work / CHECKPOINT, job.progress)
+    info = job.cache.info
+    config = ModelConfig(
+        kind=kind,
+        network=info.network,
+        normalization=loader.normalization,
+        train=params,
+        cache=info.fingerprint,
+        seedpipe=__version__,
+    )
+    enhancer = Enhancer(trainer.average.to("cpu"), config).calibrated(*loader.calibration)
+    return Fitted(enhancer, loader.count, loader.held_out_count, loader.held_out, trainer.curve, work)
 
-    tensors: dict[str, Tensor]
-    step: int
-    curve: tuple[Epoch, ...]
+
+def _configuration(job: TrainingJob, params: TrainParams) -> str:
+    """Digest of what decides the weights; a checkpoint of anything else is of no use."""
+    parts = {
+        "kind": job.kind,
+        "params": params.model_dump(mode="json"),
+        "cache": [shard.sha256 for shard in job.cache.info.shards],
+        "device": job.device.type,
+        "versions": [__version__, torch.__version__],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _train(trainer: Trainer, path: Path, progress: EpochCallback | None) -> None:
+    """Train to the end, with a checkpoint after every epoch."""
+    if checkpoint := Checkpoint.read(path):
+        trainer.restore(checkpoint)
+    try:
+        for epoch in trainer.epochs():
+            trainer.checkpoint().write(path)
+            if progress:
+                progress(epoch, trainer.params.epochs)
+    except ModelError as error:
+        kept = f"; the checkpoint of epoch {len(trainer.curve)} is kept in {path.parent}" if path.exists() else ""
+        raise ModelError(error.found, expected=error.expected, remedy=error.remedy + kept, file=error.file) from error
 
 
 def precision(wanted: str, device: torch.device) -> str:
@@ -50,27 +102,39 @@ def precision(wanted: str, device: torch.device) -> str:
     return "bfloat16" if native else "float32"
 
 
-class Run:
-    """One training on its rows; it begins with new weights, or goes on from a :class:`State`.
+class Trainer:
+    """Weights, their moving average, optimiser and generator, and what an epoch does to them.
 
-    A regression differs in its schedule alone, which has one timestep and adds no noise.
+    It begins with new weights, or goes on from a :class:`~seedpipe.enhancers.checkpoint.Checkpoint`. A regression
+    differs in its schedule alone, which has one timestep and adds no noise.
     """
 
-    def __init__(self, rows: Rows, params: TrainParams, device: torch.device, *, diffusion: bool = True) -> None:
-        self.rows, self.params, self.device = rows, params, device
-        self.batch_rows = min(params.batch_rows, rows.count)
-        self.steps_per_epoch = rows.count // self.batch_rows
+    step: int
+    """Steps taken."""
+    curve: tuple[Epoch, ...]
+
+    def __init__(
+        self, loader: EmbeddingLoader, params: TrainParams, device: torch.device, *, diffusion: bool = True
+    ) -> None:
+        self.loader, self.params, self.device = loader, params, device
+        self.batch_rows = min(params.batch_rows, loader.count)
+        self.steps = params.epochs * (loader.count // self.batch_rows)
         self.generator = torch.Generator(device).manual_seed(params.seed)
-        self.network = _seeded_network(rows.held_out.shape[2], params.seed).to(device)
-        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.network = _seeded_network(loader.held_out.embeddings.shape[2], params.seed).to(device)
         self.schedule = (Schedule.of(params) if diffusion else Schedule("none")).to(device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
         )
-        self.held_out = rows.normalization(rows.held_out.to(device))
+        self.held_out = loader.normalization(loader.held_out.embeddings.to(device))
         self._quick_distance = _compiled(self._distance) if params.compile else self._distance
-        self.step = 0
-        self.curve: tuple[Epoch, ...] = ()
+        self._averaged = AveragedModel(self.network, multi_avg_fn=self._average_into)
+        self._averaged.update_parameters(self.network)  # its first call copies: the average starts where they do
+        self._go_on(0, ())
+
+    @property
+    def average(self) -> SeedMLP:
+        """The network with the moving average of the weights."""
+        return cast("SeedMLP", self._averaged.module)
 
     def epochs(self) -> Iterator[Epoch]:
         """Train, one epoch at a time, from where the curve ends.
@@ -81,62 +145,66 @@ class Run:
             A loss or a weight is not finite; the text names the step.
         """
         while len(self.curve) < self.params.epochs:
-            batches = self.rows.batches(self.batch_rows, self.generator)
-            losses = torch.stack([self.advance(batch) for batch in batches])
+            batches = self.loader.batches(self.batch_rows, self.generator)
+            losses = torch.stack([self.training_step(batch) for batch in batches])
             epoch = Epoch(len(self.curve) + 1, losses.mean().item(), self._validate())
             self._expect_finite(epoch, losses)
             self.curve = (*self.curve, epoch)
             yield epoch
 
-    def advance(self, batch_BVD: Tensor) -> Tensor:
+    def training_step(self, batch_BVD: Tensor) -> Tensor:
         """Take one step on a batch of normalised rows; gives the loss, which stays on the device."""
         loss = self._quick_distance(self.network, *self._draw(batch_BVD, self.generator))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.params.gradient_norm:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.params.gradient_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.params.learning_rate * self._annealing()
         self.optimizer.step()
+        self.learning_rate.step()
         self.step += 1
-        # A young average follows quickly, or it would keep the zeros that the network starts from.
-        decay = min(self.params.ema_decay, (1 + self.step) / (10 + self.step)) if self.params.ema_decay else 0.0
-        average: list[Tensor] = list(self.average.parameters())
-        torch._foreach_lerp_(average, [weight.detach() for weight in self.network.parameters()], 1 - decay)
+        self._averaged.update_parameters(self.network)
         return loss.detach()
 
-    def state(self) -> State:
+    def checkpoint(self) -> Checkpoint:
         """What :meth:`restore` needs to go on from here bit for bit."""
         tensors = {"generator": self.generator.get_state()}
         for (name, weight), mean in zip(self.network.named_parameters(), self.average.parameters(), strict=True):
             moments = self.optimizer.state[weight]
             tensors |= {
                 f"network.{name}": weight.detach(),
-                f"average.{name}": mean,
+                f"average.{name}": mean.detach(),
                 f"exp_avg.{name}": moments["exp_avg"],
                 f"exp_avg_sq.{name}": moments["exp_avg_sq"],
             }
-        return State(tensors, self.step, self.curve)
+        return Checkpoint(tensors, self.step, self.curve)
 
-    def restore(self, state: State) -> None:
-        """Go on from a state of a run on the same rows with the same parameters."""
-        self.step, self.curve = state.step, state.curve
-        self.generator.set_state(state.tensors["generator"])
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of a training on the same rows with the same parameters."""
+        self.generator.set_state(checkpoint.tensors["generator"])
         moments = {}
         for number, (name, weight) in enumerate(self.network.named_parameters()):
-            weight.data.copy_(state.tensors[f"network.{name}"])
-            self.average.get_parameter(name).copy_(state.tensors[f"average.{name}"])
+            weight.data.copy_(checkpoint.tensors[f"network.{name}"])
+            self.average.get_parameter(name).data.copy_(checkpoint.tensors[f"average.{name}"])
             moments[number] = {
-                "step": torch.tensor(float(state.step)),
-                "exp_avg": state.tensors[f"exp_avg.{name}"],
-                "exp_avg_sq": state.tensors[f"exp_avg_sq.{name}"],
+                "step": torch.tensor(float(checkpoint.step)),
+                "exp_avg": checkpoint.tensors[f"exp_avg.{name}"],
+                "exp_avg_sq": checkpoint.tensors[f"exp_avg_sq.{name}"],
             }
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self._go_on(checkpoint.step, checkpoint.curve)
 
-    def _annealing(self) -> float:
-        total = self.params.epochs * self.steps_per_epoch
-        return _cosine(self.step, total) if self.params.learning_rate_schedule == "cosine" else 1.0
+    def _go_on(self, step: int, curve: tuple[Epoch, ...]) -> None:
+        self.step, self.curve = step, curve
+        self.learning_rate = LambdaLR(self.optimizer, self._annealing, step - 1)
+
+    def _annealing(self, step: int) -> float:
+        return _cosine(step, self.steps) if self.params.learning_rate_schedule == "cosine" else 1.0
+
+    def _average_into(self, means: Tensors, weights: Tensors, _: Tensor | int) -> None:
+        # A young average follows quickly, or it would keep the zeros that the network starts from.
+        decay = min(self.params.ema_decay, (1 + self.step) / (10 + self.step)) if self.params.ema_decay else 0.0
+        get_ema_multi_avg_fn(decay)(means, weights, self.step)  # type: ignore[no-untyped-call]
 
     def _draw(self, batch_BVD: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Noised embeddings y_t (B * V, D), the clean ones x_0 that they stand for, and their timesteps."""
@@ -160,9 +228,9 @@ class Run:
             return self._distance(self.average, *self._draw(self.held_out, generator)).item()
 
     def _expect_finite(self, epoch: Epoch, losses: Tensor) -> None:
-        weights = torch.stack(torch._foreach_norm([weight.detach() for weight in self.network.parameters()]))
+        norm = nn.utils.get_total_norm([weight.detach() for weight in self.network.parameters()])
         bad = (~losses.isfinite()).nonzero()
-        if not len(bad) and weights.isfinite().all() and math.isfinite(epoch.validation or 0.0):
+        if not len(bad) and norm.isfinite() and math.isfinite(epoch.validation or 0.0):
             return
         step = int(bad[0]) if len(bad) else len(losses) - 1
         raise ModelError(
