@@ -11,6 +11,7 @@ What they are to each other is in docs/enhancers.md. The names below are loaded 
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,27 +44,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "EmbeddingEnhancer": "base",
-    "Enhanced": "files",
-    "Enhancer": "seed",
-    "Epoch": "base",
-    "EpochCallback": "base",
-    "FixedMap": "fixed",
-    "SeedTransformer": "sklearn",
-    "TrainingResult": "training",
-    "Use": "files",
-    "enhance_file": "files",
-    "export_onnx": "export",
-    "followed": "curves",
-    "load_enhancer": "registry",
-    "train": "registry",
-    "train_enhancer": "registry",
+    "base": ("EmbeddingEnhancer", "Epoch", "EpochCallback"),
+    "curves": ("followed",),
+    "export": ("export_onnx",),
+    "files": ("Enhanced", "Use", "enhance_file"),
+    "fixed": ("FixedMap",),
+    "registry": ("load_enhancer", "train", "train_enhancer"),
+    "seed": ("Enhancer",),
+    "sklearn": ("SeedTransformer",),
+    "training": ("TrainingResult",),
 }
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,8 +15,6 @@ from seedpipe.errors import MissingExtraError
 if TYPE_CHECKING:
     from seedpipe.enhancers.base import Epoch, EpochCallback
 
-__all__ = ["Logger", "followed", "log_folder"]
-
 Logger = Literal["", "tensorboard", "dvclive"]
 Write = Callable[[int, Mapping[str, float]], None]
 Start = Callable[[Path, int, contextlib.ExitStack], Write]

@@ -29,8 +29,6 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from seedpipe.params import TrainParams
 
-__all__ = ["TIMESTEPS", "Schedule", "SeedMLP", "sinusoidal_embedding"]
-
 TIMESTEPS = 1000
 BLOCKS = 3
 

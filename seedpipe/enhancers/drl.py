@@ -34,8 +34,6 @@ from seedpipe.enhancers.labels import Codes
 from seedpipe.errors import ModelError
 from seedpipe.params import DRLParams
 
-__all__ = ["SpeakerEncoder", "train_drl"]
-
 ANCHOR, QUERY, POSITIVE, NEGATIVE = range(4)
 
 

@@ -13,8 +13,6 @@ from seedpipe.enhancers.seed import Enhancer
 from seedpipe.errors import MissingExtraError, ModelError
 from seedpipe.files import whole_file
 
-__all__ = ["export_onnx"]
-
 OPSET = 17
 TRACED_ROWS = 2  # the number is free in the exported graph
 COMPARED_ROWS = 1_000

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from seedpipe.cache import Cache
 from seedpipe.errors import CacheError
 
-__all__ = ["environments", "speakers"]
-
 Codes = NDArray[np.int64]
 
 

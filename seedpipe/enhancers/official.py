@@ -13,8 +13,6 @@ from seedpipe.enhancers.diffusion import SeedMLP
 from seedpipe.errors import ModelError, NetworkError
 from seedpipe.networks.checkpoint import State, check_numbers, read_tensors
 
-__all__ = ["read_official"]
-
 LANDMARK = "input_proj.weight"  # (2D, D)
 
 

@@ -19,8 +19,6 @@ try:
 except ImportError as error:
     raise MissingExtraError("scikit-learn is not installed", remedy='pip install "seedpipe[sklearn]"') from error
 
-__all__ = ["SeedTransformer"]
-
 
 class SeedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Enhance embeddings with a trained model; fitting only loads it.

@@ -21,7 +21,8 @@ from torch.nn import functional
 
 from seedpipe.cache import Cache
 from seedpipe.enhancers import base as module
-from seedpipe.enhancers.seed import Enhancer, Normalization
+from seedpipe.enhancers.normalization import Normalization
+from seedpipe.enhancers.seed import Enhancer
 from seedpipe.errors import CacheMismatchError, ModelError
 
 ROWS = draw_embeddings(3, 2, 2, seed=7)
