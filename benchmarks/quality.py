@@ -74,7 +74,7 @@ def run(params: Params, places: ProjectPaths, network: str, enhancer: EnhancerKi
     pipeline.train(params, network, enhancer, places, lambda epoch, total: draw(epoch.epoch, total))
     for name in params.manifest.evaluations:
         pipeline.score(params, network, enhancer, name, places)
-    return pipeline.report(params, places, "benchmarks/quality.py")
+    return pipeline.report(params, places, "benchmarks/quality.py").to_dict()
 
 
 def line(condition: dict[str, Any]) -> str:

@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seedpipe._version import __version__
 from seedpipe.audio import layout
 from seedpipe.audio.manifest import is_synthetic
 from seedpipe.errors import ManifestError, SeedpipeError
 from seedpipe.files import StrPath, read_json, whole_file
-from seedpipe.params import EnhancerKind, Params
+from seedpipe.params import EnhancerKind, Params, ScoreParams
 from seedpipe.project.paths import ProjectPaths
 from seedpipe.scoring.trials.manifest import write_evaluation_manifests
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from seedpipe.console import ProgressCallback
     from seedpipe.enhancers.base import EpochCallback
-
+    from seedpipe.results import Evaluation, Evaluations, Report
 
 __all__ = [
     "describe_audio",
@@ -29,6 +34,7 @@ __all__ = [
     "extract",
     "report",
     "score",
+    "score_cache",
     "train",
     "training_manifests",
     "write_json",
@@ -103,37 +109,87 @@ def train(
     return figures
 
 
-def score(params: Params, network: str, enhancer: str, name: str, paths: ProjectPaths) -> dict[str, Any]:
+def score(params: Params, network: str, enhancer: str, name: str, paths: ProjectPaths) -> Evaluations:
     """Score an evaluation list with the network alone and with an enhancer; writes the scores beside the figures."""
-    from seedpipe.cache import open_cache
-    from seedpipe.enhancers import load_enhancer
-    from seedpipe.results import Evaluation
     from seedpipe.results.report import write_plot_tables
-    from seedpipe.scoring import evaluate, write_scores
-    from seedpipe.scoring.trials import read_trials
+    from seedpipe.scoring import write_scores
     from seedpipe.workers import choose_device
 
-    trials = read_trials(layout.trial_list(params.manifest.root, name))
-    cache = open_cache(paths.cache(network, name))
-    device = choose_device(params.machine.device)
-    model = load_enhancer(paths.model(network, enhancer), device)
-    cohort = None if params.score.norm == "none" else open_cache(paths.cache(network, layout.TRAIN))
-    evaluations, table = evaluate(cache, model, trials, params.score, name, cohort=cohort)
+    scored, table = score_cache(
+        paths.cache(network, name),
+        paths.model(network, enhancer),
+        layout.trial_list(params.manifest.root, name),
+        params.score,
+        cohort=None if params.score.norm == "none" else paths.cache(network, layout.TRAIN),
+        device=choose_device(params.machine.device),
+    )
+    # Of every enhancer, so that a report over several runs can tell them apart.
+    seed, frontend = _train_seed(params, enhancer), params.extract.frontend
+    named = [replace(one, train_seed=seed, frontend=frontend) for one in scored]
+    evaluations = replace(scored, evaluations=named)
     out = paths.results(network, enhancer, name)
     write_scores(table, out / "scores.parquet")
-    # Of every enhancer, so that a report over several runs can tell them apart.
-    setting = {"train_seed": _train_seed(params, enhancer), "frontend": params.extract.frontend}
-    evaluations = [evaluation | setting for evaluation in evaluations]
-    figures = {"synthetic": cache.info.synthetic, "evaluations": evaluations}
-    write_json(out / "evaluation.json", figures)
+    write_json(out / "evaluation.json", evaluations.to_dict())
     write_json(out / "metrics.json", summary(evaluations, params.score.p_targets[0]))
-    write_plot_tables([Evaluation.from_dict(one) for one in evaluations], out)
-    return figures
+    write_plot_tables(evaluations.evaluations, out)
+    return evaluations
 
 
-def report(params: Params, paths: ProjectPaths, made_by: str) -> dict[str, Any]:
-    """Gather all figures into the report (HTML and Markdown); gives the dictionary it was made from."""
-    from seedpipe._version import __version__
+def score_cache(
+    cache: StrPath,
+    model: StrPath,
+    trials: StrPath,
+    params: ScoreParams,
+    *,
+    cohort: StrPath | None = None,
+    models: StrPath | None = None,
+    calibrations: Sequence[StrPath] = (),
+    device: str = "cpu",
+) -> tuple[Evaluations, pd.DataFrame]:
+    """Score a list on an evaluation cache, with the network alone and with the model of a folder.
+
+    Parameters
+    ----------
+    cache, model, trials : str or path
+        A list ``trials_NAME.txt`` is called NAME.
+    params : ScoreParams
+    cohort : str or path, optional
+        The training cache, for every ``params.norm`` but ``none``.
+    models : str or path, optional
+        Enrolment models.
+    calibrations : sequence of str or path
+        One for each system that is to be calibrated.
+    device : str
+        Where to enhance and to score.
+
+    Returns
+    -------
+    evaluations : Evaluations
+    scores : DataFrame
+        See :func:`seedpipe.scoring.evaluate`, which also says what is refused.
+    """
+    from seedpipe.cache import open_cache
+    from seedpipe.enhancers import load_enhancer
+    from seedpipe.scoring import evaluate
+    from seedpipe.scoring.calibration import load_calibration
+    from seedpipe.scoring.trials import read_models, read_trials
+
+    listed, opened = read_trials(trials), open_cache(cache)
+    return evaluate(
+        opened,
+        load_enhancer(Path(model), device),
+        listed,
+        params,
+        Path(trials).stem.removeprefix("trials_"),
+        cohort=open_cache(cohort) if cohort else None,
+        models=read_models(models) if models else None,
+        calibrations=[load_calibration(path) for path in calibrations],
+    )
+
+
+def report(params: Params, paths: ProjectPaths, made_by: str) -> Report:
+    """Gather all figures into the report (HTML and Markdown), and give what it was made from."""
+    from seedpipe.results import Report
     from seedpipe.results.report import write_report
 
     evaluations: list[dict[str, Any]] = []
@@ -145,46 +201,47 @@ def report(params: Params, paths: ProjectPaths, made_by: str) -> dict[str, Any]:
             figures = _read_json(paths.results(network, enhancer, name) / "evaluation.json")
             synthetic |= figures["synthetic"]
             evaluations.extend(figures["evaluations"])
-    data = {
-        "title": "SEED on frozen speaker networks",
-        "synthetic": synthetic,
-        "seedpipe_version": __version__,
-        "made_by": made_by,
-        "evaluations": evaluations,
-        "training": training,
-        "facts": _facts(params) | _provenance(params, paths),
-    }
+    data = Report.from_dict(
+        {
+            "title": "SEED on frozen speaker networks",
+            "synthetic": synthetic,
+            "seedpipe_version": __version__,
+            "made_by": made_by,
+            "evaluations": evaluations,
+            "training": training,
+            "facts": _facts(params) | _provenance(params, paths),
+        }
+    )
     write_report(data, paths.report, paths.report.with_suffix(".md"))
     return data
 
 
-def summary(evaluations: list[dict[str, Any]], p_target: float) -> dict[str, Any]:
+def summary(evaluations: Iterable[Evaluation], p_target: float) -> dict[str, Any]:
     """The numbers that ``dvc metrics`` shows: EER in percent and minDCF by method, condition and system.
 
     Every number is a column there, so minDCF is that of one prior; ``evaluation.json`` has the others.
 
     Parameters
     ----------
-    evaluations : list of dict
-        As :func:`seedpipe.scoring.evaluate` gives them.
+    evaluations : iterable of Evaluation
     p_target : float
         The first prior of the detection costs; the keys of minDCF end in it.
     """
     result: dict[str, Any] = {}
     for evaluation in evaluations:
-        rows = {
-            row["condition"]: {
-                system: {
-                    "eer_percent": round(100 * figures["eer"]["value"], 3),
-                    f"min_dcf_{p_target:g}": round(figures["min_dcf"]["value"], 4),
+        rows: dict[str, Any] = {
+            row.condition: {
+                name: {
+                    "eer_percent": round(100 * system.eer.value, 3),
+                    f"min_dcf_{p_target:g}": round(system.min_dcf.value, 4),
                 }
-                for system, figures in row["systems"].items()
+                for name, system in (("network", row.systems.network), ("enhanced", row.systems.enhanced))
             }
-            for row in evaluation["conditions"]
+            for row in evaluation.conditions
         }
-        if reduction := evaluation.get("mean_relative_reduction"):
-            rows["mean_relative_eer_reduction_percent"] = round(100 * reduction["value"], 2)
-        result[evaluation["method"]] = rows
+        if reduction := evaluation.mean_relative_reduction:
+            rows["mean_relative_eer_reduction_percent"] = round(100 * reduction.value, 2)
+        result[evaluation.method] = rows
     return result
 
 

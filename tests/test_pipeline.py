@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,19 @@ from seedpipe.params import (
     ScoreParams,
 )
 from seedpipe.project.paths import ProjectPaths
+from seedpipe.results import (
+    Condition,
+    Det,
+    Difference,
+    Differences,
+    Estimate,
+    Evaluation,
+    Evaluations,
+    Histogram,
+    Reduction,
+    System,
+    Systems,
+)
 from seedpipe.scoring import evaluate, read_scores
 from seedpipe.scoring.trials import read_trials
 from stages import corpus as corpus_stage
@@ -98,7 +112,7 @@ def test_scoring_leaves_scores_figures_and_a_summary(project: tuple[Params, Proj
     assert sorted(contents(folder)) == ["det.csv", "evaluation.json", "histogram.csv", "metrics.json", "scores.parquet"]
     evaluation = read(folder / "evaluation.json")
     assert evaluation["synthetic"] is False
-    assert read(folder / "metrics.json") == pipeline.summary(evaluation["evaluations"], 0.05)
+    assert read(folder / "metrics.json") == pipeline.summary(Evaluations.from_dict(evaluation), 0.05)
     scores = read_scores(folder / "scores.parquet", "cosine:noise:enhanced")
     first = evaluation["evaluations"][0]
     assert len(scores.scores) == first["trials"]
@@ -118,8 +132,7 @@ def test_scoring_with_a_norm_takes_its_cohort_from_the_training_cache(
     trials = read_trials(layout.trial_list(params.manifest.root, "demo"))
     model = Enhancer.load(places.model("toy", "seed"))
     expected = evaluate(evaluation, model, trials, wanted, "demo", cohort=training)[0]
-    setting = {"train_seed": params.train.seed, "frontend": ""}
-    assert found["evaluations"] == [one | setting for one in expected]
+    assert list(found) == [replace(one, train_seed=params.train.seed) for one in expected]
 
 
 def test_scoring_again_gives_the_same_bytes(project: tuple[Params, ProjectPaths]) -> None:
@@ -135,9 +148,10 @@ def test_the_report_holds_the_figures(project: tuple[Params, ProjectPaths]) -> N
     assert sorted(before) == ["report.html", "report.md"]
     data = pipeline.report(params, places, "the test")
     assert contents(places.report.parent) == before
-    assert data["training"]["toy/seed"] == read(places.training("toy", "seed"))
-    assert data["evaluations"] == read(places.results("toy", "seed", "demo") / "evaluation.json")["evaluations"]
-    assert data["seedpipe_version"] == seedpipe.__version__
+    assert data.training["toy/seed"].to_dict() == read(places.training("toy", "seed"))
+    evaluation = read(places.results("toy", "seed", "demo") / "evaluation.json")
+    assert data.to_dict()["evaluations"] == evaluation["evaluations"]
+    assert data.seedpipe_version == seedpipe.__version__
     text = places.report.with_suffix(".md").read_text(encoding="utf-8")
     for part in ("the test", "toy", "noise", "10 crops of 64,240 samples", "both costs 1, normalised"):
         assert part in text
@@ -149,9 +163,9 @@ def test_a_synthetic_list_makes_the_report_synthetic(tmp_path: Path, project: tu
     evaluation_cache(places.cache("toy", "demo"), synthetic=True)
     enhancer().save(places.model("toy", "seed"), "# Card\n")
     write_trials(tmp_path / "data" / "eval" / "trials_demo.txt")
-    assert pipeline.score(params, "toy", "seed", "demo", places)["synthetic"] is True
+    assert pipeline.score(params, "toy", "seed", "demo", places).synthetic is True
     pipeline.write_json(places.training("toy", "seed"), read(project[1].training("toy", "seed")))
-    assert pipeline.report(params, places, "the test")["synthetic"] is True
+    assert pipeline.report(params, places, "the test").synthetic is True
     assert "synthetic" in places.report.with_suffix(".md").read_text(encoding="utf-8")
     assert "synthetic" not in project[1].report.with_suffix(".md").read_text(encoding="utf-8")
 
@@ -169,8 +183,8 @@ def test_every_enhancer_has_its_place_in_the_report(tmp_path: Path, project: tup
         pipeline.score(params, "toy", name, "demo", places)
     before = contents(project[1].model("toy", "seed"))
     data = pipeline.report(params, places, "the test")
-    assert list(data["training"]) == ["toy/whitening", "toy/seed", "toy/none"]
-    assert [evaluation["enhancer"] for evaluation in data["evaluations"][::2]] == list(names)
+    assert list(data.training) == ["toy/whitening", "toy/seed", "toy/none"]
+    assert [evaluation.enhancer for evaluation in data.evaluations[::2]] == list(names)
     assert contents(places.model("toy", "seed")) == before
     for row in read(places.results("toy", "none", "demo") / "metrics.json")["cosine"].values():
         if isinstance(row, dict):
@@ -182,7 +196,7 @@ def test_the_report_names_the_seeds_of_its_enhancers(tmp_path: Path, project: tu
     (tmp_path / "results/toy/seed").rename(tmp_path / "results/toy/drl")
     enhancers = EnhancersParams(names=("drl",), drl=DRLParams(seed=5))
     data = pipeline.report(project[0].model_copy(update={"enhancers": enhancers}), ProjectPaths(tmp_path), "the test")
-    assert data["facts"]["training of toy"].endswith("of speech, seed 5")
+    assert str(data.facts["training of toy"]).endswith("of speech, seed 5")
 
 
 def test_a_list_that_is_not_there_is_named(project: tuple[Params, ProjectPaths]) -> None:
@@ -217,14 +231,17 @@ def test_a_report_without_scores_says_which_are_missing(tmp_path: Path) -> None:
     assert not places.report.parent.exists()
 
 
-def figures(eer: float, min_dcf: float) -> dict[str, Any]:
-    return {"eer": {"value": eer}, "min_dcf": {"value": min_dcf}}
+def figures(eer: float, min_dcf: float) -> System:
+    det, histogram = Det([0.0, 1.0], [1.0, 0.0]), Histogram([0.0, 1.0], [1.0], [1.0])
+    return System(eer=Estimate(eer), min_dcf=Estimate(min_dcf), eer_definition="linear", det=det, histogram=histogram)
 
 
 def test_the_summary_is_in_percent_and_names_the_prior() -> None:
-    row = {"condition": "noise", "systems": {"network": figures(0.123456, 0.54321), "enhanced": figures(0.1, 0.5)}}
-    evaluation = {"method": "cosine", "conditions": [row]}
-    with_mean = evaluation | {"method": "euclidean", "mean_relative_reduction": {"value": 0.18999}}
+    none = Differences(Difference(0.0), Difference(0.0))
+    row = Condition("noise", Systems(figures(0.123456, 0.54321), figures(0.1, 0.5)), none)
+    counts = {"trials": 2, "targets": 1, "utterances": 3, "speakers": 2}
+    evaluation = Evaluation(network="toy", list="demo", method="cosine", conditions=[row], **counts)
+    with_mean = replace(evaluation, method="euclidean", mean_relative_reduction=Reduction(0.18999))
     noise = {
         "network": {"eer_percent": 12.346, "min_dcf_0.01": 0.5432},
         "enhanced": {"eer_percent": 10.0, "min_dcf_0.01": 0.5},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -36,9 +36,9 @@ def compare(
 
     labelled = read_trials(trials) if trials else None
     found = compare_scores(read_scores(a, column_a), read_scores(b, column_b), labelled, replicates, seed)
-    for warning in found["warnings"]:
+    for warning in found.warnings:
         say(f"seedpipe: warning: {warning}")
-    show({"a": str(a), "b": str(b)} | found, _compared(found), as_json=json)
+    show({"a": str(a), "b": str(b)} | found.to_dict(), found.text, as_json=json)
 
 
 @guarded
@@ -73,23 +73,3 @@ def calibrate(
     text = f"{out}: scale {found.scale:.4g}, offset {found.offset:.4g}; Cllr {costs[0]:.4f}, least {costs[1]:.4f} bits"
     result = {"calibration": str(out), "scale": found.scale, "offset": found.offset, "quality": dict(found.quality)}
     show(result | {"cllr": costs[0], "min_cllr": costs[1]}, text, as_json=json)
-
-
-def _compared(found: dict[str, Any]) -> str:
-    lines = [f"{found['trials']:,} trials, {found['targets']:,} target, {found['speakers']:,} speakers"]
-    lines += [_row(name, row) for name, row in found["figures"].items()]
-    return "\n".join(lines)
-
-
-def _row(name: str, row: dict[str, Any]) -> str:
-    factor, unit = (100.0, " %") if name == "eer" else (1.0, "")
-    cells = [f"{system} {_with_interval(row[system], 'value', factor)}{unit}" for system in ("a", "b")]
-    cells.append(f"b - a {_with_interval(row['difference'], 'difference', factor)}{unit}")
-    if "p_value" in row["difference"]:
-        cells.append(f"p = {row['difference']['p_value']:.3f}")
-    return f"{name}: {'; '.join(cells)}: {row['verdict']}"
-
-
-def _with_interval(figure: dict[str, float], key: str, factor: float) -> str:
-    text = f"{factor * figure[key]:.4g}"
-    return f"{text} [{factor * figure['low']:.4g}, {factor * figure['high']:.4g}]" if "low" in figure else text

@@ -18,8 +18,6 @@ from seedpipe.metrics.rates import act_dcf, costs, eer, min_dcf
 from seedpipe.metrics.roc import Definition, Floats, sort
 from seedpipe.metrics.weighted import Metric, Weighted
 
-__all__ = ["SpeakerBootstrap"]
-
 # Lists of scores whose block sums are kept at a time: the two of a comparison.
 _KEPT = 2
 # Minima over thresholds: every replicate finds its own, and so does the list itself.

@@ -8,8 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 from seedpipe.errors import MetricError
 from seedpipe.metrics.roc import Floats, counts, equal_error_rate, sort
 
-__all__ = ["check_direction", "checked", "validate"]
-
 
 def validate(scores: ArrayLike, labels: ArrayLike) -> None:
     """Refuse scores and labels from which a metric would be meaningless.

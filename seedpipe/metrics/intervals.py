@@ -8,8 +8,6 @@ import numpy as np
 
 from seedpipe.metrics.roc import Floats
 
-__all__ = ["Interval", "PairedDifference", "Reduction", "percentiles", "two_sided"]
-
 
 @dataclass(frozen=True)
 class Interval:

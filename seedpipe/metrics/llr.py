@@ -8,8 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 from seedpipe.metrics.checks import checked
 from seedpipe.metrics.roc import Floats, counts, lowest_cllr, sort
 
-__all__ = ["cllr", "log_losses", "min_cllr"]
-
 
 def cllr(scores: ArrayLike, labels: ArrayLike) -> float:
     """Cost of log likelihood ratios, in bits.

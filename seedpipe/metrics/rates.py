@@ -9,17 +9,6 @@ from seedpipe.errors import MetricError
 from seedpipe.metrics.checks import checked
 from seedpipe.metrics.roc import Definition, Floats, counts, equal_error_rate, lowest_cost, rates, sort
 
-__all__ = [
-    "act_dcf",
-    "bayes_threshold",
-    "costs",
-    "det_curve",
-    "eer",
-    "error_rates",
-    "min_dcf",
-    "score_histogram",
-]
-
 
 def eer(scores: ArrayLike, labels: ArrayLike, definition: Definition = "linear") -> float:
     """Equal error rate: the error rate at the threshold where false alarms and misses are equally frequent.

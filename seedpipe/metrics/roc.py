@@ -14,21 +14,6 @@ from numpy.typing import NDArray
 
 from seedpipe.errors import MetricError
 
-__all__ = [
-    "Definition",
-    "Floats",
-    "Integers",
-    "Sorted",
-    "counts",
-    "crossing",
-    "equal_error_rate",
-    "hull",
-    "lowest_cllr",
-    "lowest_cost",
-    "rates",
-    "sort",
-]
-
 Definition: TypeAlias = Literal["linear", "max", "mean", "hull"]
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]

@@ -28,8 +28,6 @@ from seedpipe.metrics.roc import (
     rates,
 )
 
-__all__ = ["Metric", "Weighted"]
-
 Metric: TypeAlias = Literal["eer", "min_dcf", "act_dcf", "cllr", "min_cllr"]
 
 # Elements of one pass over (replicates, trials): small enough that a pass stays in the processor's cache.

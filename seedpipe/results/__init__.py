@@ -2,6 +2,7 @@
 
 - :class:`Evaluations`: what ``evaluation.json`` holds; :class:`Evaluation`: a network alone and behind an enhancer on
   one list; :class:`Condition`, :class:`System`, :class:`Estimate`, :class:`Difference` and so on: its parts.
+- :class:`ListFigures`: one system on a list; :class:`Comparison`: two on the same trials.
 - :class:`Report`: evaluations of several runs, and how their enhancers were trained.
 
 All are frozen dataclasses with ``to_dict``, ``from_dict`` and ``from_json``; those with a table have ``to_frame``, and
@@ -11,6 +12,7 @@ show it in a notebook. This package imports nothing of what computes the figures
 from __future__ import annotations
 
 from seedpipe.results.base import Difference, Estimate
+from seedpipe.results.comparison import ComparedMetric, Comparison, ListFigures
 from seedpipe.results.contents import CurvePoint, Report, Training
 from seedpipe.results.evaluation import (
     Condition,
@@ -34,6 +36,8 @@ from seedpipe.results.evaluation import (
 )
 
 __all__ = [
+    "ComparedMetric",
+    "Comparison",
     "Condition",
     "CurvePoint",
     "Det",
@@ -43,6 +47,7 @@ __all__ = [
     "Evaluation",
     "Evaluations",
     "Histogram",
+    "ListFigures",
     "NoiseSeeds",
     "Place",
     "ProjectedSystems",

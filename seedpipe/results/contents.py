@@ -7,17 +7,18 @@ Besides the evaluations (see :mod:`seedpipe.results.evaluation`), as JSON::
                               "curve": [{"epoch": 1, "loss": ..., "validation": ...}]}},
      "facts": {"key": "value"}}
 
-Optional: ``training``, ``facts``, ``validation`` of an epoch, ``parameters`` of a training (a count).
+Optional: ``training``, ``facts``, ``validation`` of an epoch, and ``hours``, ``parameters``, ``held_out_rows`` and
+``held_out_eer`` of a training.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from seedpipe.results.base import Count, Integer, Name, Number, Positive
+from seedpipe.results.base import Count, Integer, Name, Number, Positive, Rate, Result
 from seedpipe.results.evaluation import Evaluations
 
 
@@ -31,14 +32,33 @@ class CurvePoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
-    """How one enhancer was trained."""
+class Training(Result):
+    """How one enhancer was trained.
+
+    Attributes
+    ----------
+    seed, epochs : int
+    hours : float or None
+        Of speech.
+    parameters : int or None
+        Learnt values.
+    rows, held_out_rows : int
+        Embeddings of the cache that it was trained on, and that losses were measured on.
+    seconds : float
+        Time of the training.
+    held_out_eer : list of float or None
+        Fractions, on the held-out rows.
+    curve : list of CurvePoint
+    """
 
     seed: Integer
-    rows: Count
     epochs: Count
-    seconds: Positive
+    hours: Positive | None = None
     parameters: Count | None = None
+    rows: Count
+    held_out_rows: Count | None = None
+    seconds: Positive
+    held_out_eer: list[Rate] | None = None
     curve: list[CurvePoint]
 
 
@@ -71,3 +91,13 @@ class Report(Evaluations):
     made_by: str
     training: dict[str, Training] = field(default_factory=dict)
     facts: dict[str, Fact] = field(default_factory=dict)
+
+    def left_out(self) -> tuple[str, ...]:
+        """Trainings and facts where there are none."""
+        return ("training",) * (not self.training) + ("facts",) * (not self.facts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain types for JSON, what the report is before what is in it."""
+        plain = super().to_dict()
+        head = ("title", "synthetic", "seedpipe_version", "made_by")
+        return {name: plain.pop(name) for name in head} | plain

@@ -6,6 +6,8 @@ Conventions
 - Enrolment is clean and the test side under the condition, unless ``mismatch_side`` says otherwise.
 - Shapes: U utterances, C crops of each, V conditions, D embedding dimension, N trials.
 
+Figures are the typed results of :mod:`seedpipe.results`.
+
 Contents
 --------
 - :func:`pair_scores`: trials between rows of two arrays; :func:`cosine_scores`, :func:`euclidean_scores`: pairs side by
@@ -15,8 +17,8 @@ Contents
 - :func:`load_crops`, :func:`with_models`: embeddings by utterance, and enrolment from several.
 - :func:`score_conditions`: a list under every condition of a cache.
 - :func:`evaluate`: the network alone against network -> enhancer on one list.
-- :func:`read_embeddings`, :func:`score_embeddings`, :func:`figures`, :func:`warnings_about`: a list on embedding
-  files of any toolkit.
+- :func:`score_files`: a list on embedding files of any toolkit; :func:`read_embeddings`, :func:`score_embeddings`,
+  :func:`figures`, :func:`warnings_about`: its parts.
 - :func:`read_scores`, :func:`write_scores`, :func:`compare_scores`: score files, and two systems on the same trials.
 """
 
@@ -24,7 +26,7 @@ from __future__ import annotations
 
 from seedpipe.scoring.comparison import compare_scores, figures, warnings_about
 from seedpipe.scoring.crops import CropEmbeddings, load_crops, with_models
-from seedpipe.scoring.embeddings import read_embeddings, score_embeddings
+from seedpipe.scoring.embeddings import read_embeddings, score_embeddings, score_files
 from seedpipe.scoring.evaluation import evaluate
 from seedpipe.scoring.files import ScoreFile, read_columns, read_scores, write_scores
 from seedpipe.scoring.norms import (
@@ -37,8 +39,9 @@ from seedpipe.scoring.norms import (
     normalize_scores,
     normalized_scores,
 )
-from seedpipe.scoring.pairs import METHODS, Method, cosine_scores, euclidean_scores, pair_scores
+from seedpipe.scoring.pairs import cosine_scores, euclidean_scores, pair_scores
 from seedpipe.scoring.systems import score_conditions
+from seedpipe.scoring.vectors import METHODS, Method
 
 __all__ = [
     "METHODS",
@@ -65,6 +68,7 @@ __all__ = [
     "read_scores",
     "score_conditions",
     "score_embeddings",
+    "score_files",
     "warnings_about",
     "with_models",
     "write_scores",

@@ -20,10 +20,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seedpipe.errors import MetricError
-from seedpipe.files import read_json, whole_file
+from seedpipe.files import StrPath, read_json, whole_file
 from seedpipe.metrics import validate
-
-__all__ = ["Calibration", "fit_calibration", "load_calibration", "pair_quality"]
 
 FORMAT = "seedpipe-calibration-1"
 ITERATIONS = 100
@@ -84,11 +82,11 @@ class Calibration:
             raise MetricError("calibrated scores are not finite", remedy="fit the calibration again")
         return ratios
 
-    def save(self, path: Path) -> None:
+    def save(self, path: StrPath) -> None:
         """Write the weights as JSON."""
         data = {"format": FORMAT, "scale": self.scale, "offset": self.offset, "quality": dict(self.quality)}
         data["column"] = self.column
-        with whole_file(path) as partial:
+        with whole_file(Path(path)) as partial:
             partial.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
@@ -180,7 +178,7 @@ def pair_quality(
     return result
 
 
-def load_calibration(path: Path) -> Calibration:
+def load_calibration(path: StrPath) -> Calibration:
     """Read what :meth:`Calibration.save` wrote.
 
     Raises
@@ -188,6 +186,7 @@ def load_calibration(path: Path) -> Calibration:
     MetricError
         The file is missing or is no calibration.
     """
+    path = Path(path)
     try:
         data = read_json(path)
         if data["format"] != FORMAT:

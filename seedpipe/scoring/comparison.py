@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe import metrics
-from seedpipe.scoring.estimates import difference, estimate, figures_of
+from seedpipe.results import ComparedMetric, Comparison, Det, Difference, Estimate
+from seedpipe.scoring.estimates import difference, estimate, metrics_of
 from seedpipe.scoring.files import ScoreFile
 from seedpipe.scoring.trials import Trials
 from seedpipe.scoring.warnings import about_costs, about_list
-
-__all__ = ["compare_scores", "figures", "warnings_about"]
 
 PRIORS = (0.05, 0.01)
 
@@ -27,7 +25,7 @@ def figures(
     *,
     p_targets: Sequence[float] = PRIORS,
     calibrated: bool = False,
-) -> dict[str, Any]:
+) -> dict[str, Estimate]:
     """EER and minDCF, with 95 % intervals over speakers where the list has enough of them.
 
     Parameters
@@ -43,6 +41,11 @@ def figures(
     calibrated : bool
         Whether scores are log likelihood ratios: then actDCF, Cllr and minCllr are given too.
 
+    Returns
+    -------
+    dict of str to Estimate
+        By name: ``eer``, ``min_dcf_0.05``, ...
+
     Raises
     ------
     TrialError
@@ -52,8 +55,8 @@ def figures(
     """
     bootstrap = _bootstrap(trials, replicates, seed)
     metrics.check_direction(scores, trials.labels)
-    wanted = figures_of(p_targets, calibrated=calibrated)
-    return {figure.name: estimate(bootstrap, scores, trials.labels, figure) for figure in wanted}
+    wanted = metrics_of(p_targets, calibrated=calibrated)
+    return {metric.name: estimate(bootstrap, scores, trials.labels, metric) for metric in wanted}
 
 
 def warnings_about(
@@ -78,13 +81,13 @@ def warnings_about(
     curves = []
     for system, values in scores.items():
         far, frr, _ = metrics.det_curve(values, trials.labels)
-        curves.append((system, {"far": far, "frr": frr}))
+        curves.append((system, Det(far.tolist(), frr.tolist())))
     return about_list(trials, trials.speakers()) + about_costs(curves, trials.labels, p_targets)
 
 
 def compare_scores(
     a: ScoreFile, b: ScoreFile, labelled: Trials | None = None, replicates: int = 1000, seed: int = 0
-) -> dict[str, Any]:
+) -> Comparison:
     """Compare two systems on the same trials.
 
     Parameters
@@ -100,10 +103,8 @@ def compare_scores(
 
     Returns
     -------
-    dict
-        ``trials``, ``targets``, ``speakers``, and ``figures``: for ``eer``, ``min_dcf_0.05`` and ``min_dcf_0.01`` both
-        systems with intervals, the difference b minus a with interval and p-value, and the verdict in words;
-        ``warnings``, as :func:`warnings_about` gives.
+    Comparison
+        b minus a, for EER and minDCF at two priors.
 
     Raises
     ------
@@ -118,17 +119,12 @@ def compare_scores(
     for system in scores:
         metrics.check_direction(system, trials.labels)
     found = {}
-    for figure in figures_of(PRIORS):
-        of_a, of_b = (estimate(bootstrap, system, trials.labels, figure) for system in scores)
-        change = difference(bootstrap, *scores, trials.labels, figure)
-        found[figure.name] = {"a": of_a, "b": of_b, "difference": change, "verdict": _verdict(change)}
-    return {
-        "trials": len(trials),
-        "targets": int(trials.labels.sum()),
-        "speakers": bootstrap.speakers,
-        "figures": found,
-        "warnings": warnings_about(trials, dict(zip("ab", scores, strict=True))),
-    }
+    for metric in metrics_of(PRIORS):
+        of_a, of_b = (estimate(bootstrap, system, trials.labels, metric) for system in scores)
+        change = difference(bootstrap, *scores, trials.labels, metric)
+        found[metric.name] = ComparedMetric(of_a, of_b, change, _verdict(change))
+    warnings = warnings_about(trials, dict(zip("ab", scores, strict=True)))
+    return Comparison(len(trials), int(trials.labels.sum()), bootstrap.speakers, found, warnings)
 
 
 def _bootstrap(trials: Trials, replicates: int, seed: int) -> metrics.SpeakerBootstrap:
@@ -136,9 +132,9 @@ def _bootstrap(trials: Trials, replicates: int, seed: int) -> metrics.SpeakerBoo
     return metrics.SpeakerBootstrap(speakers[trials.enrol], speakers[trials.test], replicates, seed)
 
 
-def _verdict(change: Mapping[str, float]) -> str:
-    if "low" not in change:
+def _verdict(change: Difference) -> str:
+    if change.low is None:
         return "not tested: too few speakers"
-    if change["low"] <= 0.0 <= change["high"]:
+    if not change.measurable:
         return "no measurable difference"
-    return "b has fewer errors" if change["difference"] < 0.0 else "b has more errors"
+    return "b has fewer errors" if change.difference < 0.0 else "b has more errors"

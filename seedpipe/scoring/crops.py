@@ -9,9 +9,7 @@ import numpy as np
 
 from seedpipe.cache import Cache
 from seedpipe.errors import CacheDamagedError, TrialError
-from seedpipe.scoring.pairs import Floats, inverse_lengths
-
-__all__ = ["CropEmbeddings", "load_crops", "with_models"]
+from seedpipe.scoring.vectors import Floats, inverse_lengths
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from seedpipe.errors import MetricError
-from seedpipe.scoring.pairs import NEAR, Floats, Method, Rows
-
-__all__ = ["cohort_statistics_on", "pair_scores_on"]
+from seedpipe.scoring.vectors import NEAR, Floats, Method, Rows
 
 BLOCK_BYTES = 2**28  # of one side's embeddings in a block, or of scores against a cohort
 
@@ -51,13 +49,13 @@ def pair_scores_on(
 
 
 def cohort_statistics_on(
-    device: str, embeddings: Floats, strangers: Floats, method: Method, top: int | None, rows: Rows
+    device: str, embeddings: Floats, members: Floats, method: Method, top: int | None, rows: Rows
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and deviation as :func:`seedpipe.scoring.cohort_statistics` gives them, of unit-length strangers (K, D)."""
+    """Mean and deviation as :func:`seedpipe.scoring.cohort_statistics` gives them, of unit-length members (K, D)."""
     mean, std = torch.empty(2, len(rows), dtype=torch.float64)
     prepare, score = (_mean_unit, _cohort_cosines) if method == "cosine" else (_unit, _cohort_distances)
-    cohort = torch.from_numpy(strangers).to(device)
-    size = _block(len(strangers) * (embeddings.shape[1] if method == "euclidean" else 1))
+    cohort = torch.from_numpy(members).to(device)
+    size = _block(len(members) * (embeddings.shape[1] if method == "euclidean" else 1))
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
         scores = score(prepare(torch.from_numpy(embeddings[rows[part]]).to(device, torch.float32)), cohort)
@@ -102,9 +100,9 @@ def _distances(a: Tensor, b: Tensor) -> Tensor:
     return -distances.mean(dim=(1, 2), dtype=torch.float64)
 
 
-def _cohort_cosines(block: Tensor, strangers: Tensor) -> Tensor:
-    return block @ strangers.mT
+def _cohort_cosines(block: Tensor, members: Tensor) -> Tensor:
+    return block @ members.mT
 
 
-def _cohort_distances(block: Tensor, strangers: Tensor) -> Tensor:
-    return -(2 - 2 * (block @ strangers.mT)).clamp_min(0).sqrt().mean(dim=1)
+def _cohort_distances(block: Tensor, members: Tensor) -> Tensor:
+    return -(2 - 2 * (block @ members.mT)).clamp_min(0).sqrt().mean(dim=1)

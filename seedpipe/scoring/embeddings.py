@@ -9,25 +9,93 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from seedpipe.cache import open_cache
 from seedpipe.cache.exchange import read_vectors
 from seedpipe.errors import TrialError
-from seedpipe.scoring.calibration import pair_quality
-from seedpipe.scoring.crops import CropEmbeddings
-from seedpipe.scoring.norms import Norm, normalized_scores
-from seedpipe.scoring.pairs import Floats, Method
-from seedpipe.scoring.trials import Trials, match_names
+from seedpipe.files import StrPath
+from seedpipe.params import ScoreParams
+from seedpipe.results import ListFigures
+from seedpipe.scoring.calibration import load_calibration, pair_quality
+from seedpipe.scoring.comparison import figures, warnings_about
+from seedpipe.scoring.crops import CropEmbeddings, with_models
+from seedpipe.scoring.norms import Norm, cohort_from, normalized_scores
+from seedpipe.scoring.trials import Trials, match_names, read_models, read_trials
+from seedpipe.scoring.vectors import Floats, Method
 
-__all__ = ["read_embeddings", "score_embeddings"]
+
+def score_files(  # noqa: PLR0913 - files of different kinds
+    enrol: StrPath,
+    test: StrPath,
+    trials: StrPath,
+    params: ScoreParams,
+    *,
+    ids: StrPath | None = None,
+    cohort: StrPath | None = None,
+    models: StrPath | None = None,
+    calibration: StrPath | None = None,
+    device: str = "cpu",
+) -> tuple[ListFigures, pd.DataFrame]:
+    """Score a list on embedding files of any toolkit.
+
+    Parameters
+    ----------
+    enrol, test : str or path
+        The two sides, as :func:`read_embeddings` takes them; they may be one file.
+    trials : str or path
+        The list.
+    params : ScoreParams
+        The first of its methods counts.
+    ids : str or path, optional
+        For ``.npy``: the name of each row, one a line.
+    cohort : str or path, optional
+        A training cache, for every ``params.norm`` but ``none``.
+    models : str or path, optional
+        Enrolment models; see :func:`seedpipe.scoring.trials.read_models`.
+    calibration : str or path, optional
+        Makes the scores log likelihood ratios; see :func:`seedpipe.scoring.calibration.load_calibration`.
+    device : str
+
+    Returns
+    -------
+    figures : ListFigures
+    scores : DataFrame
+        As :func:`score_embeddings` gives them, calibrated.
+
+    Raises
+    ------
+    SeedpipeError
+        A file cannot be read, or does not fit the others.
+    """
+    listed = read_trials(trials)
+    if not listed.blind:
+        listed.speakers()  # refuses a list that contradicts itself, before any work
+    ratios = load_calibration(calibration) if calibration else None
+    drawn = cohort_from(open_cache(cohort), params.cohort_size, params.seed).means() if cohort else None
+    left = read_embeddings(enrol, ids)
+    right = left if Path(enrol) == Path(test) else read_embeddings(test, ids)
+    left = with_models(left, read_models(models)) if models else left
+    method, top = params.methods[0], params.cohort_top
+    table, rule = score_embeddings(left, right, listed, method, params.norm, drawn, top, device)
+    if ratios:
+        measures = {name: table[name].to_numpy() for name in ratios.quality if name in table}
+        table["score"] = ratios(table["score"].to_numpy(), measures)
+    found, warnings = None, []
+    if not listed.blind:
+        scores, priors = table["score"].to_numpy(), params.p_targets
+        calibrated = ratios is not None
+        found = figures(listed, scores, params.bootstrap, params.seed, p_targets=priors, calibrated=calibrated)
+        warnings = warnings_about(listed, {"": scores}, priors)
+    return ListFigures(str(trials), rule, len(listed), found, warnings), table
 
 
-def read_embeddings(path: Path, ids: Path | None = None) -> CropEmbeddings:
+def read_embeddings(path: StrPath, ids: StrPath | None = None) -> CropEmbeddings:
     """Read the embeddings of a file, for scoring.
 
     Parameters
     ----------
-    path : Path
+    path : str or path
         A format of :func:`seedpipe.cache.exchange.read_vectors`. Several embeddings of one name are its crops.
-    ids : Path, optional
+    ids : str or path, optional
         For ``.npy``: the name of each row, one a line.
 
     Returns
@@ -51,7 +119,7 @@ def read_embeddings(path: Path, ids: Path | None = None) -> CropEmbeddings:
             f"{utterances[few]} has {counts[few]} embeddings and {utterances[many]} {counts[many]}",
             expected="as many for every utterance",
             remedy="give one mean embedding for each",
-            file=path,
+            file=Path(path),
         )
     draws = np.array([draw for _, draw in vectors.keys])
     values = np.asarray(vectors.values)[np.lexsort((draws, codes))].astype(np.float32, copy=False)
@@ -109,8 +177,8 @@ def score_embeddings(
     test_rows, test_rule = _side_rows(test, trials, trials.test, "the test embeddings")
     left = enrol.embeddings[:, :, 0]
     right = left if test is enrol else test.embeddings[:, :, 0]
-    strangers = np.empty((0, left.shape[-1]), np.float32) if cohort is None else cohort
-    scores = normalized_scores(left, right, enrol_rows, test_rows, method, norm, strangers, top, device=device)
+    members = np.empty((0, left.shape[-1]), np.float32) if cohort is None else cohort
+    scores = normalized_scores(left, right, enrol_rows, test_rows, method, norm, members, top, device=device)
     names = np.array(trials.utterances, dtype=object)
     columns: dict[str, Any] = {} if trials.blind else {"label": trials.labels}
     columns |= {"enrol": names[trials.enrol], "test": names[trials.test], "score": scores}

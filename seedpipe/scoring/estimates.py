@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from seedpipe.errors import TooFewSpeakersError
 from seedpipe.metrics import Metric, SpeakerBootstrap
 from seedpipe.params import ScoreParams
+from seedpipe.results import Difference, Estimate
 from seedpipe.scoring.trials import Trials
-
-__all__ = ["Figure", "bootstrap_of", "difference", "estimate", "figures_of"]
 
 ALL = slice(None)
 
 
-class Figure(NamedTuple):
+class NamedMetric(NamedTuple):
     """A metric under the name that it has in results.
 
     Parameters
@@ -35,7 +34,7 @@ class Figure(NamedTuple):
     p_target: float | None = None
 
 
-def figures_of(p_targets: Sequence[float], *, calibrated: bool = False, short: bool = False) -> list[Figure]:
+def metrics_of(p_targets: Sequence[float], *, calibrated: bool = False, short: bool = False) -> list[NamedMetric]:
     """Name what is computed of a list of scores.
 
     Parameters
@@ -49,12 +48,12 @@ def figures_of(p_targets: Sequence[float], *, calibrated: bool = False, short: b
     """
     kinds: list[Metric] = ["min_dcf", "act_dcf"] if calibrated else ["min_dcf"]
     costs = [
-        Figure(kind if short and number == 0 else f"{kind}_{p:g}", kind, p)
+        NamedMetric(kind if short and number == 0 else f"{kind}_{p:g}", kind, p)
         for kind in kinds
         for number, p in enumerate(p_targets)
     ]
-    ratios = [Figure("cllr", "cllr"), Figure("min_cllr", "min_cllr")] if calibrated else []
-    return [Figure("eer", "eer"), *costs, *ratios]
+    ratios = [NamedMetric("cllr", "cllr"), NamedMetric("min_cllr", "min_cllr")] if calibrated else []
+    return [NamedMetric("eer", "eer"), *costs, *ratios]
 
 
 def bootstrap_of(
@@ -66,13 +65,13 @@ def bootstrap_of(
 
 
 def estimate(
-    bootstrap: SpeakerBootstrap, scores: NDArray[np.float64], labels: NDArray[np.int8], figure: Figure
-) -> dict[str, float]:
+    bootstrap: SpeakerBootstrap, scores: NDArray[np.float64], labels: NDArray[np.int8], metric: NamedMetric
+) -> Estimate:
     """Value and interval; the value alone where too few speakers could be resampled."""
     try:
-        return asdict(bootstrap.interval(scores, labels, figure.metric, p_target=figure.p_target))
+        return Estimate(**asdict(bootstrap.interval(scores, labels, metric.metric, p_target=metric.p_target)))
     except TooFewSpeakersError:
-        return {"value": bootstrap.plain(scores, labels, figure.metric, p_target=figure.p_target)}
+        return Estimate(bootstrap.plain(scores, labels, metric.metric, p_target=metric.p_target))
 
 
 def difference(
@@ -80,11 +79,11 @@ def difference(
     before: NDArray[np.float64],
     after: NDArray[np.float64],
     labels: NDArray[np.int8],
-    figure: Figure,
-) -> dict[str, float]:
+    metric: NamedMetric,
+) -> Difference:
     """Difference after minus before with interval and p-value; alone where too few speakers could be resampled."""
     try:
-        return asdict(bootstrap.paired(before, after, labels, figure.metric, p_target=figure.p_target))
+        return Difference(**asdict(bootstrap.paired(before, after, labels, metric.metric, p_target=metric.p_target)))
     except TooFewSpeakersError:
-        values = [bootstrap.plain(s, labels, figure.metric, p_target=figure.p_target) for s in (before, after)]
-        return {"difference": values[1] - values[0]}
+        values = [bootstrap.plain(s, labels, metric.metric, p_target=metric.p_target) for s in (before, after)]
+        return Difference(values[1] - values[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,21 +12,32 @@ from numpy.typing import NDArray
 
 from seedpipe import metrics
 from seedpipe.cache import Cache
-from seedpipe.enhancers.base import EmbeddingEnhancer
 from seedpipe.errors import MetricError
 from seedpipe.params import ScoreParams, split_condition
+from seedpipe.results import (
+    Condition,
+    Det,
+    Differences,
+    Evaluation,
+    Evaluations,
+    Histogram,
+    Reduction,
+    System,
+    Systems,
+)
+from seedpipe.scoring.ablations import over_noise_seeds, over_snr, over_timesteps
 from seedpipe.scoring.calibration import Calibration
 from seedpipe.scoring.crops import load_crops
-from seedpipe.scoring.estimates import Figure, bootstrap_of, difference, estimate, figures_of
+from seedpipe.scoring.estimates import NamedMetric, bootstrap_of, difference, estimate, metrics_of
 from seedpipe.scoring.norms import Cohort, cohort_from
-from seedpipe.scoring.pairs import Method
 from seedpipe.scoring.projection import project
-from seedpipe.scoring.studies import over_noise_seeds, over_snr, over_timesteps
-from seedpipe.scoring.systems import SYSTEMS, Scorer, Scores, enhance_with
+from seedpipe.scoring.systems import SYSTEMS, ByCondition, Scorer, enhance_with
 from seedpipe.scoring.trials import Trials, match_names
+from seedpipe.scoring.vectors import Method
 from seedpipe.scoring.warnings import about_conditions, about_data, about_list
 
-__all__ = ["evaluate"]
+if TYPE_CHECKING:
+    from seedpipe.enhancers.base import EmbeddingEnhancer
 
 
 def evaluate(
@@ -39,7 +50,7 @@ def evaluate(
     cohort: Cache | None = None,
     models: Mapping[str, Sequence[str]] | None = None,
     calibrations: Sequence[Calibration] = (),
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+) -> tuple[Evaluations, pd.DataFrame]:
     """Compare the network alone with network -> enhancer on one evaluation list.
 
     Parameters
@@ -63,8 +74,8 @@ def evaluate(
 
     Returns
     -------
-    evaluations : list of dict
-        One for each scoring method, in the layout of :mod:`seedpipe.results.evaluation`.
+    evaluations : Evaluations
+        One for each scoring method.
     scores : DataFrame
         The trials with a column of scores for each method, condition and system.
 
@@ -84,47 +95,52 @@ def evaluate(
     match = match_names(trials.utterances, known).expect_all(trials, known)
     speakers = trials.expect_labels().speakers()
     bootstrap = bootstrap_of(trials, speakers, params)
-    strangers = _strangers(cohort, enhancer, params)
-    scorer = Scorer(trials, params, strangers, models or {}, calibrations, enhancer.device.type)
+    members = _cohort(cohort, enhancer, params)
+    scorer = Scorer(trials, params, members, models or {}, calibrations, enhancer.device.type)
     systems = {
         "network": scorer.system(alone),
         "enhanced": scorer.system(alone, enhance_with(enhancer, params.seed)),
     }
     timesteps = over_timesteps(enhancer, alone, scorer)
     noise_seeds = over_noise_seeds(enhancer, alone, scorer)
-    head = {"network": cache.info.network.name, "enhancer": enhancer.kind, "list": name} | _about(trials, params)
-    head |= {"speakers": bootstrap.speakers, "utterance_rule": match.rule}
-    head["projection"] = project({name: system.crops for name, system in systems.items()}, match.rows, speakers)
-    remarks = [*about_list(trials, speakers), *about_data(cache, enhancer, strangers, params)]
+    projection = project({name: system.crops for name, system in systems.items()}, match.rows, speakers)
+    remarks = [*about_list(trials, speakers), *about_data(cache, enhancer, members, params)]
     evaluations, table = [], _table(trials)
     for method in params.methods:
         scores = {system: scorer.scores(systems[system], method, system) for system in SYSTEMS}
         columns = {f"{method}:{c}:{system}": values for system, by in scores.items() for c, values in by.items()}
         table = table.assign(**columns)
-        found = _figures(scores, trials.labels, bootstrap, scorer, method)
-        found["snr"] = over_snr(cache, match.rows, scores, speakers, scorer)
-        found |= {"timesteps": timesteps[method]} if timesteps else {}
-        found |= {"noise_seeds": noise_seeds[method]} if noise_seeds else {}
-        found["warnings"] = [*remarks, *about_conditions(found["conditions"], trials.labels, params.p_targets)]
-        evaluations.append(head | {"method": method} | found)
-    return evaluations, table
+        conditions = _conditions(scores, trials.labels, bootstrap, scorer, method)
+        evaluations.append(
+            Evaluation(
+                network=cache.info.network.name,
+                enhancer=enhancer.kind,
+                list=name,
+                trials=len(trials),
+                targets=int(trials.labels.sum()),
+                utterances=len(trials.utterances),
+                mismatch_side=params.mismatch_side,
+                norm=params.norm,
+                speakers=bootstrap.speakers,
+                utterance_rule=match.rule,
+                projection=projection,
+                method=method,
+                conditions=conditions,
+                mean_relative_reduction=_reduction(scores, trials.labels, bootstrap),
+                snr=over_snr(cache, match.rows, scores, speakers, scorer),
+                timesteps=timesteps.get(method, []),
+                noise_seeds=noise_seeds.get(method),
+                warnings=[*remarks, *about_conditions(conditions, trials.labels, params.p_targets)],
+            )
+        )
+    return Evaluations(synthetic=cache.info.synthetic, evaluations=evaluations), table
 
 
-def _strangers(cohort: Cache | None, enhancer: EmbeddingEnhancer, params: ScoreParams) -> Cohort | None:
-    if cohort is None:
+def _cohort(cache: Cache | None, enhancer: EmbeddingEnhancer, params: ScoreParams) -> Cohort | None:
+    if cache is None:
         return None
-    enhancer.expect(cohort)
-    return cohort_from(cohort, params.cohort_size, params.seed)
-
-
-def _about(trials: Trials, params: ScoreParams) -> dict[str, Any]:
-    return {
-        "trials": len(trials),
-        "targets": int(trials.labels.sum()),
-        "utterances": len(trials.utterances),
-        "mismatch_side": params.mismatch_side,
-        "norm": params.norm,
-    }
+    enhancer.expect(cache)
+    return cohort_from(cache, params.cohort_size, params.seed)
 
 
 def _table(trials: Trials) -> pd.DataFrame:
@@ -132,38 +148,32 @@ def _table(trials: Trials) -> pd.DataFrame:
     return pd.DataFrame({"label": trials.labels, "enrol": names[trials.enrol], "test": names[trials.test]})
 
 
-def _figures(
-    scores: Mapping[str, Scores],
+def _conditions(
+    scores: Mapping[str, ByCondition],
     labels: NDArray[np.int8],
     bootstrap: metrics.SpeakerBootstrap,
     scorer: Scorer,
     method: Method,
-) -> dict[str, Any]:
+) -> list[Condition]:
     """Figures of both systems and their differences under every condition."""
     priors = scorer.params.p_targets
     calibrated = {system: scorer.calibration(method, system) is not None for system in SYSTEMS}
-    wanted = {system: figures_of(priors, calibrated=calibrated[system], short=True) for system in SYSTEMS}
-    both = figures_of(priors, calibrated=all(calibrated.values()), short=True)
+    wanted = {system: metrics_of(priors, calibrated=calibrated[system], short=True) for system in SYSTEMS}
+    both = metrics_of(priors, calibrated=all(calibrated.values()), short=True)
     rows = []
-    for condition, before in scores["network"].items():
-        after = scores["enhanced"][condition]
-        rows.append(
-            {
-                "condition": condition,
-                "systems": {
-                    system: _system(values, labels, bootstrap, wanted[system])
-                    for system, values in (("network", before), ("enhanced", after))
-                },
-                "difference": {figure.name: difference(bootstrap, before, after, labels, figure) for figure in both},
-            }
-        )
-    return {"conditions": rows} | _reduction(scores, labels, bootstrap)
+    for condition in scores["network"]:
+        before, after = (scores[system][condition] for system in SYSTEMS)
+        systems = {name: _system(scores[name][condition], labels, bootstrap, wanted[name]) for name in SYSTEMS}
+        changes = {metric.name: difference(bootstrap, before, after, labels, metric) for metric in both}
+        eer, min_dcf = changes.pop("eer"), changes.pop("min_dcf")
+        rows.append(Condition(condition, Systems(**systems), Differences(eer, min_dcf, changes)))
+    return rows
 
 
 def _reduction(
-    scores: Mapping[str, Scores], labels: NDArray[np.int8], bootstrap: metrics.SpeakerBootstrap
-) -> dict[str, Any]:
-    """Mean relative reduction of the EER; nothing where the network alone makes too few errors for one to exist.
+    scores: Mapping[str, ByCondition], labels: NDArray[np.int8], bootstrap: metrics.SpeakerBootstrap
+) -> Reduction | None:
+    """Mean relative reduction of the EER; None where the network alone makes too few errors for one to exist.
 
     The mean is over the conditions whose SNR is drawn: a noise that is there at five levels as well would count six
     times. Where there are levels alone, it is over them.
@@ -172,22 +182,25 @@ def _reduction(
     drawn = [condition for condition in mismatched if split_condition(condition)[1] is None] or mismatched
     pairs = [(scores["network"][condition], scores["enhanced"][condition]) for condition in drawn]
     try:
-        return {"mean_relative_reduction": asdict(bootstrap.mean_relative_reduction(pairs, labels))}
+        return Reduction(**asdict(bootstrap.mean_relative_reduction(pairs, labels)))
     except MetricError:
-        return {}
+        return None
 
 
 def _system(
     scores: NDArray[np.float64],
     labels: NDArray[np.int8],
     bootstrap: metrics.SpeakerBootstrap,
-    figures: Sequence[Figure],
-) -> dict[str, Any]:
+    wanted: Sequence[NamedMetric],
+) -> System:
     metrics.check_direction(scores, labels)
     far, frr, _ = metrics.det_curve(scores, labels)
-    edges, target, nontarget = metrics.score_histogram(scores, labels)
-    return {figure.name: estimate(bootstrap, scores, labels, figure) for figure in figures} | {
-        "eer_definition": bootstrap.definition,
-        "det": {"far": far.tolist(), "frr": frr.tolist()},
-        "histogram": {"edges": edges.tolist(), "target": target.tolist(), "nontarget": nontarget.tolist()},
-    }
+    found = {metric.name: estimate(bootstrap, scores, labels, metric) for metric in wanted}
+    return System(
+        eer=found.pop("eer"),
+        min_dcf=found.pop("min_dcf"),
+        further_metrics=found,
+        eer_definition=bootstrap.definition,
+        det=Det(far.tolist(), frr.tolist()),
+        histogram=Histogram(*(part.tolist() for part in metrics.score_histogram(scores, labels))),
+    )

@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from seedpipe.cache.exchange import read_parquet
 from seedpipe.errors import MissingExtraError, TrialError
-from seedpipe.files import whole_file
+from seedpipe.files import StrPath, whole_file
 from seedpipe.scoring.trials import LABELS, UNKNOWN, Trials
-
-__all__ = ["ScoreFile", "read_columns", "read_scores", "write_scores"]
 
 NAMES = ("enrol", "test", "label")
 LAYOUTS = "csv, tsv or Parquet with the columns enrol, test and score, or lines 'enrol test score'"
@@ -77,12 +75,12 @@ class ScoreFile:
             )
 
 
-def read_scores(path: Path, column: str | None = None) -> ScoreFile:
+def read_scores(path: StrPath, column: str | None = None) -> ScoreFile:
     """Read a score file.
 
     Parameters
     ----------
-    path : Path
+    path : str or path
         csv, tsv or Parquet with the columns ``enrol``, ``test``, scores and perhaps ``label``, as
         :func:`write_scores` and ``seedpipe score --out`` make them; or lines ``enrol test score``.
     column : str, optional
@@ -93,6 +91,7 @@ def read_scores(path: Path, column: str | None = None) -> ScoreFile:
     TrialError
         The file cannot be read, a column is missing, or a score is no finite number.
     """
+    path = Path(path)
     frame, first_row = _score_frame(path)
     name = column or "score"
     if name in NAMES:
@@ -143,7 +142,7 @@ def _labels(frame: pd.DataFrame, path: Path, first_row: int) -> NDArray[np.int8]
     return np.asarray(labels, dtype=np.int8)
 
 
-def read_columns(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+def read_columns(path: StrPath, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """Read further columns of a score file, such as quality measures.
 
     Raises
@@ -154,7 +153,7 @@ def read_columns(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.float
     return {name: read_scores(path, name).scores for name in names}
 
 
-def write_scores(frame: pd.DataFrame, path: Path) -> None:
+def write_scores(frame: pd.DataFrame, path: StrPath) -> None:
     """Write scores with full precision, by the extension: ``.csv``, ``.parquet`` or ``.txt`` (``enrol test score``).
 
     Raises
@@ -164,6 +163,7 @@ def write_scores(frame: pd.DataFrame, path: Path) -> None:
     TrialError
         Another extension; or lines ``enrol test score`` of several columns of scores.
     """
+    path = Path(path)
     if path.suffix not in (".csv", ".parquet", ".txt"):
         raise TrialError(
             f"has the extension {path.suffix!r}", expected=".csv, .parquet or .txt", remedy="rename it", file=path

@@ -1,4 +1,4 @@
-"""Score normalisation: a score means more when one knows how either side scores against strangers."""
+"""Score normalisation: a score means more when one knows how either side scores against a cohort of other speakers."""
 
 from __future__ import annotations
 
@@ -11,19 +11,8 @@ from numpy.typing import NDArray
 
 from seedpipe.cache import Cache
 from seedpipe.errors import MetricError
-from seedpipe.scoring.pairs import Floats, Method, Rows, inverse_lengths, means, pair_scores
-
-__all__ = [
-    "NORMS",
-    "Cohort",
-    "CohortStatistics",
-    "Norm",
-    "adaptive_top",
-    "cohort_from",
-    "cohort_statistics",
-    "normalize_scores",
-    "normalized_scores",
-]
+from seedpipe.scoring.pairs import pair_scores
+from seedpipe.scoring.vectors import Floats, Method, Rows, inverse_lengths, means
 
 Norm: TypeAlias = Literal["none", "z", "t", "s", "as"]
 NORMS: tuple[Norm, ...] = get_args(Norm)
@@ -33,7 +22,7 @@ LEAST_COHORT = 2
 
 @dataclass(frozen=True, eq=False)
 class CohortStatistics:
-    """How utterances score against a cohort of strangers.
+    """How utterances score against a cohort.
 
     Parameters
     ----------
@@ -89,7 +78,7 @@ def cohort_statistics(
     embeddings : ndarray of float32, shape (A, C, D)
         The crops of A utterances.
     cohort : ndarray of float32, shape (K, D)
-        One embedding of each of K strangers; see :meth:`Cohort.means`.
+        One embedding of each of K members; see :meth:`Cohort.means`.
     method : {"cosine", "euclidean"}
         As the trials are scored.
     top : int, optional
@@ -108,14 +97,14 @@ def cohort_statistics(
         The cohort has another dimension, fewer than two members, fewer than ``top``, or gives one score throughout.
     """
     _check_cohort(embeddings, cohort, top)
-    strangers = means(cohort[:, None])
+    members = means(cohort[:, None])
     wanted = np.arange(len(embeddings)) if rows is None else rows
     if device == "cpu":
-        mean, std = _statistics(embeddings, strangers, method, top, wanted)
+        mean, std = _statistics(embeddings, members, method, top, wanted)
     else:
         from seedpipe.scoring.device import cohort_statistics_on
 
-        mean, std = cohort_statistics_on(device, embeddings, strangers, method, top, wanted)
+        mean, std = cohort_statistics_on(device, embeddings, members, method, top, wanted)
     if (std <= 1e-12).any():
         row = int(wanted[np.argmin(std)])
         raise MetricError(
@@ -191,7 +180,7 @@ def normalized_scores(  # noqa: PLR0913 - two sides, and how they meet each othe
     norm : {"none", "z", "t", "s", "as"}
         See :func:`normalize_scores`.
     cohort : ndarray of float32, shape (K, D)
-        One embedding of each of K strangers; see :meth:`Cohort.means`.
+        One embedding of each of K members; see :meth:`Cohort.means`.
     top : int
         For ``as``: the so many highest cohort scores of each utterance; all where the cohort is smaller.
     device : str
@@ -273,15 +262,15 @@ def _check_cohort(embeddings: Floats, cohort: Floats, top: int | None) -> None:
 
 
 def _statistics(
-    embeddings: Floats, strangers: Floats, method: Method, top: int | None, rows: Rows
+    embeddings: Floats, members: Floats, method: Method, top: int | None, rows: Rows
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and deviation on the processor, of unit-length strangers (K, D)."""
+    """Mean and deviation on the processor, of unit-length members (K, D)."""
     mean, std = np.empty((2, len(rows)))
     crops = embeddings.shape[1] if method == "euclidean" else 1
-    size = max(1, BLOCK_ELEMENTS // (len(strangers) * crops))
+    size = max(1, BLOCK_ELEMENTS // (len(members) * crops))
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
-        scores = _against(embeddings[rows[part]], strangers, method)
+        scores = _against(embeddings[rows[part]], members, method)
         if top is not None and top < scores.shape[1]:
             scores = np.partition(scores, scores.shape[1] - top, axis=1)[:, -top:]
         mean[part] = scores.mean(axis=1, dtype=np.float64)
@@ -289,12 +278,12 @@ def _statistics(
     return mean, std
 
 
-def _against(embeddings: Floats, strangers: Floats, method: Method) -> Floats:
-    """Scores of utterances (a, C, D) against unit-length strangers (K, D), shape (a, K)."""
+def _against(embeddings: Floats, members: Floats, method: Method) -> Floats:
+    """Scores of utterances (a, C, D) against unit-length members (K, D), shape (a, K)."""
     if method == "cosine":
-        return means(embeddings) @ strangers.T
+        return means(embeddings) @ members.T
     crops = embeddings.reshape(-1, embeddings.shape[-1]).astype(np.float32, copy=False)
-    cosines = (crops @ strangers.T) * inverse_lengths(crops[:, None])
+    cosines = (crops @ members.T) * inverse_lengths(crops[:, None])
     distances = np.sqrt(np.maximum(2 - 2 * cosines, 0))
     scores: Floats = -distances.reshape(*embeddings.shape[:2], -1).mean(axis=1)
     return scores

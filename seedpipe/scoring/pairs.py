@@ -10,39 +10,27 @@ number. :mod:`seedpipe.scoring.device` does the same on a GPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, TypeAlias, get_args
+from collections.abc import Iterator
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe.errors import MetricError
+from seedpipe.scoring.vectors import (
+    BLOCK_BYTES,
+    METHODS,
+    NEAR,
+    Floats,
+    Method,
+    Rows,
+    inverse_lengths,
+    means,
+    on_all_cores,
+)
 
-__all__ = [
-    "METHODS",
-    "NEAR",
-    "Floats",
-    "Method",
-    "Rows",
-    "cosine_scores",
-    "euclidean_scores",
-    "inverse_lengths",
-    "means",
-    "pair_scores",
-]
-
-Floats: TypeAlias = NDArray[np.float32]
-Rows: TypeAlias = NDArray[np.int64]
-Method: TypeAlias = Literal["cosine", "euclidean"]
-METHODS: tuple[Method, ...] = get_args(Method)
-
-BLOCK_BYTES = 2**21  # of one side's embeddings in a block
 GATHER_BYTES = 2**21  # of one side's rows that wait in the processor's cache for their products
 SPAN_BYTES = 2**24  # of the rows that a thread gathers before it asks for more work
 MOST_TOGETHER = 16  # trials of one enrolment utterance that are scored together
-NEAR = 0.02  # squared distance of unit vectors below which 2 - 2 cos has lost too many digits in float32
 NEAR_BLOCK = 4096  # pairs of crops whose distance is computed from differences at a time
 
 
@@ -118,7 +106,7 @@ def _cosines(enrol: Floats, test: Floats, enrol_rows: Rows, test_rows: Rows) -> 
             np.vecdot(a[:count], b[:count], out=products[part])
         scores[trials_nk] = products * left_scale[e][:, None] * right_scale[t]
 
-    _on_all_cores(cosines, _blocks(enrol_rows, SPAN_BYTES // (4 * dimension)))
+    on_all_cores(cosines, _blocks(enrol_rows, SPAN_BYTES // (4 * dimension)))
     return scores
 
 
@@ -132,7 +120,7 @@ def _distances(enrol: Floats, test: Floats, enrol_rows: Rows, test_rows: Rows) -
         a, b = (side[rows].astype(np.float32, copy=False) for side, rows in ((enrol, e), (test, t)))
         scores[trials_nk] = -_mean_distances(a, b, left[e], right[t])
 
-    _on_all_cores(distances, _blocks(enrol_rows, BLOCK_BYTES // (4 * enrol.shape[1] * enrol.shape[2])))
+    on_all_cores(distances, _blocks(enrol_rows, BLOCK_BYTES // (4 * enrol.shape[1] * enrol.shape[2])))
     return scores
 
 
@@ -162,71 +150,18 @@ def _directions(embeddings: Floats) -> tuple[Floats, Floats]:
 
 
 def cosine_scores(enrol: Floats, test: Floats) -> NDArray[np.float64]:
-    """Cosine between the mean unit-length crop embeddings of two utterances.
-
-    Parameters
-    ----------
-    enrol, test : ndarray of float32, shape (N, C, D)
-
-    Returns
-    -------
-    ndarray of float64, shape (N,)
-    """
-    rows = np.arange(len(enrol))
-    return pair_scores(enrol, test, rows, rows, "cosine")
+    """Cosines of pairs side by side, (N, C, D) and (N, C, D) to (N,); see :func:`pair_scores`."""
+    return _side_by_side(enrol, test, "cosine")
 
 
 def euclidean_scores(enrol: Floats, test: Floats) -> NDArray[np.float64]:
-    """Minus the mean Euclidean distance over all C x C pairs of unit-length crop embeddings (authors' scorer).
+    """Minus the mean distances of pairs side by side, (N, C, D) and (N, C, D) to (N,); see :func:`pair_scores`."""
+    return _side_by_side(enrol, test, "euclidean")
 
-    Parameters
-    ----------
-    enrol, test : ndarray of float32, shape (N, C, D)
 
-    Returns
-    -------
-    ndarray of float64, shape (N,)
-    """
+def _side_by_side(enrol: Floats, test: Floats, method: Method) -> NDArray[np.float64]:
     rows = np.arange(len(enrol))
-    return pair_scores(enrol, test, rows, rows, "euclidean")
-
-
-def means(embeddings: Floats) -> Floats:
-    """Mean of the unit-length crops of every utterance, at unit length; (A, C, D) to (A, D)."""
-    scale = inverse_lengths(embeddings)
-    result = np.empty((len(embeddings), embeddings.shape[2]), dtype=np.float32)
-
-    def mean(part: slice) -> None:
-        sums = result[part]
-        np.einsum("ac,acd->ad", scale[part], embeddings[part].astype(np.float32, copy=False), out=sums)
-        sums /= np.maximum(np.sqrt(np.vecdot(sums, sums)), np.float32(1e-12))[:, None]
-
-    _on_all_cores(mean, _parts(embeddings))
-    return result
-
-
-def inverse_lengths(embeddings: Floats) -> Floats:
-    """One over the length of every crop; (A, C, D) to (A, C). A crop of length zero stays zero."""
-    result = np.empty(embeddings.shape[:2], dtype=np.float32)
-
-    def invert(part: slice) -> None:
-        block = embeddings[part].astype(np.float32, copy=False)
-        result[part] = 1.0 / np.maximum(np.sqrt(np.vecdot(block, block)), np.float32(1e-12))
-
-    _on_all_cores(invert, _parts(embeddings))
-    return result
-
-
-def _parts(embeddings: Floats) -> Iterator[slice]:
-    """Slices of utterances that fit the processor's cache."""
-    size = max(1, BLOCK_BYTES // max(1, 4 * embeddings.shape[1] * embeddings.shape[2]))
-    return (slice(start, start + size) for start in range(0, len(embeddings), size))
-
-
-def _on_all_cores(work: Callable[[Any], None], items: Iterable[Any]) -> None:
-    with ThreadPoolExecutor(max_workers=joblib.cpu_count()) as pool:
-        for _ in pool.map(work, items):
-            pass
+    return pair_scores(enrol, test, rows, rows, method)
 
 
 def _mean_distances(a: Floats, b: Floats, a_scale: Floats, b_scale: Floats) -> NDArray[np.float64]:

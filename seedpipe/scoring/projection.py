@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe.params import split_condition
+from seedpipe.results import Place, ProjectedSystems, Projection
 from seedpipe.scoring.crops import CropEmbeddings
-from seedpipe.scoring.pairs import Floats, means
-
-__all__ = ["project"]
+from seedpipe.scoring.vectors import Floats, means
 
 MOST_POINTS = 300  # of one system
 MOST_SPEAKERS = 6
 
 
-def project(
-    systems: Mapping[str, CropEmbeddings], rows: NDArray[np.int64], speakers: NDArray[np.int64]
-) -> dict[str, Any]:
+def project(systems: Mapping[str, CropEmbeddings], rows: NDArray[np.int64], speakers: NDArray[np.int64]) -> Projection:
     """Project embeddings onto the two directions in which the network's clean embeddings differ most.
 
     Parameters
     ----------
     systems : mapping of str to CropEmbeddings
-        With the same utterances and conditions; the first one decides the plane.
+        ``network``, which decides the plane, and ``enhanced``, with the same utterances and conditions.
     rows : ndarray of int64, shape (utterances of the list,)
         Where they are among the embeddings.
     speakers : ndarray of int64, shape (utterances of the list,)
 
     Returns
     -------
-    dict
-        ``systems``: for each, points with ``x``, ``y``, ``speaker`` and ``condition``; the same points for all.
+    Projection
+        The same points for both.
     """
     conditions = next(iter(systems.values())).conditions
     drawn = [number for number, name in enumerate(conditions) if split_condition(name)[1] is None]
@@ -44,16 +40,15 @@ def project(
     center = clean.mean(axis=0)
     axes = np.linalg.svd(clean - center, full_matrices=False)[2][:2]
     numbers = np.unique(speakers[chosen], return_inverse=True)[1] + 1
-    return {
-        "systems": {
-            name: [
-                {"x": float(x), "y": float(y), "speaker": f"speaker {speaker}", "condition": conditions[number]}
-                for number, cloud in zip(drawn, (cloud - center) @ axes.T, strict=True)
-                for (x, y), speaker in zip(cloud, numbers, strict=True)
-            ]
-            for name, cloud in clouds.items()
-        }
+    places = {
+        name: [
+            Place(float(x), float(y), f"speaker {speaker}", conditions[number])
+            for number, cloud in zip(drawn, (cloud - center) @ axes.T, strict=True)
+            for (x, y), speaker in zip(cloud, numbers, strict=True)
+        ]
+        for name, cloud in clouds.items()
     }
+    return Projection(ProjectedSystems(**places))
 
 
 def _chosen(speakers: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seedpipe.enhancers.base import EmbeddingEnhancer
 from seedpipe.errors import MetricError
-from seedpipe.params import ScoreParams
+from seedpipe.params import ScoreParams, TrainParams
 from seedpipe.scoring.calibration import Calibration
 from seedpipe.scoring.crops import CropEmbeddings, with_models
 from seedpipe.scoring.norms import (
@@ -24,15 +23,18 @@ from seedpipe.scoring.norms import (
     cohort_statistics,
     normalize_scores,
 )
-from seedpipe.scoring.pairs import Floats, Method, pair_scores
+from seedpipe.scoring.pairs import pair_scores
 from seedpipe.scoring.trials import Trials, match_names
 
-__all__ = ["SYSTEMS", "Enhance", "Scorer", "Scores", "System", "enhance_with", "score_conditions"]
+if TYPE_CHECKING:
+    from seedpipe.enhancers.base import EmbeddingEnhancer
+    from seedpipe.enhancers.seed import ModelConfig
+from seedpipe.scoring.vectors import Floats, Method
 
 SYSTEMS = ("network", "enhanced")
 Enhance = Callable[[Floats], Floats]
-Scores = dict[str, NDArray[np.float64]]
-"""By condition, shape (N,)."""
+ByCondition = dict[str, NDArray[np.float64]]
+"""Scores by condition, shape (N,)."""
 
 
 def score_conditions(
@@ -45,7 +47,7 @@ def score_conditions(
     cohort: Floats | None = None,
     top: int = 300,
     device: str = "cpu",
-) -> Scores:
+) -> ByCondition:
     """Score a trial list under every condition.
 
     Parameters
@@ -77,12 +79,12 @@ def score_conditions(
     """
     match = match_names(trials.utterances, crops.utterances).expect_all(trials, crops.utterances)
     enrol, test = match.rows[trials.enrol], match.rows[trials.test]
-    strangers = np.empty((0, crops.embeddings.shape[-1]), np.float32) if cohort is None else cohort
+    members = np.empty((0, crops.embeddings.shape[-1]), np.float32) if cohort is None else cohort
 
     @functools.cache
     def statistics(condition: int) -> CohortStatistics:
         embeddings = crops.embeddings[:, :, condition]
-        return cohort_statistics(embeddings, strangers, method, adaptive_top(norm, top, strangers), device=device)
+        return cohort_statistics(embeddings, members, method, adaptive_top(norm, top, members), device=device)
 
     result = {}
     for number, condition in enumerate(crops.conditions):
@@ -101,8 +103,19 @@ def enhance_with(enhancer: EmbeddingEnhancer, seed: int, **use: Any) -> Enhance:
     return lambda embeddings: enhancer(embeddings, generator, **use)
 
 
+def diffusion_of(enhancer: EmbeddingEnhancer) -> TrainParams | None:
+    """How SEED was trained and samples; None for other enhancers, which have neither timesteps nor noise."""
+    return cast("ModelConfig", enhancer.config).train if enhancer.kind == "seed" else None
+
+
+def samples_noise(enhancer: EmbeddingEnhancer) -> bool:
+    """Whether two uses of the enhancer differ by the seed of their noise."""
+    diffusion = diffusion_of(enhancer)
+    return diffusion is not None and diffusion.inference_noise == "sampled"
+
+
 @dataclass(frozen=True)
-class System:
+class SystemEmbeddings:
     """What one system makes of the utterances, and of the cohort where there is one."""
 
     crops: CropEmbeddings
@@ -155,13 +168,13 @@ class Scorer:
                     remedy="fit one with --column on scores of a cache",
                 )
 
-    def system(self, alone: CropEmbeddings, enhance: Enhance | None = None) -> System:
+    def system(self, alone: CropEmbeddings, enhance: Enhance | None = None) -> SystemEmbeddings:
         """Make a system of the network's embeddings."""
         crops = alone if enhance is None else alone.through(enhance)
         cohort = self.cohort.means(enhance) if self.cohort else None
-        return System(with_models(crops, self.models) if self.models else crops, cohort)
+        return SystemEmbeddings(with_models(crops, self.models) if self.models else crops, cohort)
 
-    def scores(self, system: System, method: Method, name: str) -> Scores:
+    def scores(self, system: SystemEmbeddings, method: Method, name: str) -> ByCondition:
         """Scores of a system called by that name, calibrated where there is a calibration for it."""
         params = self.params
         found = score_conditions(

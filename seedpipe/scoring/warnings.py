@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from seedpipe.cache import Cache
-from seedpipe.enhancers.base import EmbeddingEnhancer
-from seedpipe.enhancers.seed import Enhancer
 from seedpipe.params import ScoreParams
+from seedpipe.results import Condition, Det
 from seedpipe.scoring.norms import Cohort
+from seedpipe.scoring.systems import samples_noise
 from seedpipe.scoring.trials import OF_THE_PAPER, Trials, doubts, recognise
 
-__all__ = ["about_conditions", "about_costs", "about_data", "about_list"]
+if TYPE_CHECKING:
+    from seedpipe.enhancers.base import EmbeddingEnhancer
 
 FEW_SPEAKERS = 20
 FEW_ERRORS = 10
-Curve = Mapping[str, ArrayLike]
-"""``far`` and ``frr`` along a DET curve."""
 
 
 def about_list(trials: Trials, speakers: NDArray[np.int64]) -> list[str]:
@@ -57,27 +56,26 @@ def about_data(cache: Cache, enhancer: EmbeddingEnhancer, cohort: Cohort | None,
     if cohort is not None and params.norm == "as" and len(cohort.first) < params.cohort_top:
         members = len(cohort.first)
         lines.append(f"the cohort has {members:,} utterances, fewer than score.cohort_top: every one of them is used")
-    sampled = isinstance(enhancer, Enhancer) and enhancer.config.train.inference_noise == "sampled"
-    if sampled and params.noise_seeds == 1:
+    if samples_noise(enhancer) and params.noise_seeds == 1:
         lines.append("the model samples noise: figures depend on its seed, and score.noise_seeds shows by how much")
     return lines
 
 
 def about_conditions(
-    conditions: Sequence[Mapping[str, Any]], labels: NDArray[np.int8], p_targets: Sequence[float]
+    conditions: Sequence[Condition], labels: NDArray[np.int8], p_targets: Sequence[float]
 ) -> list[str]:
     """Where intervals are too narrow, and where they are wider than the difference that they are of."""
-    curves = [(row["condition"], system["det"]) for row in conditions for system in row["systems"].values()]
+    curves = [(row.condition, system.det) for row in conditions for system in row.systems.both]
     return about_costs(curves, labels, p_targets) + _about_differences(conditions)
 
 
-def about_costs(curves: Iterable[tuple[str, Curve]], labels: NDArray[np.int8], p_targets: Sequence[float]) -> list[str]:
+def about_costs(curves: Iterable[tuple[str, Det]], labels: NDArray[np.int8], p_targets: Sequence[float]) -> list[str]:
     """Say where minDCF is reached with few errors of a kind: there its interval holds the true value too rarely.
 
     Parameters
     ----------
-    curves : iterable of (str, mapping)
-        What each curve is of (empty where there is one), and its ``far`` and ``frr``.
+    curves : iterable of (str, Det)
+        What each curve is of (empty where there is one), and the curve.
     labels : ndarray of int8, shape (N,)
     p_targets : sequence of float
     """
@@ -94,17 +92,17 @@ def about_costs(curves: Iterable[tuple[str, Curve]], labels: NDArray[np.int8], p
     ]
 
 
-def _fewest(curve: Curve, labels: NDArray[np.int8], p_target: float) -> float:
+def _fewest(curve: Det, labels: NDArray[np.int8], p_target: float) -> float:
     """Misses or false alarms where the cost is lowest, whichever are fewer."""
-    far, frr = (np.asarray(curve[name], dtype=np.float64) for name in ("far", "frr"))
+    far, frr = (np.asarray(rates, dtype=np.float64) for rates in (curve.far, curve.frr))
     best = int(np.argmin(p_target * frr + (1.0 - p_target) * far))
     return float(min(frr[best] * np.count_nonzero(labels == 1), far[best] * np.count_nonzero(labels == 0)))
 
 
-def _about_differences(conditions: Sequence[Mapping[str, Any]]) -> list[str]:
+def _about_differences(conditions: Sequence[Condition]) -> list[str]:
     """Say where an interval is wider than the difference that it is of."""
-    changes = {row["condition"]: row["difference"]["eer"] for row in conditions}
-    unclear = [name for name, change in changes.items() if "low" in change and change["low"] <= 0 <= change["high"]]
+    changes = {row.condition: row.difference.eer for row in conditions}
+    unclear = [name for name, change in changes.items() if change.low is not None and not change.measurable]
     if not unclear:
         return []
     return [f"the interval of the difference in EER holds zero under {', '.join(unclear)}: this list cannot tell"]

@@ -432,6 +432,6 @@ def test_an_import_can_be_trained_on_and_scored(tmp_path: Path) -> None:
     trials = read_trials(write_trials(tmp_path / "trials.txt"))
     params = ScoreParams(methods=("cosine",), bootstrap=100)
     (evaluation,), table = evaluate(cache.open_cache(scored.path), enhancer, trials, params, "toy")
-    assert [condition["condition"] for condition in evaluation["conditions"]] == list(VARIANTS)
+    assert [condition.condition for condition in evaluation.conditions] == list(VARIANTS)
     assert len(table) == len(trials)
     assert scored.info.network.dimension == D

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from seedpipe.enhancers import train
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.errors import CacheMismatchError, MetricError
 from seedpipe.params import ScoreParams
+from seedpipe.results import Evaluations
 from seedpipe.results.report import write_report
 from seedpipe.scoring import (
     CropEmbeddings,
@@ -78,7 +80,7 @@ def test_the_side_that_is_asked_for_is_under_the_condition(
     sides = crops.embeddings[:, :, left], crops.embeddings[:, :, right]
     expected = pair_scores(*sides, *rows_of(crops, trials), "cosine")
     assert table["cosine:noise:network"].to_numpy() == pytest.approx(expected)
-    assert evaluations[0]["mismatch_side"] == side
+    assert evaluations[0].mismatch_side == side
     clean = score_conditions(crops, trials, "cosine")["clean"]
     assert table["cosine:clean:network"].to_numpy() == pytest.approx(clean)
 
@@ -104,10 +106,10 @@ def test_levels_stay_out_of_the_mean_reduction_unless_there_is_nothing_else(
     def reduction(*conditions: str) -> tuple[float, dict[str, float]]:
         evaluations, _ = evaluate(renamed(cache, ("clean", *conditions)), trained, trials, PARAMS, "demo")
         rates = {
-            row["condition"]: 1 - row["systems"]["enhanced"]["eer"]["value"] / row["systems"]["network"]["eer"]["value"]
-            for row in evaluations[0]["conditions"][1:]
+            row.condition: 1 - row.systems.enhanced.eer.value / row.systems.network.eer.value
+            for row in evaluations[0].conditions[1:]
         }
-        return evaluations[0]["mean_relative_reduction"]["value"], rates
+        return evaluations[0].mean_relative_reduction.value, rates
 
     mean, rates = reduction("noise", "noise@5")
     assert mean == pytest.approx(rates["noise"])
@@ -124,12 +126,12 @@ def test_both_systems_meet_the_cohort_on_their_own_ground(
 ) -> None:
     wanted = params(norm=norm, cohort_size=50, cohort_top=10, seed=5)
     evaluations, table = evaluate(cache, trained, trials, wanted, "demo", cohort=training)
-    assert evaluations[0]["norm"] == norm
-    crops, strangers = load_crops(cache), cohort_from(training, 50, seed=5)
+    assert evaluations[0].norm == norm
+    crops, drawn = load_crops(cache), cohort_from(training, 50, seed=5)
     enhanced = crops.through(trained)
     for system, embeddings, cohort in (
-        ("network", crops.embeddings, strangers.means()),
-        ("enhanced", enhanced.embeddings, strangers.means(trained)),
+        ("network", crops.embeddings, drawn.means()),
+        ("enhanced", enhanced.embeddings, drawn.means(trained)),
     ):
         sides = embeddings[:, :, 0], embeddings[:, :, 1]
         expected = normalized_scores(*sides, *rows_of(crops, trials), "cosine", norm, cohort, 10)
@@ -150,7 +152,7 @@ def test_a_cohort_smaller_than_its_highest_scores_is_used_whole(
     evaluations, adaptive = evaluate(cache, trained, trials, small, "demo", cohort=training)
     _, plain = evaluate(cache, trained, trials, params(norm="s", cohort_size=20), "demo", cohort=training)
     pd.testing.assert_frame_equal(adaptive, plain)
-    assert any("the cohort has 20 utterances, fewer than" in sentence for sentence in evaluations[0]["warnings"])
+    assert any("the cohort has 20 utterances, fewer than" in sentence for sentence in evaluations[0].warnings)
 
 
 def test_a_norm_without_a_cohort_and_the_reverse_are_refused(
@@ -190,16 +192,16 @@ def test_calibrated_scores_are_those_of_their_own_column(cache: Cache, trials: T
     evaluations, table = evaluate(cache, trained, trials, PARAMS, "demo", calibrations=[made])
     assert table[column].to_numpy() == pytest.approx(fitted(plain[column]))
     assert table["cosine:noise:network"].tolist() == plain["cosine:noise:network"].tolist()
-    row = evaluations[0]["conditions"][1]
-    network, enhanced = row["systems"]["network"], row["systems"]["enhanced"]
+    row = evaluations[0].conditions[1]
+    network, enhanced = (system.metrics for system in row.systems.both)
     assert {"act_dcf", "act_dcf_0.01", "cllr", "min_cllr"} <= set(enhanced)
     assert not {"act_dcf", "cllr"} & set(network)
-    assert enhanced["cllr"]["value"] == pytest.approx(metrics.cllr(table[column], trials.labels))
-    assert enhanced["min_cllr"]["value"] <= enhanced["cllr"]["value"]
-    assert enhanced["act_dcf"]["value"] == pytest.approx(metrics.act_dcf(table[column], trials.labels, 0.05))
+    assert enhanced["cllr"].value == pytest.approx(metrics.cllr(table[column], trials.labels))
+    assert enhanced["min_cllr"].value <= enhanced["cllr"].value
+    assert enhanced["act_dcf"].value == pytest.approx(metrics.act_dcf(table[column], trials.labels, 0.05))
     both = [made, Calibration(20.0, -10.0, {}, "cosine:noise:network")]
     evaluations, _ = evaluate(cache, trained, trials, PARAMS, "demo", calibrations=both)
-    assert "low" in evaluations[0]["conditions"][1]["difference"]["cllr"]
+    assert evaluations[0].conditions[1].difference.metrics["cllr"].low is not None
 
 
 def test_a_calibration_of_other_scores_is_refused(cache: Cache, trials: Trials) -> None:
@@ -213,13 +215,13 @@ def test_a_calibration_of_other_scores_is_refused(cache: Cache, trials: Trials) 
 
 def test_every_prior_has_its_cost_and_the_first_the_short_name(cache: Cache, trials: Trials) -> None:
     evaluations, table = evaluate(cache, enhancer(), trials, params(p_targets=(0.5, 0.01)), "demo")
-    row = evaluations[0]["conditions"][1]
+    row = evaluations[0].conditions[1]
     scores = table["cosine:noise:network"]
-    found = row["systems"]["network"]
-    assert found["min_dcf"]["value"] == pytest.approx(metrics.min_dcf(scores, trials.labels, 0.5))
-    assert found["min_dcf_0.01"]["value"] == pytest.approx(metrics.min_dcf(scores, trials.labels, 0.01))
+    found = row.systems.network.metrics
+    assert found["min_dcf"].value == pytest.approx(metrics.min_dcf(scores, trials.labels, 0.5))
+    assert found["min_dcf_0.01"].value == pytest.approx(metrics.min_dcf(scores, trials.labels, 0.01))
     assert "min_dcf_0.5" not in found
-    assert set(row["difference"]) == {"eer", "min_dcf", "min_dcf_0.01"}
+    assert set(row.difference.metrics) == {"eer", "min_dcf", "min_dcf_0.01"}
 
 
 @pytest.mark.parametrize(
@@ -262,31 +264,31 @@ def test_rates_by_snr_are_those_of_the_trials_in_the_bin(tmp_path: Path, side: s
     evaluations, table = evaluate(mixed(cache, snr_db), enhancer(), trials, params(mismatch_side=side), "demo")
     of_name = dict(zip(load_crops(cache).utterances, snr_db, strict=True))
     of_trial = table[side].map(of_name).to_numpy()
-    found = evaluations[0]["snr"]
-    assert {row["condition"] for row in found} == {"noise"}
-    assert [(row["low"], row["high"]) for row in found] == [(0, 3), (3, 6), (6, 9), (9, 12), (12, 15)]
-    assert sum(row["trials"] for row in found) == len(trials)
+    found = evaluations[0].snr
+    assert {row.condition for row in found} == {"noise"}
+    assert [(row.low, row.high) for row in found] == [(0, 3), (3, 6), (6, 9), (9, 12), (12, 15)]
+    assert sum(row.trials for row in found) == len(trials)
     for row in found:
-        inside = (of_trial >= row["low"]) & ((of_trial < row["high"]) | (row["high"] == 15))
-        assert (row["trials"], row["targets"]) == (inside.sum(), trials.labels[inside].sum())
-        for system, figures in row["systems"].items():
+        inside = (of_trial >= row.low) & ((of_trial < row.high) | (row.high == 15))
+        assert (row.trials, row.targets) == (inside.sum(), trials.labels[inside].sum())
+        for system, figures in vars(row.systems).items():
             expected = metrics.eer(table[f"cosine:noise:{system}"][inside], trials.labels[inside])
-            assert figures["eer"]["value"] == pytest.approx(expected)
+            assert figures.eer.value == pytest.approx(expected)
 
 
 def test_bins_with_too_few_trials_are_left_out(cache: Cache, trials: Trials) -> None:
     snr_db = np.full(40, 1.0)
     snr_db[:3] = 14.0  # nine target trials
     evaluations, _ = evaluate(mixed(cache, snr_db), enhancer(), trials, PARAMS, "demo")
-    assert [(row["low"], row["high"]) for row in evaluations[0]["snr"]] == [(0, 3)]
-    assert evaluate(cache, enhancer(), trials, PARAMS, "demo")[0][0]["snr"] == []  # no recipes
+    assert [(row.low, row.high) for row in evaluations[0].snr] == [(0, 3)]
+    assert evaluate(cache, enhancer(), trials, PARAMS, "demo")[0][0].snr == []  # no recipes
 
 
 def test_rates_by_timestep_are_those_of_the_enhancer_at_that_step(
     cache: Cache, trials: Trials, trained: Enhancer
 ) -> None:
     evaluations, table = evaluate(cache, trained, trials, params(timesteps=(400, 1)), "demo")
-    steps = {row["t"]: row["conditions"] for row in evaluations[0]["timesteps"]}
+    steps = {row.t: row.conditions for row in evaluations[0].timesteps}
     assert list(steps) == [1, 50, 400]  # with that of the model
     assert steps[50]["noise"] == pytest.approx(metrics.eer(table["cosine:noise:enhanced"], trials.labels))
     crops = load_crops(cache)
@@ -295,7 +297,7 @@ def test_rates_by_timestep_are_those_of_the_enhancer_at_that_step(
     use = trained.config.train.model_copy(update={"inference_step": 0})
     config = trained.config.model_copy(update={"kind": "regression", "train": use})
     regression = Enhancer(trained.module, config)
-    assert "timesteps" not in evaluate(cache, regression, trials, params(timesteps=(400,)), "demo")[0][0]
+    assert evaluate(cache, regression, trials, params(timesteps=(400,)), "demo")[0][0].timesteps == []
 
 
 def test_noise_seeds_give_the_mean_and_the_deviation(cache: Cache, trials: Trials) -> None:
@@ -306,23 +308,21 @@ def test_noise_seeds_give_the_mean_and_the_deviation(cache: Cache, trials: Trial
     for seed in (7, 8, 9):
         _, table = evaluate(cache, model, trials, params(seed=seed), "demo")
         rates.append(metrics.eer(table["cosine:noise:enhanced"], trials.labels))
-    found = evaluations[0]["noise_seeds"]
-    assert found["count"] == 3
-    assert found["eer"]["noise"] == {
-        "mean": pytest.approx(np.mean(rates)),
-        "deviation": pytest.approx(np.std(rates, ddof=1)),
-    }
-    assert "noise_seeds" not in evaluate(cache, enhancer(), trials, wanted, "demo")[0][0]
+    found = evaluations[0].noise_seeds
+    assert found.count == 3
+    noise = found.eer["noise"]
+    assert (noise.mean, noise.deviation) == pytest.approx((np.mean(rates), np.std(rates, ddof=1)))
+    assert evaluate(cache, enhancer(), trials, wanted, "demo")[0][0].noise_seeds is None
 
 
 def test_the_projection_shows_the_same_points_before_and_after(cache: Cache, trials: Trials, trained: Enhancer) -> None:
     evaluations, _ = evaluate(cache, trained, trials, PARAMS, "demo")
-    before, after = (evaluations[0]["projection"]["systems"][system] for system in ("network", "enhanced"))
-    labels = [[(point["speaker"], point["condition"]) for point in points] for points in (before, after)]
+    before, after = (getattr(evaluations[0].projection.systems, system) for system in ("network", "enhanced"))
+    labels = [[(point.speaker, point.condition) for point in points] for points in (before, after)]
     assert labels[0] == labels[1]
     assert len(before) == 6 * 4 * 3
     assert {speaker for speaker, _ in labels[0]} == {f"speaker {number}" for number in range(1, 7)}
-    clean = np.array([(point["x"], point["y"]) for point in before if point["condition"] == "clean"])
+    clean = np.array([(point.x, point.y) for point in before if point.condition == "clean"])
     assert np.abs(clean.mean(axis=0)).max() < 1e-6
     covariance = np.cov(clean.T)
     assert covariance[0, 0] > covariance[1, 1] > abs(covariance[0, 1]) * 1e4  # principal axes, the longer one first
@@ -332,7 +332,7 @@ def test_a_projection_has_at_most_300_points(tmp_path: Path, trained: Enhancer) 
     large = evaluation_cache(tmp_path / "c", speakers=8, utterances=20)
     trials = read_trials(write_trials(tmp_path / "trials.txt", 8, 20))
     evaluations, _ = evaluate(large, trained, trials, PARAMS, "large")
-    points = evaluations[0]["projection"]["systems"]["network"]
+    points = evaluations[0].projection.systems.network
     assert len(points) == 6 * 16 * 3 <= 300
 
 
@@ -344,8 +344,10 @@ def test_the_report_takes_all_of_it(cache: Cache, trials: Trials, training: Cach
     evaluations, _ = evaluate(
         mixed(cache, snr_db), model, trials, wanted, "demo", cohort=training, calibrations=calibrations
     )
-    assert {"snr", "timesteps", "noise_seeds", "projection", "warnings"} <= set(evaluations[0])
-    data = {"title": "t", "synthetic": True, "seedpipe_version": "0", "made_by": "t", "evaluations": evaluations}
+    plain = evaluations.to_dict()
+    assert {"snr", "timesteps", "noise_seeds", "projection", "warnings"} <= set(plain["evaluations"][0])
+    assert Evaluations.from_dict(json.loads(json.dumps(plain))) == evaluations
+    data = {"title": "t", "seedpipe_version": "0", "made_by": "t", **plain}
     write_report(data, tmp_path / "report.html", tmp_path / "report.md")
     assert "demo" in (tmp_path / "report.md").read_text(encoding="utf-8")
 
@@ -355,7 +357,7 @@ def test_the_report_takes_all_of_it(cache: Cache, trials: Trials, training: Cach
 
 def warnings_of(cache: Cache, model: Enhancer, listed: Path, **update: Any) -> str:
     evaluations, _ = evaluate(cache, model, read_trials(listed), params(**update), "x")
-    return "\n".join(evaluations[0]["warnings"])
+    return "\n".join(evaluations[0].warnings)
 
 
 def test_warnings_name_what_makes_figures_doubtful(cache: Cache, trials: Trials, tmp_path: Path) -> None:

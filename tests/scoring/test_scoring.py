@@ -18,6 +18,7 @@ from seedpipe.enhancers import train
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.errors import CacheDamagedError, CacheMismatchError, MetricError, TrialError
 from seedpipe.params import ScoreParams
+from seedpipe.results import Evaluations
 from seedpipe.results.report import format_table, write_report
 from seedpipe.scoring import (
     METHODS,
@@ -39,6 +40,7 @@ from seedpipe.scoring import (
     pairs,
     score_conditions,
     systems,
+    vectors,
     with_models,
 )
 from seedpipe.scoring.trials import Trials, read_trials
@@ -65,7 +67,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Enhancer:
 
 
 @pytest.fixture(scope="module")
-def evaluated(cache: Cache, trials: Trials, trained: Enhancer) -> tuple[list[dict[str, Any]], Any]:
+def evaluated(cache: Cache, trials: Trials, trained: Enhancer) -> tuple[Evaluations, Any]:
     return evaluate(cache, trained, trials, PARAMS, "demo")
 
 
@@ -149,7 +151,8 @@ def test_enrolment_is_clean_and_the_test_side_under_the_condition(method: str) -
 def test_the_size_of_a_block_does_not_matter(method: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     crops, trials = crops_and_trials(Path("t"))
     expected = score_conditions(crops, trials, method)
-    monkeypatch.setattr(pairs, "BLOCK_BYTES", block * 3 * 8 * 4)
+    for module in (pairs, vectors):
+        monkeypatch.setattr(module, "BLOCK_BYTES", block * 3 * 8 * 4)
     monkeypatch.setattr(pairs, "GATHER_BYTES", block * 8 * 4)
     monkeypatch.setattr(pairs, "SPAN_BYTES", 2 * block * 8 * 4)
     monkeypatch.setattr(pairs, "NEAR_BLOCK", block)
@@ -246,28 +249,27 @@ def test_a_model_for_another_network_is_refused(cache: Cache, trials: Trials, tm
         evaluate(other, enhancer(), trials, PARAMS, "demo")
 
 
+def described(evaluations: Evaluations) -> dict[str, Any]:
+    """What a report is made of."""
+    return {"title": "t", "seedpipe_version": "0", "made_by": "test", **evaluations.to_dict()}
+
+
 def test_an_evaluation_is_what_the_report_wants(
-    evaluated: tuple[list[dict[str, Any]], Any], trials: Trials, tmp_path: Path
+    evaluated: tuple[Evaluations, Any], trials: Trials, tmp_path: Path
 ) -> None:
     evaluations, _ = evaluated
-    data = {
-        "title": "t",
-        "synthetic": True,
-        "seedpipe_version": "0",
-        "made_by": "test",
-        "evaluations": evaluations,
-    }
+    data = described(evaluations)
     write_report(data, tmp_path / "report.html", tmp_path / "report.md")
     assert "reverb" in (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "toy on demo" in format_table(data)
-    assert [evaluation["method"] for evaluation in evaluations] == list(PARAMS.methods)
+    assert [evaluation.method for evaluation in evaluations] == list(PARAMS.methods)
     first = evaluations[0]
-    assert (first["trials"], first["targets"]) == (len(trials), int(trials.labels.sum()))
-    assert (first["speakers"], first["utterances"]) == (10, 40)
+    assert (first.trials, first.targets) == (len(trials), int(trials.labels.sum()))
+    assert (first.speakers, first.utterances) == (10, 40)
 
 
 def test_the_table_holds_every_score(
-    evaluated: tuple[list[dict[str, Any]], Any], cache: Cache, trials: Trials, trained: Enhancer
+    evaluated: tuple[Evaluations, Any], cache: Cache, trials: Trials, trained: Enhancer
 ) -> None:
     table = evaluated[1]
     assert len(table) == len(trials)
@@ -281,45 +283,45 @@ def test_the_table_holds_every_score(
     assert (table["euclidean:reverb:enhanced"] == score_conditions(enhanced, trials, "euclidean")["reverb"]).all()
 
 
-def test_figures_are_the_metrics_of_the_scores(evaluated: tuple[list[dict[str, Any]], Any], trials: Trials) -> None:
+def test_figures_are_the_metrics_of_the_scores(evaluated: tuple[Evaluations, Any], trials: Trials) -> None:
     evaluations, table = evaluated
     for one in evaluations:
-        for row in one["conditions"]:
-            for system, figures in row["systems"].items():
-                scores = table[f"{one['method']}:{row['condition']}:{system}"]
-                assert figures["eer"]["value"] == pytest.approx(metrics.eer(scores, trials.labels))
-                assert figures["min_dcf"]["value"] == pytest.approx(metrics.min_dcf(scores, trials.labels, 0.05))
-                if figures["eer"]["value"]:
-                    assert figures["eer"]["low"] <= figures["eer"]["value"] <= figures["eer"]["high"]
+        for row in one.conditions:
+            for system, figures in vars(row.systems).items():
+                scores = table[f"{one.method}:{row.condition}:{system}"]
+                assert figures.eer.value == pytest.approx(metrics.eer(scores, trials.labels))
+                assert figures.min_dcf.value == pytest.approx(metrics.min_dcf(scores, trials.labels, 0.05))
+                if figures.eer.value:
+                    assert figures.eer.low <= figures.eer.value <= figures.eer.high
                 else:  # no errors: nothing says how many there might be
-                    assert set(figures["eer"]) == {"value"}
+                    assert (figures.eer.low, figures.eer.high) == (None, None)
 
 
-def test_a_difference_is_seed_minus_network(evaluated: tuple[list[dict[str, Any]], Any]) -> None:
-    for row in evaluated[0][0]["conditions"]:
-        before, after = (row["systems"][system] for system in ("network", "enhanced"))
+def test_a_difference_is_seed_minus_network(evaluated: tuple[Evaluations, Any]) -> None:
+    for row in evaluated[0][0].conditions:
+        before, after = row.systems.both
         for metric in ("eer", "min_dcf"):
-            expected = after[metric]["value"] - before[metric]["value"]
-            assert row["difference"][metric]["difference"] == pytest.approx(expected, abs=1e-12)
+            expected = after.metrics[metric].value - before.metrics[metric].value
+            assert row.difference.metrics[metric].difference == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_trained_enhancer_reduces_errors_under_noise(evaluated: tuple[list[dict[str, Any]], Any]) -> None:
-    rows = {row["condition"]: row for row in evaluated[0][0]["conditions"]}
-    assert rows["noise"]["difference"]["eer"]["difference"] < 0
-    assert rows["reverb"]["difference"]["eer"]["difference"] < 0
-    assert evaluated[0][0]["mean_relative_reduction"]["value"] > 0.1
+def test_a_trained_enhancer_reduces_errors_under_noise(evaluated: tuple[Evaluations, Any]) -> None:
+    rows = {row.condition: row for row in evaluated[0][0].conditions}
+    assert rows["noise"].difference.eer.difference < 0
+    assert rows["reverb"].difference.eer.difference < 0
+    assert evaluated[0][0].mean_relative_reduction.value > 0.1
 
 
 def test_a_senseless_enhancer_is_reported_as_worse(cache: Cache, trials: Trials) -> None:
     evaluations, _ = evaluate(cache, enhancer(ensemble=1.0), trials, PARAMS, "demo")
-    assert evaluations[0]["conditions"][0]["difference"]["eer"]["difference"] > 0
-    assert evaluations[0]["mean_relative_reduction"]["value"] < 0
+    assert evaluations[0].conditions[0].difference.eer.difference > 0
+    assert evaluations[0].mean_relative_reduction.value < 0
 
 
 def test_an_enhancer_that_does_nothing_changes_nothing(cache: Cache, trials: Trials) -> None:
     evaluations, _ = evaluate(cache, enhancer(ensemble=0.0), trials, PARAMS, "demo")
-    for row in evaluations[0]["conditions"]:
-        assert row["difference"]["eer"]["difference"] == pytest.approx(0, abs=1e-6)
+    for row in evaluations[0].conditions:
+        assert row.difference.eer.difference == pytest.approx(0, abs=1e-6)
 
 
 def test_a_network_without_errors_has_no_relative_reduction(trials: Trials, tmp_path: Path) -> None:
@@ -331,9 +333,9 @@ def test_a_network_without_errors_has_no_relative_reduction(trials: Trials, tmp_
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation, "load_crops", lambda _: perfect)
         evaluations, _ = evaluate(easy, enhancer(ensemble=0.0), trials, PARAMS, "demo")
-    assert evaluations[0]["conditions"][1]["systems"]["network"]["eer"]["value"] == 0
-    assert "mean_relative_reduction" not in evaluations[0]
-    data = {"title": "t", "synthetic": True, "seedpipe_version": "0", "made_by": "t", "evaluations": evaluations}
+    assert evaluations[0].conditions[1].systems.network.eer.value == 0
+    assert evaluations[0].mean_relative_reduction is None
+    data = described(evaluations)
     write_report(data, tmp_path / "report.html")
     assert (tmp_path / "report.html").is_file()
 
@@ -348,10 +350,10 @@ def test_scores_that_are_distances_are_refused(cache: Cache, trials: Trials, mon
 def test_the_definition_of_the_eer_is_used_and_named(cache: Cache, trials: Trials, definition: str) -> None:
     params = ScoreParams(methods=("cosine",), bootstrap=100, eer_definition=definition)
     evaluations, table = evaluate(cache, enhancer(), trials, params, "demo")
-    figures = evaluations[0]["conditions"][1]["systems"]["network"]
-    assert figures["eer_definition"] == definition
+    figures = evaluations[0].conditions[1].systems.network
+    assert figures.eer_definition == definition
     expected = metrics.eer(table["cosine:noise:network"], trials.labels, definition)
-    assert figures["eer"]["value"] == pytest.approx(expected)
+    assert figures.eer.value == pytest.approx(expected)
 
 
 def test_sampled_inference_noise_follows_the_seed(cache: Cache, trials: Trials) -> None:
@@ -367,11 +369,11 @@ def test_sampled_inference_noise_follows_the_seed(cache: Cache, trials: Trials) 
 def test_few_speakers_give_values_without_intervals(cache: Cache, trained: Enhancer, tmp_path: Path) -> None:
     few = read_trials(write_trials(tmp_path / "trials_few.txt", speakers=2))
     evaluations, _ = evaluate(cache, trained, few, PARAMS, "few")
-    for condition in evaluations[0]["conditions"]:
-        assert set(condition["systems"]["enhanced"]["eer"]) == {"value"}
-        assert set(condition["difference"]["eer"]) == {"difference"}
-    assert "mean_relative_reduction" not in evaluations[0]
-    data = {"title": "t", "synthetic": True, "seedpipe_version": "0", "made_by": "test", "evaluations": evaluations}
+    for condition in evaluations[0].conditions:
+        assert condition.systems.enhanced.eer.low is None
+        assert (condition.difference.eer.low, condition.difference.eer.p_value) == (None, None)
+    assert evaluations[0].mean_relative_reduction is None
+    data = described(evaluations)
     assert "not tested" in format_table(data)
 
 
@@ -442,11 +444,11 @@ def test_scores_of_a_device_are_those_of_the_processor(
         found = device.pair_scores_on(DEVICE, enrol, other, *rows, method)
         assert found.dtype == np.float64
         assert found == pytest.approx(pair_scores(enrol, other, *rows, method), abs=1e-6)
-    strangers, few = rng.standard_normal((30, 16)).astype(np.float32), np.array([5, 2, 2])
-    strangers /= np.linalg.norm(strangers, axis=1, keepdims=True)
+    members, few = rng.standard_normal((30, 16)).astype(np.float32), np.array([5, 2, 2])
+    members /= np.linalg.norm(members, axis=1, keepdims=True)
     for top in (None, 4):
-        mean, std = device.cohort_statistics_on(DEVICE, test, strangers, method, top, few)
-        expected = cohort_statistics(test, strangers, method, top, rows=few)
+        mean, std = device.cohort_statistics_on(DEVICE, test, members, method, top, few)
+        expected = cohort_statistics(test, members, method, top, rows=few)
         assert (mean, std) == (pytest.approx(expected.mean, abs=1e-6), pytest.approx(expected.std, abs=1e-6))
 
 
@@ -457,11 +459,11 @@ def test_the_device_that_is_asked_for_scores(cache: Cache, trials: Trials, monke
         real = getattr(device, name)
         return lambda device, *given: (asked.append((name, device)), real(DEVICE, *given))[1]
 
-    strangers = np.random.default_rng(0).standard_normal((20, crops.embeddings.shape[-1])).astype(np.float32)
-    expected = score_conditions(crops, trials, "cosine", norm="as", cohort=strangers, top=5)
+    members = np.random.default_rng(0).standard_normal((20, crops.embeddings.shape[-1])).astype(np.float32)
+    expected = score_conditions(crops, trials, "cosine", norm="as", cohort=members, top=5)
     for name in ("pair_scores_on", "cohort_statistics_on"):
         monkeypatch.setattr(device, name, noted(name))
-    found = score_conditions(crops, trials, "cosine", norm="as", cohort=strangers, top=5, device="cuda")
+    found = score_conditions(crops, trials, "cosine", norm="as", cohort=members, top=5, device="cuda")
     assert set(asked) == {("pair_scores_on", "cuda"), ("cohort_statistics_on", "cuda")}
     for condition, scores in expected.items():
         assert found[condition] == pytest.approx(scores, abs=1e-4)  # deviations of five cohort scores divide
@@ -526,12 +528,12 @@ def test_normalisation_takes_away_what_an_utterance_scores_against_everybody() -
     speakers = rng.standard_normal((20, 16))
     crops = speakers[np.arange(200) % 20, None] + 1.2 * rng.standard_normal((200, 1, 16))
     crops += 4.0 * rng.random((200, 1, 1))  # some utterances resemble everybody
-    strangers = rng.standard_normal((300, 16)) + 4.0 * rng.random((300, 1))
+    members = rng.standard_normal((300, 16)) + 4.0 * rng.random((300, 1))
     enrol, test = rng.integers(0, 200, (2, 6000))
     labels = (enrol % 20 == test % 20).astype(int)
-    crops, strangers = crops.astype(np.float32), strangers.astype(np.float32)
+    crops, members = crops.astype(np.float32), members.astype(np.float32)
     rates = {
-        norm: metrics.eer(normalized_scores(crops, crops, enrol, test, "cosine", norm, strangers, 50), labels)
+        norm: metrics.eer(normalized_scores(crops, crops, enrol, test, "cosine", norm, members, 50), labels)
         for norm in NORMS
     }
     assert rates["s"] < 0.9 * rates["none"]
@@ -599,9 +601,9 @@ def test_names_in_a_list_are_found_by_a_rule_that_the_figures_name(cache: Cache,
     path.write_text(path.read_text().replace("speaker", "/corpora/vox/speaker").replace(".wav", ".flac"))
     moved, _ = evaluate(cache, enhancer(), read_trials(path), PARAMS, "x")
     plain, _ = evaluate(cache, enhancer(), read_trials(write_trials(path)), PARAMS, "x")
-    assert moved[0]["utterance_rule"] == "the last 2 parts of the paths, without extension"
-    assert plain[0]["utterance_rule"] == "names as they are"
-    assert moved[0]["conditions"] == plain[0]["conditions"]
+    assert moved[0].utterance_rule == "the last 2 parts of the paths, without extension"
+    assert plain[0].utterance_rule == "names as they are"
+    assert moved[0].conditions == plain[0].conditions
 
 
 def test_a_blind_list_has_no_figures(cache: Cache, tmp_path: Path) -> None:

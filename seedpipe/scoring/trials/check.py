@@ -11,12 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from seedpipe.files import StrPath
 from seedpipe.scoring.trials.known import recognise
 from seedpipe.scoring.trials.list import Trials
 from seedpipe.scoring.trials.names import Match, match_names
 from seedpipe.scoring.trials.read import parse
-
-__all__ = ["Problem", "TrialCheck", "check_trials", "doubts"]
 
 
 @dataclass(frozen=True)
@@ -87,12 +86,12 @@ class TrialCheck:
         return vars(self) | {"path": str(self.path), "findings": findings, "usable": self.usable}
 
 
-def check_trials(path: Path | str, known: Sequence[str] | None = None, where: str = "the cache") -> TrialCheck:
+def check_trials(path: StrPath, known: Sequence[str] | None = None, where: str = "the cache") -> TrialCheck:
     """Check a trial list.
 
     Parameters
     ----------
-    path : Path or str
+    path : str or path
         The list.
     known : sequence of str, optional
         Utterances that exist, from a cache or a manifest.

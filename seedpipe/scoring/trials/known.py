@@ -10,8 +10,6 @@ import numpy as np
 
 from seedpipe.scoring.trials.list import Trials
 
-__all__ = ["KNOWN", "OF_THE_PAPER", "KnownList", "recognise"]
-
 OF_THE_PAPER = "the paper uses that list"
 OF_VOXCELEB = re.compile(r"(?:.*[/\\])?(id\d{5})[/\\-]([^/\\]{11})[/\\-](\d{5})(?:\.\w+)?")
 

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from seedpipe.errors import TrialError
 
-__all__ = ["UNKNOWN", "Trials"]
-
 UNKNOWN = -1
 """Label of every trial of a blind list."""
 

@@ -14,8 +14,6 @@ from seedpipe.files import StrPath, whole_file
 from seedpipe.scoring.trials.list import Trials
 from seedpipe.scoring.trials.read import parse
 
-__all__ = ["make_trials", "make_vcmix", "read_speakers", "write_trials"]
-
 VCMIX_TARGETS, VCMIX_NONTARGETS = 18_802, 140_734
 _Pairs = NDArray[np.int64]
 
@@ -86,13 +84,13 @@ def read_speakers(path: StrPath) -> pd.DataFrame:
 
 
 def make_vcmix(
-    vox1_o: Path | str, voxconverse: Path | str, *, vox1_folder: str = "", voxconverse_folder: str = ""
+    vox1_o: StrPath, voxconverse: StrPath, *, vox1_folder: str = "", voxconverse_folder: str = ""
 ) -> tuple[list[tuple[int, str, str]], str]:
     """Put VC-Mix together: the target trials of Vox1-O and the non-target trials of a VoxConverse list.
 
     Parameters
     ----------
-    vox1_o, voxconverse : Path or str
+    vox1_o, voxconverse : str or path
         The lists. The paper's VC-Mix has 18,802 targets of the cleaned Vox1-O and 140,734 non-targets.
     vox1_folder, voxconverse_folder : str
         Put before the names of each corpus, so that both lie under one root.
@@ -117,7 +115,7 @@ def make_vcmix(
     return lines, f"{note} {VCMIX_TARGETS:,} and {VCMIX_NONTARGETS:,}"
 
 
-def write_trials(lines: Sequence[tuple[int, str, str]], path: Path) -> None:
+def write_trials(lines: Sequence[tuple[int, str, str]], path: StrPath) -> None:
     """Write a list as lines ``label enrol test``, whole or not at all.
 
     Raises
@@ -126,6 +124,7 @@ def write_trials(lines: Sequence[tuple[int, str, str]], path: Path) -> None:
         A name holds white space, which this layout cannot carry.
     """
     spaced = next((name for _, *names in lines for name in names if len(name.split()) != 1), None)
+    path = Path(path)
     if spaced is not None:
         raise TrialError(
             f"the name {spaced!r} holds white space", remedy="rename it, or write a csv with a header", file=path

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from seedpipe.console import ProgressCallback
 
 
-__all__ = ["list_trials", "trial_root", "write_evaluation_manifests"]
-
-
 def write_evaluation_manifests(
     params: ManifestParams, name: str, out: StrPath, *, jobs: int = 1, progress: ProgressCallback | None = None
 ) -> None:

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from seedpipe.errors import TrialError
 from seedpipe.scoring.trials.list import Trials
 
-__all__ = ["Match", "match_names"]
-
 MOST_PARTS = 6
 
 

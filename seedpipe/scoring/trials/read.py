@@ -15,10 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedpipe.errors import TrialError
-from seedpipe.files import most_unpacked
+from seedpipe.files import StrPath, most_unpacked
 from seedpipe.scoring.trials.list import UNKNOWN, Trials
-
-__all__ = ["LABELS", "parse", "read_models", "read_trials"]
 
 VOCABULARIES = ({"1": 1, "0": 0}, {"target": 1, "nontarget": 0}, {"true": 1, "false": 0})
 LABELS = {word: label for vocabulary in VOCABULARIES for word, label in vocabulary.items()}
@@ -46,12 +44,12 @@ class _Table:
     label: int | None
 
 
-def read_trials(path: Path | str) -> Trials:
+def read_trials(path: StrPath) -> Trials:
     """Read a trial list in one of the layouts of :mod:`seedpipe.scoring.trials`.
 
     Parameters
     ----------
-    path : Path or str
+    path : str or path
         Text, or text compressed with gzip.
 
     Returns
@@ -68,7 +66,7 @@ def read_trials(path: Path | str) -> Trials:
     return trials if trials.blind else trials.expect_labels()
 
 
-def parse(path: Path | str) -> Trials:
+def parse(path: StrPath) -> Trials:
     """Read a trial list of any classes."""
     path = Path(path)
     table = _table(path)
@@ -76,7 +74,7 @@ def parse(path: Path | str) -> Trials:
     return Trials.of_names(path, enrol, test, _labels(table), table.rows)
 
 
-def read_models(path: Path | str) -> dict[str, tuple[str, ...]]:
+def read_models(path: StrPath) -> dict[str, tuple[str, ...]]:
     """Read enrolment models: a line for each, ``model utterance utterance ...``.
 
     Returns

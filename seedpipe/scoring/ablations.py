@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe import metrics
 from seedpipe.cache import Cache
-from seedpipe.enhancers.base import EmbeddingEnhancer
-from seedpipe.enhancers.seed import Enhancer
 from seedpipe.params import split_condition
+from seedpipe.results import NoiseSeeds, SnrBin, SnrSystem, SnrSystems, Spread, Timestep
 from seedpipe.scoring.crops import CropEmbeddings
-from seedpipe.scoring.estimates import Figure, bootstrap_of, estimate
-from seedpipe.scoring.pairs import Method
-from seedpipe.scoring.systems import Enhance, Scorer, Scores, enhance_with
+from seedpipe.scoring.estimates import NamedMetric, bootstrap_of, estimate
+from seedpipe.scoring.systems import ByCondition, Enhance, Scorer, diffusion_of, enhance_with, samples_noise
+from seedpipe.scoring.vectors import Method
 
-__all__ = ["over_noise_seeds", "over_snr", "over_timesteps"]
+if TYPE_CHECKING:
+    from seedpipe.enhancers.base import EmbeddingEnhancer
 
 SNR_BINS = 5
 LEAST_TRIALS = 30  # of either kind; below, a rate in one bin says nothing
@@ -27,10 +27,10 @@ LEAST_TRIALS = 30  # of either kind; below, a rate in one bin says nothing
 def over_snr(
     cache: Cache,
     rows: NDArray[np.int64],
-    scores: Mapping[str, Scores],
+    scores: Mapping[str, ByCondition],
     speakers: NDArray[np.int64],
     scorer: Scorer,
-) -> list[dict[str, Any]]:
+) -> list[SnrBin]:
     """EER by the SNR at which the test utterance was mixed, or the enrolment utterance where that alone is noisy.
 
     Parameters
@@ -45,9 +45,8 @@ def over_snr(
 
     Returns
     -------
-    list of dict
-        One for each bin of each condition with drawn SNRs: ``condition``, ``low`` and ``high`` in dB, ``trials``,
-        ``targets`` and ``systems``. Bins with fewer than 30 trials of either kind are left out.
+    list of SnrBin
+        Of each condition with drawn SNRs. Bins with fewer than 30 trials of either kind are left out.
     """
     trials, params = scorer.trials, scorer.params
     noisy = trials.enrol if params.mismatch_side == "enrol" else trials.test
@@ -63,11 +62,11 @@ def over_snr(
                 continue
             bootstrap = bootstrap_of(trials, speakers, params, inside)
             systems = {
-                system: {"eer": estimate(bootstrap, by[condition][inside], labels, Figure("eer", "eer"))}
+                system: SnrSystem(estimate(bootstrap, by[condition][inside], labels, NamedMetric("eer", "eer")))
                 for system, by in scores.items()
             }
-            span = {"condition": condition, "low": float(low), "high": float(high)}
-            found.append(span | {"trials": len(labels), "targets": targets, "systems": systems})
+            counts = len(labels), targets
+            found.append(SnrBin(condition, float(low), float(high), *counts, SnrSystems(**systems)))
     return found
 
 
@@ -83,50 +82,42 @@ def _drawn_snrs(cache: Cache) -> Iterator[tuple[str, NDArray[np.float64], NDArra
             yield condition, snr_db, np.linspace(low, high, SNR_BINS + 1)
 
 
-def over_timesteps(
-    enhancer: EmbeddingEnhancer, alone: CropEmbeddings, scorer: Scorer
-) -> dict[Method, list[dict[str, Any]]]:
+def over_timesteps(enhancer: EmbeddingEnhancer, alone: CropEmbeddings, scorer: Scorer) -> dict[Method, list[Timestep]]:
     """EER of SEED by timestep, the one of the model among them unless it is 0; nothing for other enhancers.
 
     Returns
     -------
-    dict
-        Method to a list of ``t`` and ``conditions``, the EER by condition.
+    dict of str to list of Timestep
+        By method.
     """
-    params = scorer.params
-    if not params.timesteps or not isinstance(enhancer, Enhancer) or enhancer.kind != "seed":
+    params, diffusion = scorer.params, diffusion_of(enhancer)
+    if not params.timesteps or diffusion is None:
         return {}
-    found: dict[Method, list[dict[str, Any]]] = {method: [] for method in params.methods}
-    for t in sorted({*params.timesteps, enhancer.config.train.inference_step} - {0}):
+    found: dict[Method, list[Timestep]] = {method: [] for method in params.methods}
+    for t in sorted({*params.timesteps, diffusion.inference_step} - {0}):
         for method, rates in _rates(enhance_with(enhancer, params.seed, t=t), alone, scorer).items():
-            found[method].append({"t": t, "conditions": rates})
+            found[method].append(Timestep(t, rates))
     return found
 
 
-def over_noise_seeds(
-    enhancer: EmbeddingEnhancer, alone: CropEmbeddings, scorer: Scorer
-) -> dict[Method, dict[str, Any]]:
+def over_noise_seeds(enhancer: EmbeddingEnhancer, alone: CropEmbeddings, scorer: Scorer) -> dict[Method, NoiseSeeds]:
     """Mean and standard deviation of the EER over seeds of the inference noise; nothing without such noise.
 
     Returns
     -------
-    dict
-        Method to ``count`` and ``eer``, the mean and the deviation by condition.
+    dict of str to NoiseSeeds
+        By method.
     """
     params = scorer.params
-    sampled = isinstance(enhancer, Enhancer) and enhancer.config.train.inference_noise == "sampled"
-    if params.noise_seeds < 2 or not sampled:
+    if params.noise_seeds < 2 or not samples_noise(enhancer):
         return {}
     seeds = range(params.seed, params.seed + params.noise_seeds)
     runs = [_rates(enhance_with(enhancer, seed), alone, scorer) for seed in seeds]
-    found: dict[Method, dict[str, Any]] = {}
+    found: dict[Method, NoiseSeeds] = {}
     for method in params.methods:
         rates = {condition: [run[method][condition] for run in runs] for condition in alone.conditions}
-        spread = {
-            condition: {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}
-            for condition, values in rates.items()
-        }
-        found[method] = {"count": len(runs), "eer": spread}
+        spread = {name: Spread(float(np.mean(eer)), float(np.std(eer, ddof=1))) for name, eer in rates.items()}
+        found[method] = NoiseSeeds(len(runs), spread)
     return found
 
 
