@@ -8,8 +8,8 @@ How much is said is one choice of the process, :func:`set_verbosity`:
            progress                               remarks, warnings     unexpected errors
 =========  =====================================  ====================  ===============================
 quiet      none                                   none                  one line
-normal     a line, redrawn or every ten seconds   on stderr             one line
-verbose    a line, redrawn or every second        and paths and times   the traceback
+normal     a bar, or a line every ten seconds     on stderr             one line
+verbose    a bar, or a line every second          and paths and times   the traceback
 =========  =====================================  ====================  ===============================
 
 Errors and results are always there.
@@ -18,19 +18,22 @@ Errors and results are always there.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import logging
 import os
-import shutil
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import IO, ParamSpec, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, ParamSpec, TypeAlias, TypeVar
 
 from seedpipe.errors import SeedpipeError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 __all__ = [
     "FAILED",
@@ -72,17 +75,35 @@ class Verbosity(Enum):
 
 
 class _Stderr:
-    """What all of a process shares: how much is said, and the line of progress that is being redrawn."""
+    """What all of a process shares: how much is said, and the bar that is being drawn."""
 
     verbosity = Verbosity.NORMAL
-    drawn_on: IO[str] | None = None
+    bar: Progress | None = None
 
-    def end_line(self) -> None:
-        """Leave a redrawn line as it stands, so that what follows has a line of its own."""
-        if self.drawn_on is not None:
-            self.drawn_on.write("\n")
-            self.drawn_on.flush()
-            self.drawn_on = None
+    def draw(self, stream: IO[str], text: str, done: int, total: int) -> None:
+        """Draw a bar, or draw it again."""
+        if self.bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            # Drawn by us alone: no thread, and nothing done to stdout, where results belong.
+            self.bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(20, complete_style="cyan", finished_style="green"),
+                console=Console(file=stream, force_terminal=True),
+                auto_refresh=False,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self.bar.add_task(text)
+            self.bar.start()
+        self.bar.update(self.bar.task_ids[0], description=text, completed=done, total=total, refresh=True)
+
+    def end_bar(self) -> None:
+        """Leave a bar as it stands, so that what follows has a line of its own."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
 
 
 _stderr = _Stderr()
@@ -150,7 +171,7 @@ def unexpected(error: Exception) -> None:
 
 def complain(text: str) -> None:
     """Write an error to stderr, however little is to be said."""
-    _stderr.end_line()
+    _stderr.end_bar()
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
@@ -167,12 +188,12 @@ def _detail(text: str) -> None:
 
 def show(result: object, text: str, *, as_json: bool) -> None:
     """Write a result to stdout: for people, or for machines as JSON."""
-    _stderr.end_line()
+    _stderr.end_bar()
     print(json.dumps(result, indent=1, ensure_ascii=False) if as_json else text, flush=True)  # noqa: T201
 
 
 class ProgressBar:
-    """Rate and time left: one line that is redrawn in a terminal, plain lines in a log file or a notebook.
+    """Rate and time left: a bar in a terminal or a notebook, plain lines in a log file.
 
     Parameters
     ----------
@@ -199,8 +220,8 @@ class ProgressBar:
     def __call__(self, done: int, total: int, note: str = "") -> None:
         """Note that ``done`` of ``total`` are done."""
         now = time.monotonic()
-        terminal = self.stream.isatty() and os.environ.get("TERM") != "dumb"
-        between = REDRAW_SECONDS if terminal else _stderr.verbosity.value
+        drawn = _can_draw(self.stream)
+        between = REDRAW_SECONDS if drawn else _stderr.verbosity.value
         if _stderr.verbosity is Verbosity.QUIET or (done < total and now - self.written < between):
             return
         self.written = now
@@ -209,19 +230,18 @@ class ProgressBar:
         if done < total:
             left = f"{duration((total - done) / rate)} left" if done else "time left unknown"
         text = f"{self.label}: {done:,}/{total:,} {self.unit}, {_rate(rate)}/s, {left}{note}"
-        if terminal:
-            self._redraw(text)
+        if drawn:
+            _stderr.draw(self.stream, text, done, total)
         else:
-            self.stream.write(f"{text}\n")
-            self.stream.flush()
+            print(text, file=self.stream, flush=True)
         if done >= total:
-            _stderr.end_line()
+            _stderr.end_bar()
 
-    def _redraw(self, text: str) -> None:
-        width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be redrawn
-        self.stream.write(f"\r\x1b[2K{text[:width]}")
-        self.stream.flush()
-        _stderr.drawn_on = self.stream
+
+def _can_draw(stream: IO[str]) -> bool:
+    if "ipykernel" in sys.modules and stream is sys.stderr:
+        return importlib.util.find_spec("ipywidgets") is not None  # rich draws with it in a notebook
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _rate(rate: float) -> str:
