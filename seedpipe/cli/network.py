@@ -82,7 +82,7 @@ def convert(
     folder: Folder,
     kind: Annotated[
         str | None,
-        typer.Option(help="resnet34, ecapa, wavlm_ecapa, resnet34_drl or ecapa_drl; guessed when left out."),
+        typer.Option(help="resnet34, ecapa, wavlm_ecapa, campplus, resnet34_drl or ecapa_drl; guessed when left out."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -111,7 +111,7 @@ def add(
 ) -> None:
     """Make a network that brings its own weights.
 
-    Example: seedpipe network add networks/campplus --onnx campplus.onnx --argument features=3dspeaker
+    Example: seedpipe network add networks/eres2net --onnx eres2net.onnx --argument features=3dspeaker
     """
     from seedpipe.networks import add_network
 

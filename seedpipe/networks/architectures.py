@@ -59,6 +59,9 @@ ARCHITECTURES = {
     "resnet34": Architecture("seedpipe.networks.resnet34:ResNet34", "layer4.0.conv1.weight", "fc.weight"),
     "ecapa": Architecture("seedpipe.networks.ecapa:ECAPA", "fc6.weight", "fc6.weight"),
     "wavlm_ecapa": Architecture("seedpipe.networks.wavlm_ecapa:WavLMECAPA", "feature_weight", "linear.weight"),
+    "campplus": Architecture(
+        "seedpipe.networks.campplus:CAMPPlus", "xvector.tdnn.linear.weight", "xvector.dense.linear.weight"
+    ),
     "resnet34_drl": Architecture(
         "seedpipe.networks.drl:ResNet34DRL", "speaker.layer4.0.conv1.weight", "encoder.1.weight", rows=2
     ),

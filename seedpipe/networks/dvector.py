@@ -9,7 +9,6 @@ Source: Wan et al., "Generalized end-to-end loss for speaker verification", ICAS
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 from pathlib import Path
 
 import torch
@@ -17,9 +16,11 @@ import torchaudio
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seedpipe.errors import MissingExtraError, NetworkError
+from seedpipe.errors import NetworkError
 from seedpipe.networks.checkpoint import read_tensors
+from seedpipe.networks.wheel import weights_in_wheel
 
+WHEEL = "Resemblyzer==0.1.4"
 PARTIAL_FRAMES = 160
 HOP = 160
 PARTIALS_PER_SECOND = 1.3
@@ -79,7 +80,7 @@ class DVector(nn.Module):
         )
         self.lstm = nn.LSTM(40, 256, num_layers=3, batch_first=True)
         self.linear = nn.Linear(256, self.dimension)
-        path = _weights_path()
+        path = weights_in_wheel("dvector", WHEEL, "resemblyzer/pretrained.pt")
         self._digest = hashlib.sha256(path.read_bytes()).hexdigest()
         self._load(path)
         self.eval().requires_grad_(False)
@@ -94,7 +95,7 @@ class DVector(nn.Module):
             raise NetworkError(
                 f"the weights do not fit ({error})",
                 expected="the pretrained.pt of Resemblyzer 0.1.4",
-                remedy="pip install --no-deps --force-reinstall Resemblyzer==0.1.4",
+                remedy=f"pip install --no-deps --force-reinstall {WHEEL}",
                 file=path,
             ) from error
 
@@ -112,19 +113,3 @@ class DVector(nn.Module):
         _, (hidden, _) = self.lstm(partials.flatten(0, 1))
         embeddings = functional.normalize(functional.relu(self.linear(hidden[-1])), dim=1)
         return functional.normalize(embeddings.view(len(waveforms), len(starts), -1).mean(dim=1), dim=1)
-
-
-def _weights_path() -> Path:
-    try:
-        distribution = importlib.metadata.distribution("Resemblyzer")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise MissingExtraError(
-            "the network 'dvector' needs the weights in the Resemblyzer wheel, which is not installed",
-            remedy="pip install --no-deps Resemblyzer==0.1.4",
-        ) from error
-    path = Path(str(distribution.locate_file("resemblyzer/pretrained.pt")))
-    if not path.is_file():
-        raise NetworkError(
-            "the weights of the network 'dvector' are missing", file=path, remedy="reinstall Resemblyzer"
-        )
-    return path

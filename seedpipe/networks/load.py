@@ -81,8 +81,9 @@ def _load_folder(folder: Path) -> SpeakerNetwork:
     """Make the network of a folder; one that has changed since it was described is refused."""
     config = read_config(folder)
     network: SpeakerNetwork
-    if config.kind in ARCHITECTURES:
-        network = network_from_state(read_state(folder / WEIGHTS), config.kind, folder / WEIGHTS)
+    weights = folder / WEIGHTS
+    if config.kind in ARCHITECTURES and (weights.exists() or config.kind not in BUILT_IN):
+        network = network_from_state(read_state(weights), config.kind, weights)
         network.name = config.name
     else:
         source = str(folder / config.source) if config.kind in FILE_KINDS else config.source

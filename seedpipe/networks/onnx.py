@@ -15,23 +15,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torchaudio
 from numpy.typing import NDArray
 from torch import Tensor
 
 from seedpipe.errors import MissingExtraError, NetworkError
+from seedpipe.networks.features import FRAME, HOP, KaldiFilterBanks
 from seedpipe.networks.selftest import shortest_input
 
 if TYPE_CHECKING:
     import onnxruntime
 
-FEATURES = {
+FEATURES: dict[str, dict[str, Any]] = {
     "waveform": {},
-    "wespeaker": {"window_type": "hamming", "scale": 2.0**15},
-    "3dspeaker": {"window_type": "povey", "scale": 1.0},
+    "wespeaker": {"window": "hamming", "scale": 2.0**15},
+    "3dspeaker": {"window": "povey", "scale": 1.0},
 }
 BINS = 80
-FRAME, HOP = 400, 160  # samples: 25 and 10 ms
 LENGTHS = (400, 800, 1_600, 3_200, 8_000, 16_000, 32_000, 64_000)  # tried in turn to find the shortest input
 SILENT = 4  # log level: fatal errors alone
 
@@ -69,7 +68,9 @@ class OnnxNetwork:
         self._check_form(shape)
         self._output = self._only_output()
         self._batch, self._length = _fixed(shape[0]), _fixed(shape[1])
-        self._bins = (_fixed(shape[2]) or BINS) if len(shape) == 3 else 0
+        self._banks = None
+        if len(shape) == 3:
+            self._banks = KaldiFilterBanks(_fixed(shape[2]) or BINS, **FEATURES[self.features])
         self.min_samples, self.dimension = self._probe()
 
     def fingerprint(self) -> str:
@@ -93,22 +94,8 @@ class OnnxNetwork:
         return torch.from_numpy(self._run(inputs)).to(waveforms.device)
 
     def _inputs(self, waveforms: Tensor) -> NDArray[np.float32]:
-        if self.features == "waveform":
-            inputs: NDArray[np.float32] = waveforms.numpy()
-            return inputs
-        return torch.stack([self._filter_bank(waveform) for waveform in waveforms]).numpy()
-
-    def _filter_bank(self, waveform: Tensor) -> Tensor:
-        """Log mels (F, bins) of one waveform, without their mean over time."""
-        settings: dict[str, Any] = FEATURES[self.features]
-        mels: Tensor = torchaudio.compliance.kaldi.fbank(
-            waveform[None] * settings["scale"],
-            num_mel_bins=self._bins,
-            sample_frequency=self.sample_rate,
-            window_type=settings["window_type"],
-            dither=0.0,
-        )
-        return mels - mels.mean(dim=0)
+        inputs: NDArray[np.float32] = (waveforms if self._banks is None else self._banks(waveforms)).numpy()
+        return inputs
 
     def _run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the session, in blocks filled up with copies where its batch axis is fixed."""

@@ -13,7 +13,7 @@ from seedpipe.errors import NetworkError, SeedpipeError
 from seedpipe.networks.config import CONFIG
 from seedpipe.networks.protocol import SpeakerNetwork
 
-BUILT_IN = {"dvector": "seedpipe.networks.dvector:DVector"}
+BUILT_IN = {"dvector": "seedpipe.networks.dvector:DVector", "campplus": "seedpipe.networks.campplus:published"}
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from seedpipe.params import Params
 COPIED = (
     "dvc.yaml",
     "stages/*.py",
+    "networks/campplus/network.json",
     "networks/dvector/network.json",
     ".dvcignore",
     ".dvc/.gitignore",

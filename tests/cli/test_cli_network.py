@@ -75,10 +75,12 @@ def test_a_checkpoint_is_converted_described_and_checked(
     assert done(invoke("list", "--json")) == [
         {"network": "networks/mine", "kind": "resnet34", "dimension": 16},
         {"network": "dvector", "kind": "built in", "dimension": None},
+        {"network": "campplus", "kind": "built in", "dimension": None},
     ]
     assert invoke("list").stdout.splitlines() == [
         f"{'networks/mine':32}  {'resnet34':12}  16-d",
         f"{'dvector':32}  built in",
+        f"{'campplus':32}  built in",
     ]
 
 

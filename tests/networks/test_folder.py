@@ -130,7 +130,7 @@ def test_missing_weights_are_named(own: Path) -> None:
         (lambda c: c | {"kind": "ecapa"}, "these entries belong to resnet34"),
         (
             lambda c: c | {"kind": "vgg"},
-            "there is no kind 'vgg' of networks that bring their own weights; expected dvector, factory, onnx",
+            "there is no kind 'vgg' of networks that bring their own weights; expected dvector, campplus, fact",
         ),
         (lambda c: c | {"dimension": 9}, "the network is not the one that was described"),
         (lambda c: c | {"dimension": "8"}, "dimension: input should be a valid integer"),

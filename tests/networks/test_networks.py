@@ -127,7 +127,7 @@ def test_a_network_is_found_by_its_path() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("resnet99", "unknown network 'resnet99'; expected dvector, package.module:factory, a folder with network.js"),
+        ("resnet99", "unknown network 'resnet99'; expected dvector, campplus, package.module:factory, a folder w"),
         ("resnet34", "'resnet34' comes without weights; expected a published checkpoint; seedpipe network convert"),
         ("no.such.module:make", "the network 'no.such.module:make' cannot be imported: No module named 'no'"),
         ("stub_network:nothing", "cannot be imported: module 'stub_network' has no attribute 'nothing'"),
@@ -171,8 +171,8 @@ def test_installed_packages_register_networks(monkeypatch: pytest.MonkeyPatch) -
         ]
 
     monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
-    assert network_names() == ["dvector", "zebra"]
+    assert network_names() == ["dvector", "campplus", "zebra"]
     assert load_network("zebra").name == "stub"
     assert load_network("dvector").name == "dvector", "a package cannot replace a built-in network"
-    with pytest.raises(NetworkError, match="expected dvector, zebra, package"):
+    with pytest.raises(NetworkError, match="expected dvector, campplus, zebra, package"):
         load_network("lion")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from seedpipe.networks import SpeakerNetwork
 from seedpipe.networks.architectures import ARCHITECTURES
+from seedpipe.networks.campplus import CAMPPlus
 from seedpipe.networks.drl import ECAPADRL, ResNet34DRL
 from seedpipe.networks.ecapa import ECAPA
 from seedpipe.networks.layers import FrozenNetwork, computed_entries, power_and_deviation
@@ -24,6 +25,7 @@ CLASSES: dict[str, type[FrozenNetwork]] = {
     "resnet34": ResNet34,
     "ecapa": ECAPA,
     "wavlm_ecapa": WavLMECAPA,
+    "campplus": CAMPPlus,
     "resnet34_drl": ResNet34DRL,
     "ecapa_drl": ECAPADRL,
 }

@@ -71,7 +71,7 @@ def test_an_installed_package_brings_a_network(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [["dvector", "energy"], "energy", [[1.0] * 8] * 2, True]
+    assert json.loads(done.stdout) == [["dvector", "campplus", "energy"], "energy", [[1.0] * 8] * 2, True]
     # Here, where the package is not installed:
     with pytest.raises(NetworkError, match="unknown network 'energy'; expected dvector, "):
         load_network(tmp_path / "networks" / "mine")

@@ -75,7 +75,8 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 def test_a_new_project_has_the_pipeline_of_the_repository_byte_for_byte(project: Path) -> None:
     stages = [f"stages/{path.name}" for path in (REPOSITORY / "stages").glob("*.py")]
     assert len(stages) >= 6
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", "networks/dvector/network.json", *stages):
+    networks = [f"networks/{name}/network.json" for name in ("campplus", "dvector")]
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", *networks, *stages):
         assert (project / name).read_bytes() == (REPOSITORY / name).read_bytes(), name
 
 
