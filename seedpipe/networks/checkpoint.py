@@ -6,7 +6,6 @@ This is the only module that opens checkpoints of others.
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from seedpipe.errors import NetworkError
+from seedpipe.files import StrPath
 
 State = dict[str, Tensor]
 WRAPPERS = ("model", "model_state_dict", "state_dict", "model_state", "network", "net", "backbone")
@@ -44,7 +44,7 @@ NUMBERS = (
 )  # fmt: skip
 
 
-def read_state(path: str | os.PathLike[str]) -> State:
+def read_state(path: StrPath) -> State:
     """Read a checkpoint, as :func:`read_tensors` does, and bring its names into the form that our networks use.
 
     Raises
@@ -58,7 +58,7 @@ def read_state(path: str | os.PathLike[str]) -> State:
     return state
 
 
-def read_tensors(path: str | os.PathLike[str]) -> State:
+def read_tensors(path: StrPath) -> State:
     """Read the tensors of a checkpoint by the names that they have in the file; wrappers around them are taken off.
 
     Parameters

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seedpipe.errors import NetworkError
-from seedpipe.files import read_document
+from seedpipe.files import StrPath, read_document
 
 CONFIG = "network.json"
 Argument = str | int | float | bool
@@ -37,7 +36,7 @@ class NetworkConfig(BaseModel):
     """First values of the embedding of a synthetic signal: see :func:`seedpipe.networks.selftest.self_test`."""
 
 
-def read_config(folder: str | os.PathLike[str]) -> NetworkConfig:
+def read_config(folder: StrPath) -> NetworkConfig:
     """Read the ``network.json`` of a folder.
 
     Raises
@@ -56,7 +55,7 @@ def read_config(folder: str | os.PathLike[str]) -> NetworkConfig:
         raise NetworkError(f"cannot be read ({reason})", remedy="see docs/networks.md", file=path) from error
 
 
-def stored_self_test(spec: str | os.PathLike[str]) -> tuple[float, ...]:
+def stored_self_test(spec: StrPath) -> tuple[float, ...]:
     """The self-test in the folder of a network; empty for a network that has none."""
     return read_config(spec).self_test if (Path(spec) / CONFIG).is_file() else ()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seedpipe.files import StrPath
 from seedpipe.networks.config import CONFIG, read_config
 from seedpipe.networks.registry import BUILT_IN, network_names
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from seedpipe.networks.protocol import SpeakerNetwork
 
 
-def list_networks(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
+def list_networks(folder: StrPath) -> list[dict[str, Any]]:
     """Networks of a project, then those built in, then those of installed packages.
 
     Returns

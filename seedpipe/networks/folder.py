@@ -16,8 +16,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from seedpipe.errors import NetworkError
-from seedpipe.files import fsync, publish_folder, refuse_foreign
-from seedpipe.networks.architectures import network_from_state
+from seedpipe.files import StrPath, fsync, publish_folder, refuse_foreign
+from seedpipe.networks.architectures import ARCHITECTURES, network_from_state
 from seedpipe.networks.checkpoint import read_state
 from seedpipe.networks.config import CONFIG, Argument, NetworkConfig, first_fault
 from seedpipe.networks.layers import FrozenNetwork
@@ -28,9 +28,7 @@ from seedpipe.networks.selftest import self_test
 FILES = (CONFIG, WEIGHTS, ".*")
 
 
-def convert_checkpoint(
-    checkpoint: str | os.PathLike[str], folder: str | os.PathLike[str], kind: str | None = None
-) -> SpeakerNetwork:
+def convert_checkpoint(checkpoint: StrPath, folder: StrPath, kind: str | None = None) -> SpeakerNetwork:
     """Make the folder of a network from a checkpoint; an older one is replaced when all is well.
 
     Parameters
@@ -51,12 +49,12 @@ def convert_checkpoint(
     refuse_foreign(folder, FILES, "network folder", NetworkError)
     network = network_from_state(read_state(checkpoint), kind, checkpoint)
     network.name = folder.name
-    _write(folder, _describe(folder, network, network.kind), network)
+    _publish(folder, network, network.kind)
     return network
 
 
 def add_network(
-    folder: str | os.PathLike[str], kind: str, source: str = "", arguments: Mapping[str, Argument] | None = None
+    folder: StrPath, kind: str, source: str = "", arguments: Mapping[str, Argument] | None = None
 ) -> SpeakerNetwork:
     """Make the folder of a network that brings its own weights.
 
@@ -84,19 +82,16 @@ def add_network(
     network = make_network(kind, source, arguments or {}, folder.name)
     if kind in FILE_KINDS and not Path(source).is_absolute():
         source = Path(os.path.relpath(source, folder)).as_posix()
-    _write(folder, _describe(folder, network, kind, source, arguments))
+    _publish(folder, network, kind, source, arguments)
     return network
 
 
-def _describe(
-    folder: Path,
-    network: SpeakerNetwork,
-    kind: str,
-    source: str = "",
-    arguments: Mapping[str, Argument] | None = None,
-) -> NetworkConfig:
+def _publish(
+    folder: Path, network: SpeakerNetwork, kind: str, source: str = "", arguments: Mapping[str, Argument] | None = None
+) -> None:
+    """Describe a network and put its folder in place; the weights go with it where its kind is an architecture."""
     try:
-        return NetworkConfig(
+        config = NetworkConfig(
             name=folder.name,
             kind=kind,
             source=source,
@@ -111,9 +106,6 @@ def _describe(
             expected="a folder named in letters, digits, '.', '_' and '-', and finite embeddings",
             remedy="choose another folder, or see seedpipe network check",
         ) from error
-
-
-def _write(folder: Path, config: NetworkConfig, network: FrozenNetwork | None = None) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}.partial")
     work.mkdir()
@@ -121,7 +113,7 @@ def _write(folder: Path, config: NetworkConfig, network: FrozenNetwork | None = 
         text = json.dumps({"format": config.format} | config.model_dump(exclude_defaults=True), indent=1)
         (work / CONFIG).write_text(text + "\n", encoding="utf-8")
         fsync(work / CONFIG)
-        if network is not None:
+        if kind in ARCHITECTURES and isinstance(network, FrozenNetwork):
             _save_weights(network, work / WEIGHTS)
             (work / WEIGHTS).chmod((work / CONFIG).stat().st_mode)  # safetensors keeps its files to their owner
         publish_folder(work, folder)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from seedpipe.errors import NetworkError
+from seedpipe.files import StrPath
 from seedpipe.networks.architectures import ARCHITECTURES, network_from_state
 from seedpipe.networks.checkpoint import read_state
 from seedpipe.networks.config import CONFIG, Argument, read_config
@@ -17,7 +17,7 @@ WEIGHTS = "weights.safetensors"
 FILE_KINDS = ("onnx", "speechbrain")  # whose source is a path
 
 
-def load_network(spec: str | os.PathLike[str]) -> SpeakerNetwork:
+def load_network(spec: StrPath) -> SpeakerNetwork:
     """Make a network, ready for inference on the CPU.
 
     Parameters

@@ -9,7 +9,6 @@ Shapes: B waveforms, T samples, F frames, D embedding dimension.
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seedpipe.errors import MissingExtraError, NetworkError
+from seedpipe.files import StrPath
 from seedpipe.networks.features import FRAME, HOP, KaldiFilterBanks
 from seedpipe.networks.selftest import shortest_input
 
@@ -58,7 +58,7 @@ class OnnxNetwork:
 
     sample_rate = 16_000
 
-    def __init__(self, path: str | os.PathLike[str], features: str = "", name: str = "") -> None:
+    def __init__(self, path: StrPath, features: str = "", name: str = "") -> None:
         path = Path(path)
         self.name = name or path.stem
         self._path = path

@@ -23,7 +23,7 @@ import yaml
 from torch import Tensor, nn
 
 from seedpipe.errors import MissingExtraError, NetworkError
-from seedpipe.files import read_document
+from seedpipe.files import StrPath, read_document
 from seedpipe.networks.selftest import shortest_input
 
 SETTINGS = "hyperparams.yaml"
@@ -61,7 +61,7 @@ class SpeechBrainNetwork:
         SpeechBrain is not installed.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], name: str = "") -> None:
+    def __init__(self, folder: StrPath, name: str = "") -> None:
         folder = Path(folder)
         self.name = name or folder.name
         text = _read_settings(folder)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from seedpipe.errors import ParamsError
-from seedpipe.files import read_document
+from seedpipe.files import StrPath, read_document
 from seedpipe.params.data import CorpusParams, ManifestParams
 from seedpipe.params.enhancers import EnhancersParams
 from seedpipe.params.extract import ExtractParams
@@ -38,7 +38,7 @@ class Params(Section):
     machine: MachineParams = MachineParams()
 
 
-def load_params(path: Path | str = "params.yaml") -> Params:
+def load_params(path: StrPath = "params.yaml") -> Params:
     """Read and check ``params.yaml``; a section or key that is left out has its default.
 
     Raises

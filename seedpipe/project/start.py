@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel
 
 from seedpipe.errors import ParamsError
-from seedpipe.files import whole_file
+from seedpipe.files import StrPath, whole_file
 from seedpipe.params import Params
 
 COPIED = (
@@ -44,12 +44,12 @@ HEAD = """\
 WIDTH = 110
 
 
-def start_project(folder: Path) -> list[Path]:
+def start_project(folder: StrPath) -> list[Path]:
     """Write a project into a folder that has none.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or path
         It may be missing, and may hold other files.
 
     Returns
@@ -62,6 +62,7 @@ def start_project(folder: Path) -> list[Path]:
     ParamsError
         A file of one of the names is there already; nothing has been written.
     """
+    folder = Path(folder)
     files = _contents(folder)
     taken = [name for name in files if (folder / name).exists()]
     if taken:
