@@ -2,7 +2,7 @@
 
     python benchmarks/extract.py --data data/demo --networks dvector random_networks:ecapa
 
-Rivals, measured in the same run on the same crops:
+Baselines, measured in the same run on the same crops:
 
 - *bare forward*: the network alone on batches that already lie in memory, with as many processes as the extraction has
   workers (one thread each), and in one process with all threads; the faster of the two counts;

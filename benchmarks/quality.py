@@ -1,4 +1,4 @@
-"""How much SEED, or a rival, gains on real speech: manifest, extract, train, score and report on a folder, in one run.
+"""How much SEED or a baseline gains on real speech: manifest, extract, train, score and report on a folder, in one go.
 
     python benchmarks/quality.py --data DIR [--enhancer seed] [--seed 0] [--json FILE]
 

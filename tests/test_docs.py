@@ -460,7 +460,7 @@ def test_the_reference_has_the_public_names_and_no_others(site: Path) -> None:
     page = (site / "api.html").read_text(encoding="utf-8")
     identifiers = set(re.findall(r'id="(seedpipe[\w.]*)"', page))
     assert {
-        "seedpipe.enhancers.seed.Enhancer.load",
+        "seedpipe.enhancers.Enhancer.load",
         "seedpipe.metrics.eer",
         "seedpipe.cache.open_cache",
     } <= identifiers

@@ -40,7 +40,7 @@ def bench(
     plot: Annotated[Path | None, typer.Option(help="Write a drawing to this SVG file.")] = None,
     json: Json = False,
 ) -> None:
-    """Measure what networks cost alone, with SEED or its rivals, and behind a front end: parameters, time, peak memory.
+    """Measure what networks cost alone, with SEED or a baseline, and behind a front end: parameters, time, peak memory.
 
     Example: seedpipe bench --network dvector --frontend rnnoise --plot bench.svg
     """

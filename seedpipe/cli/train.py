@@ -28,7 +28,7 @@ class Log(StrEnum):
 def train(
     cache: Annotated[Path, typer.Argument(help="Training cache.")],
     out: Annotated[Path, typer.Argument(help="Model folder; an older one is replaced when training has ended well.")],
-    enhancer: Annotated[Kind, typer.Option(help="SEED, or a rival: see docs/enhancers.md.")] = Kind.seed,
+    enhancer: Annotated[Kind, typer.Option(help="SEED, or a baseline: see docs/enhancers.md.")] = Kind.seed,
     seed: Annotated[
         int | None, typer.Option(min=0, max=MAX_SEED, help="Instead of the seed in the parameters.")
     ] = None,
@@ -40,7 +40,7 @@ def train(
     params: ParamsFile = None,
     json: Json = False,
 ) -> None:
-    """Train SEED, or a rival of it, on a cache.
+    """Train SEED, or a baseline, on a cache.
 
     Example: seedpipe train cache/dvector/train models/dvector/seed --epochs 30
     """

@@ -1,4 +1,4 @@
-"""The section ``enhancers``: which ones, and the settings of the rivals."""
+"""The section ``enhancers``: which ones, and the settings of the baselines."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class DRLParams(Section):
 
 
 class EnhancersParams(Section):
-    """Which enhancers are trained and scored, and the settings of the rivals (docs/enhancers.md).
+    """Which enhancers are trained and scored, and the settings of the baselines (docs/enhancers.md).
 
     SEED and ``regression``, the same network without diffusion, are set up by the section ``train``.
     """

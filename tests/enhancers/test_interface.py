@@ -22,7 +22,7 @@ from seedpipe.files import locked
 from seedpipe.params import DRLParams, EnhancerKind, EnhancersParams, Params, WhiteningParams
 
 KINDS: tuple[EnhancerKind, ...] = get_args(EnhancerKind)
-RIVALS = ("whitening", "drl", "none")
+BASELINES = ("whitening", "drl", "none")
 PARAMS = Params(
     train=QUICK.model_copy(update={"epochs": 3}),
     enhancers=EnhancersParams(speaker_pattern=r"(speaker\d+)/", drl=DRLParams(epochs=2)),
@@ -117,7 +117,7 @@ def test_a_cache_of_another_network_is_refused(trained: Trained, kind: str, tmp_
         model.expect(other)
 
 
-@pytest.mark.parametrize("kind", RIVALS)
+@pytest.mark.parametrize("kind", BASELINES)
 def test_the_same_seed_gives_the_same_bytes(cache: Cache, trained: Trained, kind: EnhancerKind, tmp_path: Path) -> None:
     before = torch.get_rng_state()
     torch.rand(3)
@@ -130,7 +130,7 @@ def test_the_same_seed_gives_the_same_bytes(cache: Cache, trained: Trained, kind
     assert all(again[name] == first[name] for name in again if name != "README.md")
 
 
-@pytest.mark.parametrize("kind", RIVALS)
+@pytest.mark.parametrize("kind", BASELINES)
 def test_an_evaluation_cache_and_a_foreign_folder_are_refused(cache: Cache, kind: EnhancerKind, tmp_path: Path) -> None:
     with pytest.raises(CacheMismatchError, match="kind is 'evaluation'; expected 'training'"):
         train_enhancer(kind, evaluation_cache(tmp_path / "c"), tmp_path / "m", PARAMS)

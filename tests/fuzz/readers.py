@@ -285,7 +285,7 @@ def _config(folder: Path) -> Path:
     return _model(folder).with_name("config.json")
 
 
-def _rival(kind: str, name: str) -> Callable[[Path], Path]:
+def _baseline(kind: str, name: str) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         from seedpipe.enhancers import FixedMap
         from seedpipe.params import DRLParams, WhiteningParams
@@ -528,11 +528,11 @@ READERS = {
     "shard": Reader(_shard, read_shard),
     "model.safetensors": Reader(_model, read_model),
     "config.json": Reader(_config, read_model),
-    "whitening weights": Reader(_rival("whitening", "model.safetensors"), read_model),
-    "whitening config": Reader(_rival("whitening", "config.json"), read_model),
-    "drl weights": Reader(_rival("drl", "model.safetensors"), read_model),
-    "drl config": Reader(_rival("drl", "config.json"), read_model),
-    "none config": Reader(_rival("none", "config.json"), read_model),
+    "whitening weights": Reader(_baseline("whitening", "model.safetensors"), read_model),
+    "whitening config": Reader(_baseline("whitening", "config.json"), read_model),
+    "drl weights": Reader(_baseline("drl", "model.safetensors"), read_model),
+    "drl config": Reader(_baseline("drl", "config.json"), read_model),
+    "none config": Reader(_baseline("none", "config.json"), read_model),
     "regression config": Reader(_regression, read_model),
     "checkpoint": Reader(_checkpoint, read_checkpoint),
     "legacy checkpoint": Reader(_legacy, read_checkpoint),

@@ -1,4 +1,4 @@
-"""Front ends: speech enhancers that clean the waveform before the speaker network, SEED's rival in the paper's Table 2.
+"""Front ends: speech enhancers that clean the waveform before the speaker network, a baseline of the paper's Table 2.
 
 A front end maps waveforms (B, T) to cleaned waveforms (B, T) that are aligned with them in time. Third parties register
 a factory in the entry-point group ``seedpipe.frontends`` or name it ``package.module:factory``; it is called with the

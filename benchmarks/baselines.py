@@ -1,6 +1,7 @@
-"""SEED against its rivals on real speech: every network, front end, enhancer and training seed, in the paper's tables.
+"""SEED against baselines on real speech: every network, front end, enhancer and training seed, in the paper's tables.
 
-    python benchmarks/rivals.py --data DIR --out build/rivals --enhancers seed regression whitening drl --seeds 0 1 2
+    python benchmarks/baselines.py --data DIR --out build/baselines --enhancers seed regression whitening drl \
+        --seeds 0 1 2
 
 DIR has the layout of docs/data.md, and every eval/trials_NAME.txt in it is an evaluation list. Under --out come caches,
 models, an evaluation.json for each combination, and tables/ over all that results/ there holds: a later run adds to it,
@@ -55,7 +56,7 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="data folder, see docs/data.md")
-    parser.add_argument("--out", type=Path, default=HERE / "build" / "rivals", help="where everything goes")
+    parser.add_argument("--out", type=Path, default=HERE / "build" / "baselines", help="where everything goes")
     parser.add_argument("--networks", nargs="+", default=["dvector"], help="frozen speaker networks")
     parser.add_argument("--enhancers", nargs="+", default=["seed"], choices=get_args(EnhancerKind))
     parser.add_argument("--frontends", nargs="+", default=[NONE], help="see docs/frontends.md")
