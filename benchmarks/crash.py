@@ -38,7 +38,7 @@ import torch
 
 from seedpipe.audio import layout
 from seedpipe.cache import open_cache
-from seedpipe.extract import extract, shards
+from seedpipe.extract import extract, work
 from seedpipe.params import ExtractParams, MachineParams, ManifestParams
 
 RATE = 16_000
@@ -141,14 +141,14 @@ def live(task: Task, out: Path, journal: Path, last_step: int, report: Connectio
 
 
 def _journal_shards(journal: Path) -> None:
-    make = shards.Worker.shard
+    make = work.Worker.shard
 
-    def begin(worker: shards.Worker, job: shards.Job) -> object:
+    def begin(worker: work.Worker, job: work.Job) -> object:
         with journal.open("a") as file:
             file.write(f"{job.number}\n")
         return make(worker, job)
 
-    shards.Worker.shard = begin  # type: ignore[method-assign, assignment]
+    work.Worker.shard = begin  # type: ignore[method-assign, assignment]
 
 
 def fork_workers() -> None:

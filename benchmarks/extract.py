@@ -31,9 +31,9 @@ from seedpipe.audio import augment, decode, layout, read_manifest, write_manifes
 from seedpipe.audio.manifest import SPEECH
 from seedpipe.console import ProgressBar
 from seedpipe.extract import extract
-from seedpipe.extract.crops import Cutter, load_banks
+from seedpipe.extract.crops import Cropper, load_banks
 from seedpipe.extract.embed import BLOCK
-from seedpipe.extract.spec import Row, Setting
+from seedpipe.extract.spec import ExtractionSpec, Utterance
 from seedpipe.networks import SpeakerNetwork, load_network
 from seedpipe.params import ExtractParams, MachineParams, ManifestParams
 
@@ -103,19 +103,19 @@ def shorten(folder: Path, utterances: int) -> int:
     return len(read_manifest(folder / "some" / SPEECH))
 
 
-def cutter(name: str, params: ExtractParams, folder: Path, device: str) -> tuple[Cutter, list[Row]]:
+def cropper(name: str, params: ExtractParams, folder: Path, device: str) -> tuple[Cropper, list[Utterance]]:
     """What decodes and mixes, and the first utterances."""
-    setting = Setting(name, device, folder / "all", "training", params, work=folder)
+    spec = ExtractionSpec(name, device, folder / "all", "training", params, work=folder)
     network = load_network(name)
-    banks = load_banks(setting, network.sample_rate)
+    banks = load_banks(spec, network.sample_rate)
     for bank in banks.values():
         bank.decode()
     frame = read_manifest(folder / "all" / SPEECH).frame.head(64)
-    rows = [
-        Row(row.utterance, Path(row.path), row.digest, row.speaker, row.start_frame, row.frames)
+    utterances = [
+        Utterance(row.utterance, Path(row.path), row.digest, row.speaker, row.start_frame, row.frames)
         for row in frame.itertuples(index=False)
     ]
-    return Cutter(setting, banks, network, torch.device(device)), rows
+    return Cropper(spec, banks, network, torch.device(device)), utterances
 
 
 # ------------------------------------------------------------------------------------------------------ bare forward
@@ -123,8 +123,8 @@ def cutter(name: str, params: ExtractParams, folder: Path, device: str) -> tuple
 
 def bare_forward(name: str, params: ExtractParams, folder: Path, arguments: argparse.Namespace) -> float:
     """Waveforms per second of the network alone, by the faster of the two ways of using the cores."""
-    cut, rows = cutter(name, params, folder, arguments.device)
-    blocks = torch.cat([cut(row)[1].flatten(0, 1) for row in rows[:2]])[: 2 * BLOCK].split(BLOCK)
+    crop, utterances = cropper(name, params, folder, arguments.device)
+    blocks = torch.cat([crop(utterance)[1].flatten(0, 1) for utterance in utterances[:2]])[: 2 * BLOCK].split(BLOCK)
     together = rate_of(name, blocks, arguments.device, arguments.jobs)
     if arguments.device != "cpu":
         return together
@@ -179,21 +179,22 @@ def authors_way(name: str, params: ExtractParams, folder: Path, arguments: argpa
     """Utterance-variants per second of the plain loop, over at least ten seconds."""
     torch.set_num_threads(arguments.jobs)
     network = load_network(name).to(torch.device(arguments.device))
-    cut, rows = cutter(name, params, folder, "cpu")
-    paths = {part: dict(bank._files) for part, bank in cut.banks.items()}
+    crop, utterances = cropper(name, params, folder, "cpu")
+    banks = crop.banks
+    paths = {part: dict(bank._files) for part, bank in banks.items()}
     done = 0
     start = time.perf_counter()
     with torch.inference_mode():
         while time.perf_counter() < start + 10:
             for draw in range(params.draws):
-                row = rows[done % len(rows)]
-                generator = augment.keyed_generator(0, row.utterance, draw)
+                utterance = utterances[done % len(utterances)]
+                generator = augment.keyed_generator(0, utterance.name, draw)
                 for variant in ("clean", "clean", *params.variants):
-                    speech = decode.read_audio(row.path, network.sample_rate)
-                    crop = decode.crop(speech, int(generator.integers(max(1, speech.size))), params.crop_samples)
-                    mixed = torch.from_numpy(np.array(crop))[None]
+                    speech = decode.read_audio(utterance.path, network.sample_rate)
+                    clean = decode.crop(speech, int(generator.integers(max(1, speech.size))), params.crop_samples)
+                    mixed = torch.from_numpy(np.array(clean))[None]
                     if variant != "clean":
-                        recipe = augment.draw_recipe(variant, cut.banks, params.augment, params.crop_samples, generator)
+                        recipe = augment.draw_recipe(variant, banks, params.augment, params.crop_samples, generator)
                         fresh = {
                             part: {n: decode.read_audio(paths[part][n][0], network.sample_rate)}
                             for part, n in used(variant, recipe)

@@ -6,7 +6,17 @@ folder); a reader compares every byte that it uses with the digests in the manif
 Shapes: R rows, V variants (the first is ``clean``), D embedding dimension.
 """
 
-from seedpipe.cache.format import FILES, FORMAT, CacheInfo, NetworkInfo, Shard, ShardInfo
+from seedpipe.cache.format import (
+    FILES,
+    FORMAT,
+    RECIPE_COLUMNS,
+    ROW_COLUMNS,
+    CacheInfo,
+    CacheKind,
+    NetworkInfo,
+    Shard,
+    ShardInfo,
+)
 from seedpipe.cache.reader import Cache, open_cache
 from seedpipe.cache.writer import (
     finished_shard,
@@ -21,8 +31,11 @@ from seedpipe.cache.writer import (
 __all__ = [
     "FILES",
     "FORMAT",
+    "RECIPE_COLUMNS",
+    "ROW_COLUMNS",
     "Cache",
     "CacheInfo",
+    "CacheKind",
     "NetworkInfo",
     "Shard",
     "ShardInfo",

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Annotated, Any, BinaryIO, Literal, TypeAlias
 
 import h5py
 import numpy as np
@@ -33,6 +33,8 @@ ROW_COLUMNS = ("utterance", "speaker", "draw", "crop_start")
 RECIPE_COLUMNS = ("noise", "noise_offset", "snr_db", "rir")
 NAMES = "variants"
 Extents = dict[str, "Extent"]
+CacheKind: TypeAlias = Literal["training", "evaluation"]
+"""Pairs to train on, or the crops of lists to score."""
 Hertz = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")]
 
 
@@ -66,7 +68,7 @@ class CacheInfo(_Info):
     """The contents of ``manifest.json``: provenance, then the list of shards."""
 
     format: Literal["seedpipe-cache-1"]
-    kind: Literal["training", "evaluation"]
+    kind: CacheKind
     network: NetworkInfo
     variants: tuple[str, ...] = Field(min_length=1)
     rows: int = Field(gt=0)

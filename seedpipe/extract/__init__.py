@@ -4,11 +4,13 @@ Work is cut into shards that depend on nothing but the plan, so they may run in 
 resumed: a second run keeps the shards of the first. Everything runs in blocks of one shape, on one thread per worker,
 so the same plan gives the same bytes whatever the number of workers.
 
-``spec`` says what is made, ``crops`` cuts and mixes an utterance, ``embed`` runs the network, ``shards`` is the task
-of a worker, ``run`` plans and publishes, ``render`` makes a row audible again.
+``spec`` says what is made and ``plan`` in which shards, ``crops`` cuts and mixes an utterance, ``embed`` runs the
+network, ``work`` is the task of a worker, ``publish`` makes the shards a cache, ``run`` does all of it, and ``render``
+makes a row audible again.
 """
 
+from seedpipe.extract.plan import Plan
 from seedpipe.extract.render import render
-from seedpipe.extract.run import Plan, extract, extract_part, plan, remarks
+from seedpipe.extract.run import extract, extract_part, plan, remarks
 
 __all__ = ["Plan", "extract", "extract_part", "plan", "remarks", "render"]

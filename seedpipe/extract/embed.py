@@ -7,9 +7,9 @@ rows beside it nor on how much is mixed ahead.
 from __future__ import annotations
 
 import contextlib
-import queue
-import threading
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -21,8 +21,6 @@ from seedpipe.networks import SpeakerNetwork
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-__all__ = ["BLOCK", "PARITY", "Embedder", "one_thread", "prefetch"]
 
 BLOCK = 32  # waveforms of one forward pass
 PARITY = 0.9999  # least cosine between an embedding in reduced precision and in float32
@@ -116,39 +114,23 @@ def one_thread() -> Iterator[None]:
 
 def prefetch(items: Iterable[Item], depth: int) -> Generator[Item]:
     """Let a thread make up to ``depth`` items ahead; its errors are raised here, and it ends when this ends."""
-    ready: queue.Queue[tuple[bool, Item | BaseException | None]] = queue.Queue(depth)
-    stopped = threading.Event()
-
-    def put(good: bool, item: Item | BaseException | None) -> bool:
-        while not stopped.is_set():
-            with contextlib.suppress(queue.Full):
-                ready.put((good, item), timeout=0.1)
-                return True
-        return False
-
-    def make() -> None:
+    end = object()
+    made = _made_on_one_thread(items)
+    with ThreadPoolExecutor(1, "prefetch") as thread:
+        ahead = deque(thread.submit(next, made, end) for _ in range(depth))
         try:
-            with one_thread():  # the number of threads is each thread's own
-                for item in items:
-                    if not put(True, item):
-                        return
-            put(False, None)
-        except BaseException as error:  # whatever it is, the consumer gets it
-            put(False, error)
+            while (item := ahead.popleft().result()) is not end:
+                ahead.append(thread.submit(next, made, end))
+                yield item  # type: ignore[misc]
+        finally:
+            for future in ahead:
+                future.cancel()
+            thread.submit(made.close)
 
-    thread = threading.Thread(target=make, name="prefetch", daemon=True)
-    thread.start()
-    try:
-        while True:
-            good, item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            if not good:
-                return
-            yield item  # type: ignore[misc]
-    finally:
-        stopped.set()
-        thread.join()
+
+def _made_on_one_thread(items: Iterable[Item]) -> Generator[Item]:
+    with one_thread():  # the number of threads is each thread's own
+        yield from items
 
 
 def _filled(chunks: Iterable[Tensor], size: int) -> Iterator[tuple[Tensor, int]]:

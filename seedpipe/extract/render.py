@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seedpipe.audio import Bank, Recipe, Waveform, augment, decode, read_manifest
+from seedpipe.audio import Bank, Manifest, Recipe, Waveform, augment, decode, read_manifest
 from seedpipe.audio.frontends import load_frontend
 from seedpipe.audio.manifest import SPEECH
-from seedpipe.cache import Cache
+from seedpipe.cache import RECIPE_COLUMNS, ROW_COLUMNS, Cache
 from seedpipe.errors import CacheError, CacheMismatchError
 from seedpipe.extract.spec import bank_files
+from seedpipe.files import StrPath
 from seedpipe.params import split_condition
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["render"]
 
-
-def render(cache: Cache, row: int, variant: str, manifests: Path) -> tuple[Waveform, int]:
+def render(cache: Cache, row: int, variant: str, manifests: StrPath) -> tuple[Waveform, int]:
     """Make the audio that the network heard.
 
     Parameters
@@ -51,7 +50,7 @@ def render(cache: Cache, row: int, variant: str, manifests: Path) -> tuple[Wavef
     """
     import torch
 
-    info = cache.info
+    info, manifests = cache.info, Path(manifests)
     if not 0 <= row < info.rows:
         raise CacheError(f"there is no row {row}", expected=f"0 to {info.rows - 1}", file=cache.path)
     if variant not in info.variants:
@@ -59,40 +58,45 @@ def render(cache: Cache, row: int, variant: str, manifests: Path) -> tuple[Wavef
     if "files" not in info.augmentation:
         raise CacheError("was imported: its embeddings have no audio here", file=cache.path)
     cleaned = _frontend(cache)
-    columns, place = _columns_of(cache, row)
-    utterance, start = str(columns["utterance"][place]), int(columns["crop_start"][place])
+    columns = _columns(cache, row)
     banks = _banks(cache, variant, manifests)
-    speech = torch.from_numpy(_speech(cache, utterance, manifests))
-    samples = int(info.features["crop_samples"]) or len(speech)
+    speech, start = _speech(cache, str(columns["utterance"][0]), manifests), int(columns["crop_start"][0])
+    samples = int(info.features["crop_samples"]) or speech.size
+    training = info.kind == "training"  # there, crops are mixed; in an evaluation, the mixture is cut
+    source = torch.tensor(decode.crop(speech, start, samples) if training else speech)[None]
+    recipe = _recipe(columns, info.variants.index(variant))
     floor = float(info.augmentation["snr_power_floor"])
-    recipes = [_recipe(columns, place, info.variants.index(variant))]
-    variant, _ = split_condition(variant)
-    if info.kind == "training":
-        crop = torch.from_numpy(decode.crop(speech.numpy(), start, samples).copy())
-        heard = cleaned(augment.apply_recipes(variant, recipes, crop[None], banks, floor))[0].numpy()
-    else:
-        whole = cleaned(augment.apply_recipes(variant, recipes, speech[None], banks, floor))[0].numpy()
-        heard = decode.crop(whole, start, samples)
-    return heard, info.network.sample_rate
+    mixed = augment.apply_recipes(split_condition(variant)[0], [recipe], source, banks, floor)
+    heard = cleaned(mixed)[0].numpy()
+    return heard if training else decode.crop(heard, start, samples), info.network.sample_rate
 
 
 def _speech(cache: Cache, utterance: str, manifests: Path) -> Waveform:
-    speech = read_manifest(manifests / SPEECH)
-    if speech.digest() != cache.info.audio:
-        raise _other(cache, speech.path)
-    found = speech.frame[speech.frame["utterance"] == utterance].iloc[0]
+    frame = _manifest(cache, manifests / SPEECH, cache.info.audio).frame
+    found = frame[frame["utterance"] == utterance].iloc[0]
     first, frames = int(found["start_frame"]), int(found["frames"])
     return decode.read_audio(Path(found["path"]), _rate(cache), found["digest"], first, frames)
 
 
 def _banks(cache: Cache, variant: str, manifests: Path) -> dict[str, Bank]:
-    banks = {}
-    for part, name in bank_files([variant]).items():
-        manifest = read_manifest(manifests / name)
-        if manifest.digest() != cache.info.augmentation["files"].get(part):
-            raise _other(cache, manifest.path)
-        banks[part] = Bank(manifest, _rate(cache))
-    return banks
+    digests = cache.info.augmentation["files"]
+    return {
+        part: Bank(_manifest(cache, manifests / name, digests.get(part)), _rate(cache))
+        for part, name in bank_files([variant]).items()
+    }
+
+
+def _manifest(cache: Cache, path: Path, digest: str) -> Manifest:
+    """Read a manifest, which must be the one that the cache was made from."""
+    manifest = read_manifest(path)
+    if manifest.digest() != digest:
+        raise CacheMismatchError(
+            "is not the manifest that the cache was made from",
+            expected=f"the one of {cache.path}",
+            remedy="give the folder of manifests that was extracted",
+            file=manifest.path,
+        )
+    return manifest
 
 
 def _frontend(cache: Cache) -> Callable[[Tensor], Tensor]:
@@ -115,22 +119,14 @@ def _rate(cache: Cache) -> int | None:
     return None if cache.info.features["resample"] == "no" else cache.info.network.sample_rate
 
 
-def _columns_of(cache: Cache, row: int) -> tuple[dict[str, NDArray[Any]], int]:
-    """Columns of the shard that holds a row, and the row's place in it."""
+def _columns(cache: Cache, row: int) -> dict[str, NDArray[Any]]:
+    """All that the cache says of one row, shape (1,) or (1, V)."""
     ends = np.cumsum([shard.rows for shard in cache.info.shards])
     number = int(np.searchsorted(ends, row, side="right"))
-    return cache.shard(number).columns, row - int(ends[number]) + cache.info.shards[number].rows
+    shard = cache.info.shards[number]
+    place = row - int(ends[number]) + shard.rows
+    return cache.open(shard).arrays((*ROW_COLUMNS, *RECIPE_COLUMNS), place, place + 1)
 
 
-def _recipe(columns: dict[str, NDArray[Any]], row: int, variant: int) -> Recipe:
-    noise, offset, snr_db, rir = (columns[field.name][row, variant] for field in dataclasses.fields(Recipe))
-    return Recipe(str(noise), int(offset), float(snr_db), str(rir))
-
-
-def _other(cache: Cache, path: Path) -> CacheMismatchError:
-    return CacheMismatchError(
-        "is not the manifest that the cache was made from",
-        expected=f"the one of {cache.path}",
-        remedy="give the folder of manifests that was extracted",
-        file=path,
-    )
+def _recipe(columns: dict[str, NDArray[Any]], variant: int) -> Recipe:
+    return Recipe(*(columns[field.name][0, variant].item() for field in dataclasses.fields(Recipe)))

@@ -1,4 +1,4 @@
-"""What an extraction is made of: the rows of a manifest, the settings, and the provenance that follows from them."""
+"""What an extraction is made of: the settings, and the provenance that follows from them and the manifests."""
 
 from __future__ import annotations
 
@@ -8,29 +8,28 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from seedpipe import cache
 from seedpipe.audio import Manifest, read_manifest
 from seedpipe.audio.frontends import load_frontend
 from seedpipe.audio.manifest import BANKS
+from seedpipe.cache import CacheKind
 from seedpipe.errors import NetworkError
 from seedpipe.extract.embed import one_thread
-from seedpipe.networks import SpeakerNetwork, load_network
+from seedpipe.networks import SpeakerNetwork, load_network, self_test
 from seedpipe.params import ExtractParams, split_condition
 
-__all__ = ["DECIDING", "Kind", "Row", "Setting", "bank_files", "describe", "digest_of"]
-
-Kind = Literal["training", "evaluation"]
 DECIDING = ("format", "kind", "network", "variants", "features", "storage", "augmentation", "seed", "audio")
 """Fields of the provenance that decide the numbers."""
+VERSIONS = ("seedpipe", "torch", "torchaudio", "numpy", "soundfile")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Utterance:
     """One utterance of the manifest: a file, or a segment of one."""
 
-    utterance: str
+    name: str
     path: Path
     digest: str
     speaker: str
@@ -39,13 +38,13 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """All that a worker needs besides the rows; hashable, so that each worker builds its tools once."""
+class ExtractionSpec:
+    """What is made of every utterance; hashable and small, as workers get it with each shard and build tools for it."""
 
     network: str
     device: str
     manifests: Path
-    kind: Kind
+    kind: CacheKind
     params: ExtractParams
     work: Path
     """Folder of the work in progress, where the decoded banks are."""
@@ -55,46 +54,46 @@ class Setting:
     """Digest of everything but the speech: other noise in the same files needs other tools."""
 
     @property
+    def training(self) -> bool:
+        """Whether crops are random, or else evenly spaced."""
+        return self.kind == "training"
+
+    @property
     def variants(self) -> tuple[str, ...]:
         """Names of the variants, ``clean`` first."""
-        noisy = self.params.variants if self.kind == "training" else self.params.evaluation.conditions
-        return ("clean", *noisy)
+        return ("clean", *(self.params.variants if self.training else self.params.evaluation.conditions))
 
     @property
     def whole(self) -> bool:
         """Whether the network gets whole utterances instead of crops."""
-        return self.kind == "evaluation" and Path(self.network).name in self.params.evaluation.whole
+        return not self.training and Path(self.network).name in self.params.evaluation.whole
 
     @property
     def crops(self) -> int:
         """Crops of each utterance, and so its rows in the cache."""
-        if self.whole:
-            return 1
-        return self.params.draws if self.kind == "training" else self.params.evaluation.crops
+        return 1 if self.whole else self.params.draws if self.training else self.params.evaluation.crops
 
     @property
     def crop_samples(self) -> int:
         """Length of a crop; 0 for whole utterances."""
-        if self.whole:
-            return 0
-        return self.params.crop_samples if self.kind == "training" else self.params.evaluation.crop_samples
+        return 0 if self.whole else (self.params if self.training else self.params.evaluation).crop_samples
 
     @property
     def seed(self) -> int:
         """Seed of crops and recipes."""
-        return self.params.seed if self.kind == "training" else self.params.evaluation.seed
-
-    def rate(self, network: SpeakerNetwork) -> int | None:
-        """The rate to which audio is resampled; None for none."""
-        return network.sample_rate if self.params.resample else None
+        return (self.params if self.training else self.params.evaluation).seed
 
     @property
     def utterances_per_shard(self) -> int:
         """Whole utterances of one shard."""
         return max(1, self.params.shard_rows // self.crops)
 
+    def rate(self, network: SpeakerNetwork) -> int | None:
+        """The rate to which audio is resampled; None for none."""
+        return network.sample_rate if self.params.resample else None
 
-def describe(setting: Setting, speech: Manifest) -> dict[str, Any]:
+
+def describe(spec: ExtractionSpec, speech: Manifest) -> dict[str, Any]:
     """Provenance of the cache to be, all but its rows and shards.
 
     Raises
@@ -104,50 +103,32 @@ def describe(setting: Setting, speech: Manifest) -> dict[str, Any]:
     ManifestError
         A manifest of noise, music or rooms is unusable.
     """
-    network = load_network(setting.network)
-    if not setting.whole and network.min_samples > setting.crop_samples:
-        raise NetworkError(
-            f"crops have {setting.crop_samples} samples",
-            expected=f"{network.min_samples} or more for the network {network.name}",
-            remedy="raise crop_samples in params.yaml",
-        )
-    files = bank_files(setting.variants)
-    if setting.device == "cpu" and setting.params.precision == "float16":
-        raise NetworkError(
-            "arithmetic in float16 is many times slower than in float32 on a CPU",
-            expected="bfloat16 or float32",
-            remedy="set extract.precision",
-        )
-    banks = {part: read_manifest(setting.manifests / name).digest() for part, name in files.items()}
-    frontend = load_frontend(setting.params.frontend, network.sample_rate)
+    params, network = spec.params, load_network(spec.network)
+    _check(spec, network)
+    files = {part: read_manifest(spec.manifests / name).digest() for part, name in bank_files(spec.variants).items()}
+    with one_thread():
+        numbers = tuple(self_test(network))
+    rates = speech.sample_rates() if params.resample else {}
     info: dict[str, Any] = {
         "format": cache.FORMAT,
-        "kind": setting.kind,
+        "kind": spec.kind,
         "network": cache.NetworkInfo(
             name=network.name,
             fingerprint=network.fingerprint(),
             dimension=network.dimension,
             sample_rate=network.sample_rate,
-            self_test=_self_test(network),
+            self_test=numbers,
         ),
-        "variants": setting.variants,
-        "features": {
-            "crop_samples": setting.crop_samples,
-            "draws" if setting.kind == "training" else "crops": setting.crops,
-            "shard_rows": setting.params.shard_rows,
-            "precision": setting.params.precision,
-            "resample": "yes" if setting.params.resample else "no",
-            "short_audio": setting.params.evaluation.short_audio,
-            "frontend": f"{setting.params.frontend} {frontend.fingerprint()}" if frontend else "",
-        },
-        "storage": setting.params.storage,
-        "augmentation": setting.params.augment.model_dump(mode="json") | {"files": banks},
-        "seed": setting.seed,
+        "variants": spec.variants,
+        "features": _features(spec, network),
+        "storage": params.storage,
+        "augmentation": params.augment.model_dump(mode="json") | {"files": files},
+        "seed": spec.seed,
         "synthetic": speech.synthetic,
         "audio": speech.digest(),
         "seconds": round(speech.seconds, 3),
-        "resampled": _resampled(speech, network.sample_rate) if setting.params.resample else {},
-        "versions": _versions(),
+        "resampled": {str(rate): count for rate, count in rates.items() if rate != network.sample_rate},
+        "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
     }
     return info | {"fingerprint": digest_of(info)}
 
@@ -166,18 +147,31 @@ def bank_files(variants: Iterable[str]) -> dict[str, str]:
     return {part: name for part, name in BANKS.items() if part in parts}
 
 
-def _self_test(network: SpeakerNetwork) -> tuple[float, ...]:
-    from seedpipe.networks import self_test
+def _check(spec: ExtractionSpec, network: SpeakerNetwork) -> None:
+    """Refuse what the network or the device cannot do."""
+    if not spec.whole and network.min_samples > spec.crop_samples:
+        raise NetworkError(
+            f"crops have {spec.crop_samples} samples",
+            expected=f"{network.min_samples} or more for the network {network.name}",
+            remedy="raise crop_samples in params.yaml",
+        )
+    if spec.device == "cpu" and spec.params.precision == "float16":
+        raise NetworkError(
+            "arithmetic in float16 is many times slower than in float32 on a CPU",
+            expected="bfloat16 or float32",
+            remedy="set extract.precision",
+        )
 
-    with one_thread():
-        return tuple(self_test(network))
 
-
-def _resampled(speech: Manifest, wanted: int) -> dict[str, int]:
-    return {str(rate): count for rate, count in speech.sample_rates().items() if rate != wanted}
-
-
-def _versions() -> dict[str, str]:
+def _features(spec: ExtractionSpec, network: SpeakerNetwork) -> dict[str, int | str]:
+    params = spec.params
+    frontend = load_frontend(params.frontend, network.sample_rate)
     return {
-        name: importlib.metadata.version(name) for name in ("seedpipe", "torch", "torchaudio", "numpy", "soundfile")
+        "crop_samples": spec.crop_samples,
+        "draws" if spec.training else "crops": spec.crops,
+        "shard_rows": params.shard_rows,
+        "precision": params.precision,
+        "resample": "yes" if params.resample else "no",
+        "short_audio": params.evaluation.short_audio,
+        "frontend": f"{params.frontend} {frontend.fingerprint()}" if frontend else "",
     }

@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe import cache
 from seedpipe._version import __version__
-from seedpipe.cache import Cache, NetworkInfo, Shard
+from seedpipe.cache import Cache, CacheKind, NetworkInfo, Shard
 from seedpipe.cache.exchange.vectors import Vectors, listed, read_vectors
 from seedpipe.errors import ExchangeError
 from seedpipe.files import StrPath
@@ -28,7 +28,7 @@ def import_cache(
     out: StrPath,
     files: Mapping[str, StrPath],
     *,
-    kind: Literal["training", "evaluation"],
+    kind: CacheKind,
     network: str,
     network_digest: str = "",
     sample_rate: int = 16_000,
