@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 import operator
 import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import Dataset
 
-from seedpipe.cache.format import CacheInfo
-from seedpipe.cache.reader import Cache
+if TYPE_CHECKING:
+    from seedpipe.cache.reader import Cache
 
 
 class CacheDataset(Dataset[dict[str, Any]]):
@@ -23,9 +23,10 @@ class CacheDataset(Dataset[dict[str, Any]]):
     process verifies a shard before it gives the first row of it, and keeps no file open.
     """
 
-    def __init__(self, path: Path, info: CacheInfo) -> None:
-        self.path, self.info = path, info
-        self._ends = list(itertools.accumulate(shard.rows for shard in info.shards))
+    def __init__(self, cache: Cache) -> None:
+        self.path, self.info = cache.path, cache.info
+        self._open = functools.partial(type(cache), cache.path, cache.info)
+        self._ends = list(itertools.accumulate(shard.rows for shard in cache.info.shards))
         self._caches: dict[int, Cache] = {}
 
     def __len__(self) -> int:
@@ -50,5 +51,5 @@ class CacheDataset(Dataset[dict[str, Any]]):
         """The cache as this process knows it: a worker does not trust what its parent verified."""
         pid = os.getpid()
         if pid not in self._caches:
-            self._caches = {pid: Cache(self.path, self.info)}
+            self._caches = {pid: self._open()}
         return self._caches[pid]

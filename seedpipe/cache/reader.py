@@ -143,7 +143,7 @@ class Cache:
         """The rows as a torch dataset, for caches that do not fit into memory; see :meth:`to_torch` for others."""
         from seedpipe.cache.dataset import CacheDataset
 
-        return CacheDataset(self.path, self.info)
+        return CacheDataset(self)
 
     def verify(self, progress: ProgressCallback | None = None) -> None:
         """Read and hash every shard, each time, and look for values that are not finite.

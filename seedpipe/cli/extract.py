@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from seedpipe.cli.common import Device, Json, ParamsFile, load_params_or_default
 from seedpipe.console import ProgressBar, duration, resumable, show
 
 if TYPE_CHECKING:
+    from seedpipe.cache import CacheKind
     from seedpipe.extract import Plan
 
 __all__ = ["extract"]
@@ -67,7 +68,7 @@ def extract(
     machine = loaded.machine.model_copy(
         update={name: getattr(value, "value", value) for name, value in given.items() if value is not None}
     )
-    kind: Literal["training", "evaluation"] = "evaluation" if evaluation else "training"
+    kind: CacheKind = "evaluation" if evaluation else "training"
     settings = loaded.extract if frontend is None else loaded.extract.model_copy(update={"frontend": frontend})
     arguments = (manifests, network, out, settings)
     if dry_run:
