@@ -36,7 +36,7 @@ COLUMNS = ["utterance", "path", "digest", "speaker", "start_frame", "frames"]
 
 @dataclass(frozen=True)
 class Extraction:
-    """One cache to be wanted: everything that is known before audio is read."""
+    """One cache to be made: everything that is known before audio is read."""
 
     spec: ExtractionSpec
     speech: Manifest
@@ -97,7 +97,7 @@ class Extraction:
         return min(size, len(self.speech) - number * size)
 
     def job(self, number: int) -> Job:
-        """The job of a shard; wanted when it is needed, as there may be a million utterances."""
+        """The job of a shard; made when it is needed, as there may be a million utterances."""
         size = self.spec.utterances_per_shard
         frame = self.speech.frame.iloc[number * size : (number + 1) * size][COLUMNS]
         rows = frame.itertuples(index=False, name=None)
@@ -164,14 +164,14 @@ class Plan:
 
 
 def finished_cache(wanted: Extraction) -> Cache | None:
-    """The cache at its place if it is the wanted one and whole; a damaged one is wanted anew.
+    """The cache at its place if it is the wanted one and whole; a damaged one is made anew.
 
     Raises
     ------
     CacheError
         Files are there that belong to no cache.
     CacheMismatchError
-        A cache wanted from something else is there, or one with other numbers of the same network.
+        A cache made from something else is there, or one with other numbers of the same network.
     """
     if not wanted.out.exists():
         return None
@@ -206,7 +206,7 @@ def agree_on_numbers(wanted: Extraction, *, alone: bool) -> None:
         if wanted.differs(json.loads(note.read_text(encoding="utf-8"))):
             if not alone:
                 raise CacheMismatchError(
-                    "the network gives other numbers here than for the parts wanted so far",
+                    "the network gives other numbers here than for the parts made so far",
                     expected="the same versions of all libraries on all machines",
                     remedy="make them equal, or remove this folder to begin again",
                     file=wanted.work,

@@ -1,4 +1,4 @@
-"""From a manifest to a cache: plan the shards, have the missing ones wanted by workers, publish."""
+"""From a manifest to a cache: plan the shards, have the missing ones made by workers, publish."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def extract(
     CacheError
         ``out`` holds files that belong to no cache, or an embedding is not finite.
     CacheMismatchError
-        ``out`` holds a cache wanted from something else.
+        ``out`` holds a cache made from something else.
     NetworkError
         The network is unknown, takes no crops of this length, gives embeddings of another dimension, or its embeddings
         suffer from ``params.precision``.
@@ -166,7 +166,7 @@ def _prepare(wanted: Extraction) -> None:
 
 
 def _make_shards(wanted: Extraction, numbers: Iterable[int], progress: ProgressCallback | None) -> list[Finished]:
-    """Have shards wanted; when a worker dies, go on, unless it dies over the same shard a second time."""
+    """Have shards made; when a worker dies, go on, unless it dies over the same shard a second time."""
     machine = wanted.machine
     # A cluster of the user's own has as many workers as it has, unless they are asked for by number.
     engine = Engine(machine.jobs if machine.address else wanted.workers, machine.backend, machine.address)
