@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -18,8 +17,6 @@ from numpy.typing import NDArray
 
 from seedpipe import cache
 from seedpipe.cache import Cache, CacheInfo, Shard
-from seedpipe.errors import CacheError
-from seedpipe.files import locked, refuse_foreign
 
 if TYPE_CHECKING:
     from seedpipe.console import ProgressCallback
@@ -46,20 +43,9 @@ class EnhancedCache(Cache):
 
     def write(self, info: CacheInfo, out: Path) -> None:
         """Write it as a cache of its own, whole or not at all, in the place of an older one."""
-        with locked(out):
-            work = out.with_name(f".{out.name}.enhance")
-            shutil.rmtree(work, ignore_errors=True)  # of a killed run
-            work.mkdir(parents=True)
-            try:
-                shards = [
-                    cache.write_shard(work / cache.shard_name(number), dataclasses.replace(shard, key=info.fingerprint))
-                    for number, shard in enumerate(self.shards())
-                ]
-                if info.skipped:
-                    shutil.copy(self.path / "failures.jsonl", work)
-                cache.publish(work, out, info.model_copy(update={"shards": tuple(shards)}))
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
+        shards = (dataclasses.replace(shard, key=info.fingerprint) for shard in self.shards())
+        listed = [self.path / "failures.jsonl"] if info.skipped else []
+        cache.write_cache(out, dict(info), shards, purpose="enhance", files=listed)
 
 
 def enhanced_info(info: CacheInfo, model: Path, kind: str, settings: Mapping[str, object]) -> CacheInfo:
@@ -91,14 +77,8 @@ def enhanced_info(info: CacheInfo, model: Path, kind: str, settings: Mapping[str
 
 
 def check_replaceable(out: Path) -> None:
-    """Refuse to replace anything but an enhanced cache: extraction may have taken days."""
-    refuse_foreign(out, cache.FILES, "cache", CacheError)
-    if out.exists() and any(out.iterdir()) and "enhancer" not in cache.open_cache(out).info.features:
-        raise CacheError(
-            "holds a cache that was not made by seedpipe enhance",
-            remedy="remove it, or choose another folder",
-            file=out,
-        )
+    """Refuse to replace anything but an enhanced cache."""
+    cache.refuse_other(out, "enhancer", "holds a cache that was not made by seedpipe enhance")
 
 
 def digest(parts: object) -> str:
