@@ -12,6 +12,8 @@ f(x_t, t)             the SEED network; it predicts x_0 (sample prediction, eq. 
 v                     sqrt(abar_t) eps - sqrt(1 - abar_t) x_0
 ====================  ==============================================================================================
 
+A batch has B rows: x_0, y_0, eps, x_t and y_t are float32 Tensors of shape (B, D), t is int64 of shape (B,) or (1,).
+
 Source: SEED, Interspeech 2025, section 3; the MLP is that of RCG (Li et al., 2023) without its context layer; v is that
 of Salimans and Ho (2022).
 """
@@ -82,34 +84,12 @@ class Schedule:
         return self
 
     def add_noise(self, x_0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-        """Take embeddings forward to timestep t, eqs. (3) and (4).
-
-        Parameters
-        ----------
-        x_0, eps : Tensor, shape (B, D)
-        t : Tensor of int64, shape (B,) or (1,)
-
-        Returns
-        -------
-        Tensor, shape (B, D)
-        """
+        """Take embeddings forward to timestep t, eqs. (3) and (4)."""
         abar = self._abar(t)
         return abar.sqrt() * x_0 + (1 - abar).sqrt() * eps
 
     def predict(self, network: nn.Module, x_t: Tensor, t: Tensor) -> Tensor:
-        """What the network says of x_0: its output, or by eqs. (5) and (6) what an output of eps or v means.
-
-        Parameters
-        ----------
-        network : Module
-            f, see :class:`SeedMLP`.
-        x_t : Tensor, shape (B, D)
-        t : Tensor of int64, shape (B,) or (1,)
-
-        Returns
-        -------
-        Tensor of float32, shape (B, D)
-        """
+        """What the network f says of x_0: its output, or by eqs. (5) and (6) what an output of eps or v means."""
         output: Tensor = network(x_t, t).float()
         abar = self._abar(t)
         if self.prediction == "epsilon":
@@ -127,7 +107,7 @@ class Schedule:
         ----------
         network : Module
             f, see :class:`SeedMLP`.
-        y_0, eps : Tensor, shape (B, D)
+        y_0, eps : Tensor
             Embeddings, and the noise that takes them to y_t; zeros are allowed.
         t : int
             Where embeddings enter.
@@ -135,10 +115,6 @@ class Schedule:
             Number of network evaluations.
         clip : float
             Each prediction of x_0 is clipped to [-clip, clip].
-
-        Returns
-        -------
-        Tensor, shape (B, D)
 
         Notes
         -----
@@ -181,17 +157,7 @@ class SeedMLP(nn.Module):
         self.out = nn.Sequential(nn.LayerNorm(width, eps=1e-6), nn.SiLU(), _zero(nn.Linear(width, dimension)))
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """Predict x_0.
-
-        Parameters
-        ----------
-        x_t : Tensor, shape (B, D)
-        t : Tensor of int64, shape (B,) or (1,)
-
-        Returns
-        -------
-        Tensor, shape (B, D)
-        """
+        """Predict x_0, or what stands for it."""
         time = self.time_embed(sinusoidal_embedding(t, 2 * self.dimension))
         hidden = self.input_proj(x_t)
         for block in self.res_blocks:
@@ -217,18 +183,7 @@ class _Block(nn.Module):
 
 
 def sinusoidal_embedding(t: Tensor, size: int) -> Tensor:
-    """Embed timesteps: ``size / 2`` cosines, then as many sines, of periods 2 pi to 2 pi 10,000.
-
-    Parameters
-    ----------
-    t : Tensor, shape (B,)
-    size : int
-        Even.
-
-    Returns
-    -------
-    Tensor of float32, shape (B, size)
-    """
+    """Embed timesteps (B,) into (B, size): ``size / 2`` cosines, then as many sines, of periods 2 pi to 2 pi 10,000."""
     half = size // 2
     frequencies = torch.exp(-math.log(10_000) * torch.arange(half, device=t.device, dtype=torch.float32) / half)
     angles = t[:, None].float() * frequencies
