@@ -91,13 +91,11 @@ def train(
     """Train an enhancer of a network; writes the figures and the curve, and gives them."""
     from seedpipe.cache import open_cache
     from seedpipe.enhancers import train_enhancer
-    from seedpipe.enhancers.curves import followed
     from seedpipe.workers import choose_device
 
     cache, out = open_cache(paths.cache(network, layout.TRAIN)), paths.model(network, enhancer)
-    with followed(params.machine.log, out, progress) as noted:
-        device = choose_device(params.machine.device)
-        trained, result = train_enhancer(enhancer, cache, out, params, device=device, progress=noted)
+    device, log = choose_device(params.machine.device), params.machine.log
+    trained, result = train_enhancer(enhancer, cache, out, params, device=device, log=log, progress=progress)
     figures: dict[str, Any] = {
         "seed": _train_seed(params, enhancer),
         "epochs": len(result.curve),

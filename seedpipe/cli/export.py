@@ -29,9 +29,7 @@ def onnx(
 
     Example: seedpipe export onnx models/dvector/seed seed.onnx
     """
-    from seedpipe.enhancers import load_enhancer
-    from seedpipe.enhancers.export import export_onnx
-    from seedpipe.enhancers.seed import Enhancer
+    from seedpipe.enhancers import Enhancer, export_onnx, load_enhancer
     from seedpipe.errors import ModelError
 
     enhancer = load_enhancer(model)

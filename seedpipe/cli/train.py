@@ -45,9 +45,7 @@ def train(
     Example: seedpipe train cache/dvector/train models/dvector/seed --epochs 30
     """
     from seedpipe.cache import open_cache
-    from seedpipe.enhancers import train_enhancer
-    from seedpipe.enhancers.base import Epoch
-    from seedpipe.enhancers.curves import followed
+    from seedpipe.enhancers import Epoch, train_enhancer
     from seedpipe.workers import choose_device
 
     settings = _with(load_params_or_defaults(params), enhancer.value, seed=seed, epochs=epochs)
@@ -57,8 +55,15 @@ def train(
     def progress(epoch: Epoch, total: int) -> None:
         draw(epoch.epoch, total, f", loss {epoch.loss:.4f}")
 
-    with followed(log.value if log else settings.machine.log, out, progress) as noted:
-        trained, result = train_enhancer(enhancer.value, open_cache(cache), out, settings, device=place, progress=noted)
+    trained, result = train_enhancer(
+        enhancer.value,
+        open_cache(cache),
+        out,
+        settings,
+        device=place,
+        log=log.value if log else settings.machine.log,
+        progress=progress,
+    )
     eer = result.held_out_eer
     held_out = "" if eer is None else f"; held-out EER {100 * eer[0]:.2f} % before, {100 * eer[1]:.2f} % after"
     show({"model": str(out)} | result.as_dict(), f"{out}: {trained!r}{held_out}", as_json=json)

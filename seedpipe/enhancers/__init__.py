@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from seedpipe.enhancers.base import EmbeddingEnhancer, Epoch, EpochCallback
-    from seedpipe.enhancers.curves import followed
     from seedpipe.enhancers.export import export_onnx
     from seedpipe.enhancers.files import Enhanced, Use, enhance_file
     from seedpipe.enhancers.fixed import FixedMap
@@ -37,7 +36,6 @@ __all__ = [
     "Use",
     "enhance_file",
     "export_onnx",
-    "followed",
     "load_enhancer",
     "train",
     "train_enhancer",
@@ -45,7 +43,6 @@ __all__ = [
 
 _HOMES = {
     "base": ("EmbeddingEnhancer", "Epoch", "EpochCallback"),
-    "curves": ("followed",),
     "export": ("export_onnx",),
     "files": ("Enhanced", "Use", "enhance_file"),
     "fixed": ("FixedMap",),

@@ -13,6 +13,7 @@ import torch
 
 from seedpipe.cache import Cache
 from seedpipe.enhancers.base import CONFIG, MODEL_FILES, EmbeddingEnhancer, EpochCallback, no_model
+from seedpipe.enhancers.curves import Logger, followed
 from seedpipe.enhancers.fixed import FixedMap, fit_closed_form, fit_drl, fit_none
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.enhancers.trainer import fit_network
@@ -78,6 +79,7 @@ def train_enhancer(
     params: Params,
     *,
     device: str = "cpu",
+    log: Logger = "",
     progress: EpochCallback | None = None,
 ) -> tuple[EmbeddingEnhancer, TrainingResult]:
     """Train an enhancer of any kind on a training cache and write its model folder.
@@ -95,6 +97,8 @@ def train_enhancer(
     params : Params
         The sections ``train`` and ``enhancers`` matter. All kinds hold the same utterances out.
     device : str
+    log : {'', 'tensorboard', 'dvclive'}
+        Where the curve can be watched as it grows, too: in ``OUT.tensorboard`` or ``OUT.dvclive``.
     progress : callable, optional
         Called with each :class:`Epoch` and the number of epochs.
 
@@ -106,6 +110,8 @@ def train_enhancer(
         The training failed, a file cannot be written, or the folder at ``out`` holds other files.
     BusyError
         Another process is training the same model.
+    MissingExtraError
+        The package that ``log`` asks for is not installed.
     """
     if kind not in RECIPES:
         raise ModelError(f"there is no enhancer {kind!r}", expected=f"one of {', '.join(RECIPES)}")
@@ -113,8 +119,8 @@ def train_enhancer(
     refuse_foreign(out, MODEL_FILES, "model folder", ModelError)  # now, not when training has ended
     cache.expect(kind="training")
     try:
-        with locked(out):
-            fitted = recipe.fit(TrainingJob(kind, cache, out, params, torch.device(device), progress))
+        with followed(log, out, progress) as noted, locked(out):
+            fitted = recipe.fit(TrainingJob(kind, cache, out, params, torch.device(device), noted))
             eer = held_out_eer(fitted.enhancer, fitted.held_out)
             seconds = round(time.monotonic() - started, 2)
             result = TrainingResult(fitted.rows, fitted.held_out_rows, seconds, eer, fitted.curve)
