@@ -16,6 +16,7 @@ from seedpipe.enhancers import train
 from seedpipe.extract import extract
 from seedpipe.networks import add_network
 from seedpipe.params import load_params
+from seedpipe.project.paths import ProjectPaths
 from seedpipe.scoring.trials.manifest import write_evaluation_manifests
 
 nbformat = pytest.importorskip("nbformat")
@@ -53,7 +54,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         build_demo_corpus(
             params.manifest.root, train_voices=4, eval_voices=8, train_utterances=3, eval_utterances=3, jobs=1
         )
-        places = layout.ProjectPaths()
+        places = ProjectPaths()
         layout.write_training_manifests(params.manifest, places.manifests("train"))
         write_evaluation_manifests(params.manifest, "demo", places.manifests("demo"))
         network = folder / "networks" / "dvector"

@@ -62,7 +62,11 @@ def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
         names = set(archive.namelist())
     library = {name for name in names if not name.startswith("seedpipe-0")}
     assert {name.split("/")[0] for name in library} == {"seedpipe"}
-    assert {"seedpipe/py.typed", "seedpipe/report/template.html.j2", "seedpipe/report/template.md.j2"} <= library
+    assert {
+        "seedpipe/py.typed",
+        "seedpipe/results/report/template.html.j2",
+        "seedpipe/results/report/template.md.j2",
+    } <= library
     assert not [name for name in library if re.search(r"(test_|conftest|\.pyc$|__pycache__)", name)]
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert wheel.stat().st_size < 2_000_000
