@@ -20,20 +20,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from seedpipe import pipeline
-from seedpipe.audio import layout
-from seedpipe.console import ProgressBar, guarded, say
+from _common import HERE, Paths, named, on_data, prepare, reader, train_and_score
+
+from seedpipe.console import guarded, say
 from seedpipe.params import EnhancerKind, Params, load_params
-from seedpipe.project.paths import ProjectPaths
 from seedpipe.results.tables import write_tables
 
-HERE = Path(__file__).resolve().parents[1]
 NONE = "none"
 SAME_FOR_EVERY_SEED = ("whitening", NONE)
 
 
 @dataclass(frozen=True)
-class RunPlaces(ProjectPaths):
+class RunPaths(Paths):
     """Folders of one front end and one training seed; manifests and caches are those of all seeds."""
 
     out: Path = Path()
@@ -54,10 +52,10 @@ class RunPlaces(ProjectPaths):
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = reader(__doc__, json=False)
     parser.add_argument("--data", type=Path, required=True, help="data folder, see docs/data.md")
     parser.add_argument("--out", type=Path, default=HERE / "build" / "baselines", help="where everything goes")
-    parser.add_argument("--networks", nargs="+", default=["dvector"], help="frozen speaker networks")
+    parser.add_argument("--networks", nargs="+", default=["dvector"], help="frozen speaker networks, by name or folder")
     parser.add_argument("--enhancers", nargs="+", default=["seed"], choices=get_args(EnhancerKind))
     parser.add_argument("--frontends", nargs="+", default=[NONE], help="see docs/frontends.md")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="training seeds")
@@ -69,46 +67,26 @@ def arguments() -> argparse.Namespace:
 
 def settle(given: argparse.Namespace, frontend: str, seed: int) -> Params:
     """Parameters with this data folder, front end and seed."""
-    loaded, root = load_params(given.params), given.data.resolve()
-    enhancers = loaded.enhancers
-    pattern = given.speaker_pattern or enhancers.speaker_pattern
-    drl = enhancers.drl.model_copy(update={"seed": seed})
-    named = {"networks": tuple(given.networks), "frontend": "" if frontend == NONE else frontend}
-    update = {
-        "manifest": loaded.manifest.model_copy(update={"root": root, "evaluations": layout.evaluation_lists(root)}),
-        "extract": loaded.extract.model_copy(update=named),
-        "train": loaded.train.model_copy(update={"seed": seed}),
-        "enhancers": enhancers.model_copy(update={"speaker_pattern": pattern, "drl": drl}),
-        "score": loaded.score.model_copy(update={"methods": ("cosine",)}),
-    }
-    return loaded.model_copy(update=update)
+    loaded = load_params(given.params)
+    pattern = given.speaker_pattern or loaded.enhancers.speaker_pattern
+    drl = loaded.enhancers.drl.model_copy(update={"seed": seed})
+    networks = tuple(named(network)[0] for network in given.networks)
+    return on_data(
+        loaded,
+        given.data,
+        extract={"networks": networks, "frontend": "" if frontend == NONE else frontend},
+        train={"seed": seed},
+        enhancers={"speaker_pattern": pattern, "drl": drl},
+        score={"methods": ("cosine",)},
+    )
 
 
-def places_of(params: Params, out: Path, frontend: str, seed: int) -> RunPlaces:
+def paths_of(params: Params, out: Path, folders: dict[str, Path], frontend: str, seed: int) -> RunPaths:
     """Folders of a run; caches are kept apart by what decides their contents."""
     extract = params.extract.model_copy(update={"networks": ("any",)})
     deciding = f"{params.manifest.root}\n{params.manifest.eval_share}\n{extract.model_dump_json()}"
     base = out / "caches" / hashlib.sha256(deciding.encode()).hexdigest()[:12]
-    return RunPlaces(base, out, Path(frontend, f"seed-{seed}"))
-
-
-def prepare(params: Params, places: ProjectPaths) -> None:
-    """Write manifests and caches; those that are complete are used as they are."""
-    layout.describe(params.manifest.root)
-    pipeline.training_manifests(params, places.manifests("train"), ProgressBar("manifest train", "files"))
-    for name in params.manifest.evaluations:
-        pipeline.evaluation_manifests(params, name, places.manifests(name), ProgressBar(f"manifest {name}", "files"))
-    for network, name in itertools.product(params.extract.networks, (layout.TRAIN, *params.manifest.evaluations)):
-        pipeline.extract(params, network, name, places, ProgressBar(f"extract {network} {name}", "utterances"))
-
-
-def compare(params: Params, places: ProjectPaths, network: str, enhancer: EnhancerKind) -> None:
-    """Train one enhancer of one network and score every list."""
-    draw = ProgressBar(f"train {network} {enhancer}", "epochs")
-    pipeline.train(params, network, enhancer, places, lambda epoch, total: draw(epoch.epoch, total))
-    for name in params.manifest.evaluations:
-        pipeline.score(params, network, enhancer, name, places)
-        say(f"scored {network}, {enhancer}, {name}: {places.results(network, enhancer, name)}")
+    return RunPaths(base, folders, out, Path(frontend, f"seed-{seed}"))
 
 
 @guarded
@@ -116,14 +94,15 @@ def main() -> None:
     """Run the matrix and write the tables."""
     given = arguments()
     out = given.out.resolve()
+    folders = dict(item for network in given.networks for item in named(network)[1].items())
     for frontend, seed in itertools.product(given.frontends, given.seeds):
         params = settle(given, frontend, seed)
-        places = places_of(params, out, frontend, seed)
+        paths = paths_of(params, out, folders, frontend, seed)
         if seed == given.seeds[0]:
-            prepare(params, places)
-        for network, enhancer in itertools.product(given.networks, given.enhancers):
+            prepare(params, paths)
+        for network, enhancer in itertools.product(params.extract.networks, given.enhancers):
             if seed == given.seeds[0] or enhancer not in SAME_FOR_EVERY_SEED:
-                compare(params, places, network, enhancer)
+                train_and_score(params, paths, network, enhancer)
     written = write_tables([out / "results"], out / "tables", given.bench)
     print(written[0].read_text(encoding="utf-8"))
     say("\n".join(map(str, written)))

@@ -12,7 +12,6 @@ loaded. Results are compared on the rows that all three have.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import re
@@ -26,10 +25,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from _common import keep, reader
 
 import seedpipe
 from seedpipe.cache import NetworkInfo
-from seedpipe.console import guarded, say
+from seedpipe.console import guarded
 from seedpipe.enhancers.diffusion import SeedMLP
 from seedpipe.enhancers.files import enhance_file
 from seedpipe.enhancers.normalization import Normalization
@@ -142,12 +142,11 @@ def lines(figures: dict[str, Any]) -> Iterator[str]:
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = reader(__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="embeddings in the file")
     parser.add_argument("--dimension", type=int, default=256, help="their length")
     parser.add_argument("--whole-rows", type=int, default=200_000, help="rows that are enhanced at once, at most")
     parser.add_argument("--loop-rows", type=int, default=5_000, help="rows that are enhanced one after the other")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
     return parser.parse_args()
 
 
@@ -158,9 +157,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="enhance-") as folder:
         figures = benchmark(Path(folder), given)
     print("\n".join(lines(figures)))
-    if given.json:
-        given.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-        say(f"figures: {given.json}")
+    keep(given.json, figures)
 
 
 if __name__ == "__main__":

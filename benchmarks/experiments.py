@@ -22,9 +22,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from _common import HERE, Paths, on_data, prepare, reader
 from torch import Tensor
 
-from seedpipe import pipeline
+from seedpipe import metrics
 from seedpipe.audio import layout
 from seedpipe.cache import Cache, open_cache
 from seedpipe.console import ProgressBar, guarded, say
@@ -32,10 +33,9 @@ from seedpipe.enhancers import train
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.params import Params, TrainParams, load_params
 from seedpipe.project.paths import ProjectPaths
-from seedpipe.scoring import CropEmbeddings, load_crops, metrics, score_conditions
+from seedpipe.scoring import CropEmbeddings, load_crops, score_conditions
 from seedpipe.scoring.trials import Trials, read_trials
 
-HERE = Path(__file__).resolve().parents[1]
 NETWORK, DRAWS, MOST_DRAWS, EPOCHS = "dvector", 10, 20, 30
 Kind = Literal["seed", "regression"]
 
@@ -117,10 +117,10 @@ class EvaluationList:
     alone: dict[str, Any]
 
     @classmethod
-    def read(cls, name: str, places: ProjectPaths, params: Params) -> EvaluationList:
+    def read(cls, name: str, paths: ProjectPaths, params: Params) -> EvaluationList:
         """Read the cache of a list and score it without an enhancer."""
         trials = read_trials(layout.trial_list(params.manifest.root, name)).expect_labels()
-        crops = load_crops(open_cache(places.cache(NETWORK, name)))
+        crops = load_crops(open_cache(paths.cache(NETWORK, name)))
         speakers = trials.speakers()
         sides = speakers[trials.enrol], speakers[trials.test]
         bootstrap = metrics.SpeakerBootstrap(*sides, params.score.bootstrap, params.score.seed, p_target=0.05)
@@ -190,29 +190,13 @@ class Trainings:
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = reader(__doc__, json=False)
     parser.add_argument("--data", type=Path, required=True, help="data folder, see docs/data.md")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="training seeds")
     parser.add_argument("--groups", nargs="+", help="only these groups of settings")
     parser.add_argument("--csv", type=Path, default=HERE / "docs" / "experiments.csv", help="table to fill")
     parser.add_argument("--work", type=Path, default=HERE / "build" / "experiments", help="folder for caches")
     return parser.parse_args()
-
-
-def prepare(given: argparse.Namespace) -> tuple[Params, ProjectPaths]:
-    """Write manifests and caches; those that are complete are used as they are."""
-    loaded, root, places = load_params(HERE / "params.yaml"), given.data.resolve(), ProjectPaths(given.work)
-    update = {
-        "manifest": loaded.manifest.model_copy(update={"root": root, "evaluations": layout.evaluation_lists(root)}),
-        "extract": loaded.extract.model_copy(update={"networks": (NETWORK,), "draws": MOST_DRAWS}),
-    }
-    params = loaded.model_copy(update=update)
-    pipeline.training_manifests(params, places.manifests("train"))
-    pipeline.extract(params, NETWORK, layout.TRAIN, places, ProgressBar("extract train", "utterances"))
-    for name in params.manifest.evaluations:
-        pipeline.evaluation_manifests(params, name, places.manifests(name))
-        pipeline.extract(params, NETWORK, name, places, ProgressBar(f"extract {name}", "utterances"))
-    return params, places
 
 
 def done(path: Path) -> set[tuple[str, int]]:
@@ -237,9 +221,13 @@ def append(path: Path, rows: list[Figures]) -> None:
 def main() -> None:
     """Run what the table lacks."""
     given = arguments()
-    params, places = prepare(given)
-    lists = [EvaluationList.read(name, places, params) for name in params.manifest.evaluations]
-    cache = open_cache(places.cache(NETWORK, layout.TRAIN))
+    params = on_data(
+        load_params(HERE / "params.yaml"), given.data, extract={"networks": (NETWORK,), "draws": MOST_DRAWS}
+    )
+    paths = Paths(given.work)
+    prepare(params, paths)
+    lists = [EvaluationList.read(name, paths, params) for name in params.manifest.evaluations]
+    cache = open_cache(paths.cache(NETWORK, layout.TRAIN))
     for seed in given.seeds:
         trainings = Trainings(cache, params.train, seed, given.work / "model")
         for setting in settings():

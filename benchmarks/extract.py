@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _common import reader
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -42,7 +43,7 @@ SHARD = 16  # utterances; with 10 draws and 5 variants, 25 blocks
 
 def main() -> None:
     """Measure every network and print one line for each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = reader(__doc__, json=False)
     parser.add_argument("--data", type=Path, default=Path("data/demo"), help="data folder (docs/data.md)")
     parser.add_argument("--networks", nargs="+", default=["dvector"], help="names, folders or package.module:factory")
     parser.add_argument("--seconds", type=float, default=60.0, help="about as long shall each extraction take")

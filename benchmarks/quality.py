@@ -12,69 +12,53 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import math
 import sys
 import time
 from pathlib import Path
 from typing import Any, get_args
 
-from seedpipe import pipeline
-from seedpipe.audio import layout
-from seedpipe.console import ProgressBar, guarded, say
-from seedpipe.params import EnhancerKind, Params, load_params
-from seedpipe.project.paths import ProjectPaths
+from _common import HERE, Paths, keep, named, on_data, prepare, reader, train_and_score
 
-HERE = Path(__file__).resolve().parents[1]
+from seedpipe import pipeline
+from seedpipe.console import guarded
+from seedpipe.params import EnhancerKind, Params, load_params
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = reader(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="data folder, see docs/data.md")
     parser.add_argument("--seed", type=int, default=0, help="training seed")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--network", default="dvector", help="frozen speaker network")
+    parser.add_argument("--network", default="dvector", help="frozen speaker network, by name or folder")
     parser.add_argument("--enhancer", default="seed", choices=get_args(EnhancerKind), help="see docs/enhancers.md")
     parser.add_argument("--params", type=Path, default=HERE / "params.yaml", help="parameters of the stages")
     parser.add_argument("--work", type=Path, default=HERE / "build" / "quality", help="folder for caches and reports")
     return parser.parse_args()
 
 
-def settle(given: argparse.Namespace) -> tuple[Params, ProjectPaths]:
+def settle(given: argparse.Namespace) -> tuple[Params, Paths]:
     """Parameters with this data folder and seed, and a work folder of their own."""
     loaded = load_params(given.params)
-    root = given.data.resolve()
-    update: dict[str, Any] = {
-        "manifest": loaded.manifest.model_copy(update={"root": root, "evaluations": layout.evaluation_lists(root)}),
-        "extract": loaded.extract.model_copy(update={"networks": (given.network,)}),
-        "train": loaded.train.model_copy(update={"seed": given.seed}),
-        "enhancers": loaded.enhancers.model_copy(
-            update={
-                "names": (given.enhancer,),
-                "drl": loaded.enhancers.drl.model_copy(update={"seed": given.seed}),
-            }
-        ),
-        "score": loaded.score.model_copy(update={"methods": ("cosine",)}),
-    }
-    params = loaded.model_copy(update=update)
-    deciding = f"{root}\n{params.manifest.eval_share}\n{params.extract.model_dump_json()}"
-    return params, ProjectPaths(given.work / hashlib.sha256(deciding.encode()).hexdigest()[:12])
+    network, folders = named(given.network)
+    drl = loaded.enhancers.drl.model_copy(update={"seed": given.seed})
+    params = on_data(
+        loaded,
+        given.data,
+        extract={"networks": (network,)},
+        train={"seed": given.seed},
+        enhancers={"names": (given.enhancer,), "drl": drl},
+        score={"methods": ("cosine",)},
+    )
+    deciding = f"{params.manifest.root}\n{params.manifest.eval_share}\n{params.extract.model_dump_json()}"
+    return params, Paths(given.work / hashlib.sha256(deciding.encode()).hexdigest()[:12], folders)
 
 
-def run(params: Params, places: ProjectPaths, network: str, enhancer: EnhancerKind) -> dict[str, Any]:
-    """Run every stage; caches that are complete are used as they are."""
-    layout.describe(params.manifest.root)
-    pipeline.training_manifests(params, places.manifests("train"), ProgressBar("manifest train", "files"))
-    pipeline.extract(params, network, layout.TRAIN, places, ProgressBar("extract train", "utterances"))
-    for name in params.manifest.evaluations:
-        pipeline.evaluation_manifests(params, name, places.manifests(name), ProgressBar(f"manifest {name}", "files"))
-        pipeline.extract(params, network, name, places, ProgressBar(f"extract {name}", "utterances"))
-    draw = ProgressBar("train", "epochs")
-    pipeline.train(params, network, enhancer, places, lambda epoch, total: draw(epoch.epoch, total))
-    for name in params.manifest.evaluations:
-        pipeline.score(params, network, enhancer, name, places)
-    return pipeline.report(params, places, "benchmarks/quality.py").to_dict()
+def run(params: Params, paths: Paths, enhancer: EnhancerKind) -> dict[str, Any]:
+    """Run every stage."""
+    prepare(params, paths)
+    train_and_score(params, paths, params.extract.networks[0], enhancer)
+    return pipeline.report(params, paths, "benchmarks/quality.py").to_dict()
 
 
 def line(condition: dict[str, Any]) -> str:
@@ -118,15 +102,12 @@ def main() -> None:
     """Run the benchmark."""
     given = arguments()
     started = time.monotonic()
-    params, places = settle(given)
-    data = run(params, places, given.network, given.enhancer)
+    params, paths = settle(given)
+    data = run(params, paths, given.enhancer)
     seconds = time.monotonic() - started
     print("\n\n".join(table(evaluation) for evaluation in data["evaluations"]))
-    print(f"\nseed {given.seed}, {seconds:.0f} s in all, report: {places.report}")
-    if given.json:
-        figures = {"data": str(given.data), "seed": given.seed, "seconds": round(seconds, 1), **data}
-        given.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-        say(f"figures: {given.json}")
+    print(f"\nseed {given.seed}, {seconds:.0f} s in all, report: {paths.report}")
+    keep(given.json, {"data": str(given.data), "seed": given.seed, "seconds": round(seconds, 1), **data})
 
 
 if __name__ == "__main__":

@@ -15,20 +15,19 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import resource
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
 import torch
+from _common import keep, reader
 from numpy.typing import NDArray
 
-from seedpipe.console import guarded, say
+from seedpipe.console import guarded
 from seedpipe.metrics import Metric, SpeakerBootstrap
 from seedpipe.scoring import METHODS, Method, pair_scores
 
@@ -46,7 +45,7 @@ FIGURES: tuple[tuple[Metric, float | None], ...] = (
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = reader(__doc__)
     parser.add_argument("--trials", type=int, default=580_000)
     parser.add_argument("--utterances", type=int, default=145_000)
     parser.add_argument("--dimension", type=int, default=512)
@@ -54,7 +53,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--loop-trials", type=int, default=20_000, help="trials that the loop scores")
     parser.add_argument("--replicates", type=int, default=1000, help="resamplings of the speakers")
     parser.add_argument("--device", default="cpu", help="where pair_scores computes; the loop runs on the processor")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
     return parser.parse_args()
 
 
@@ -170,9 +168,7 @@ def main() -> None:
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }
     print(table(result))
-    if given.json:
-        given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        say(f"figures: {given.json}")
+    keep(given.json, result)
 
 
 if __name__ == "__main__":

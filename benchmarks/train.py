@@ -13,20 +13,19 @@ on every crop of every epoch.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
+from _common import keep, reader
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seedpipe.console import guarded, say
+from seedpipe.console import guarded
 from seedpipe.enhancers.data import EmbeddingLoader
 from seedpipe.enhancers.diffusion import SeedMLP
 from seedpipe.enhancers.normalization import Normalization
@@ -198,12 +197,11 @@ def lines(figures: dict[str, Any]) -> Iterator[str]:
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = reader(__doc__)
     parser.add_argument("--dimensions", type=int, nargs="+", default=[192, 256, 512], help="embedding dimensions")
     parser.add_argument("--network", default=ECAPA, help="frozen speaker network of the whole experiment")
     parser.add_argument("--hours", type=float, default=1_000.0, help="hours of speech of the whole experiment")
     parser.add_argument("--rounds", type=int, default=12, help="measured steps of each kind")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
     return parser.parse_args()
 
 
@@ -218,9 +216,7 @@ def main() -> None:
         "experiment": experiment(given.network, given.hours, 5),
     }
     print("\n".join(lines(figures)))
-    if given.json:
-        given.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-        say(f"figures: {given.json}")
+    keep(given.json, figures)
 
 
 if __name__ == "__main__":
