@@ -28,7 +28,7 @@ from seedpipe.errors import ModelError, NetworkError, WorkerLostError
 from seedpipe.networks import SpeakerNetwork, load_network
 from seedpipe.networks.selftest import synthetic_signal
 from seedpipe.params import EnhancerKind, TrainParams
-from seedpipe.results.report.wording import enhancer_name
+from seedpipe.results.wording import enhancer_name
 
 if TYPE_CHECKING:
     from seedpipe.console import ProgressCallback

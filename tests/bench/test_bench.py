@@ -30,6 +30,7 @@ from seedpipe.enhancers.seed import Enhancer, ModelConfig
 from seedpipe.errors import ModelError, NetworkError, WorkerLostError
 from seedpipe.networks import load_network
 from seedpipe.params import EnhancerKind, TrainParams
+from seedpipe.results import figures
 
 MATRIX = "test_bench:Matrix"
 GLUTTON = "test_bench:Glutton"
@@ -330,29 +331,32 @@ def test_the_csv_holds_every_figure_in_full(result: bench.Result, tmp_path: Path
         assert {stage: float(value) for stage, value in stages.items()} == found.stages
 
 
-def test_the_bars_of_the_drawing_are_as_long_as_the_times(result: bench.Result, tmp_path: Path) -> None:
+def test_the_drawing_follows_the_mode_of_the_reader_and_names_what_was_measured(
+    result: bench.Result, tmp_path: Path
+) -> None:
     write_chart(result, tmp_path / "bench.svg")
-    root = ET.parse(tmp_path / "bench.svg").getroot()  # noqa: S314 - our own file
+    text = (tmp_path / "bench.svg").read_text(encoding="utf-8")
+    root = ET.fromstring(text)  # noqa: S314 - our own file
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    bars: dict[str, list[float]] = {"network": [], "enhancer": [], "front": []}
-    for bar in root.iter("{http://www.w3.org/2000/svg}path"):
-        xs = [float(x) for x in re.findall(r"[MH]([\d.]+)", bar.attrib["d"])]
-        if bar.attrib["class"] in bars:
-            bars[bar.attrib["class"]].append(max(xs) - min(xs))
-    network, enhancer, front = (lengths[1:] for lengths in bars.values())  # the first is that of the legend
-    assert front[0] / network[3] == pytest.approx(3, abs=0.02)
-    assert network[0] == pytest.approx(network[1], abs=0.2)
-    assert enhancer[0] == pytest.approx(network[0] / 99, abs=0.1)
-    words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"front end", "1 utterance of 4 s at a time", "a<b & c -> net", "0.1010, enhancer 1.0 %"} <= set(words)
+    assert "prefers-color-scheme: dark" in text
+    assert text == cost_chart(result)
+    words = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"front end", "1 utterance of 4 s at a time", "32 utterances of 4 s at a time", result.title} <= words
+    assert {"a<b & c -> net", "0.1010, enhancer 1.0 %"} <= words
 
 
-def test_the_drawing_stays_inside_its_frame(result: bench.Result) -> None:
-    root = ET.fromstring(cost_chart(result))  # noqa: S314 - our own text
-    _, _, width, height = (float(value) for value in root.attrib["viewBox"].split())
-    for bar in root.iter("{http://www.w3.org/2000/svg}path"):
-        assert all(0 <= float(x) <= width for x in re.findall(r"[MH](-?[\d.]+)", bar.attrib["d"]))
-        assert all(0 <= float(y) <= height for y in re.findall(r"[V,](-?[\d.]+)", bar.attrib["d"]))
+def test_the_bars_share_their_length_as_the_stages_share_the_time(
+    result: bench.Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, list[float]]] = []
+    cost = figures.cost
+    monkeypatch.setattr(figures, "cost", lambda *args: (seen.append(args[2]), cost(*args)))
+    cost_chart(result)
+    first, _ = seen
+    assert list(first) == ["front end", "network", "enhancer"]
+    assert first["network"] == pytest.approx([0.1] * 4)
+    assert first["enhancer"] == pytest.approx([0.0, 0.1 / 99, 0.1 / 999, 0.0])
+    assert first["front end"] == pytest.approx([0.0, 0.0, 0.0, 0.3])
 
 
 def test_without_a_front_end_the_legend_has_none(result: bench.Result) -> None:

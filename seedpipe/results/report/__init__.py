@@ -87,7 +87,7 @@ def headline(metrics: Report | Mapping[str, Any]) -> list[str]:
     MetricError
         A key of `metrics` is missing or impossible; the error names it.
     """
-    from seedpipe.results.report.wording import sentence
+    from seedpipe.results.wording import sentence
 
     report = _report(metrics)
     return [sentence(evaluation, synthetic=report.synthetic) for evaluation in report.evaluations]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seedpipe.results import Report
-from seedpipe.results.report.wording import enhancer_name, metric_name
+from seedpipe.results.wording import enhancer_name, metric_name
 
 __all__ = ["glossary"]
 

@@ -5,27 +5,21 @@ from __future__ import annotations
 import functools
 import html
 import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from seedpipe.results import Report, Training
-from seedpipe.results.report.accuracy import accuracy_tables, seed_tables
 from seedpipe.results.report.charts import training_chart
 from seedpipe.results.report.glossary import glossary
-from seedpipe.results.report.scores import by_method
-from seedpipe.results.report.svg import marks
-from seedpipe.results.report.table import Table
-from seedpipe.results.report.views import sections
-from seedpipe.results.report.wording import enhancer_name
-
-__all__ = ["render"]
-
-# A path, or a group of marks that holds no other group.
-_DRAWN = re.compile(r"<(path|g)\b[^>]*?(?:/>|>.*?</\1>)")
-_WORTH = 40  # characters; a reference and the name for it have nearly as many
+from seedpipe.results.report.sections import sections
+from seedpipe.results.svg import Drawings
+from seedpipe.results.tables.accuracy import accuracy_tables, seed_tables
+from seedpipe.results.tables.scores import by_method
+from seedpipe.results.tables.table import Table
+from seedpipe.results.wording import enhancer_name
 
 
 def render(report: Report) -> tuple[str, str]:
@@ -46,23 +40,7 @@ def render(report: Report) -> tuple[str, str]:
     views = _views(report)
     page = _environment(autoescape=True).get_template("template.html.j2").render(views)
     markdown = _environment(autoescape=False).get_template("template.md.j2").render(views)
-    return _drawn_once(page) + "\n", markdown + "\n"
-
-
-def _drawn_once(page: str) -> str:
-    """Refer to what is drawn already: grids, and the network alone beside each of its enhancers."""
-    times, names = Counter(found[0] for found in _DRAWN.finditer(page)), dict[str, str]()
-
-    def reference(found: re.Match[str]) -> str:
-        drawn = found[0]
-        if drawn in names:
-            return f'<use href="#{names[drawn]}"/>'
-        if times[drawn] == 1 or len(drawn) < _WORTH:
-            return drawn
-        names[drawn] = f"drawn-{len(names)}"
-        return drawn.replace(found[1], f'{found[1]} id="{names[drawn]}"', 1)
-
-    return _DRAWN.sub(reference, page)
+    return page + "\n", markdown + "\n"
 
 
 @functools.cache
@@ -80,23 +58,22 @@ def _environment(*, autoescape: bool) -> Environment:
 
 
 def _views(report: Report) -> dict[str, Any]:
-    evaluations = report.evaluations
+    evaluations, drawings = report.evaluations, Drawings()
     tables = accuracy_tables(by_method(evaluations))
     return {
         "report": report,
-        "sections": sections(report),
+        "drawings": drawings,
+        "sections": sections(report, drawings),
         "tables": tables,
         "key": _key(tables),
         "seed_tables": seed_tables(evaluations),
-        "trained": [(_spelt(name), training, _duration(training)) for name, training in report.training.items()],
+        "trained": [_trained(drawings, _spelt(name), training) for name, training in report.training.items()],
         "lists": list(
             dict.fromkeys(
                 (e.list, e.trials, e.targets, e.speakers, e.utterances, e.utterance_rule) for e in evaluations
             )
         ),
         "glossary": glossary(report),
-        "training_chart": training_chart,
-        "marks": marks,
     }
 
 
@@ -121,9 +98,11 @@ def _spelt(name: str) -> str:
     return f"{network} → {enhancer_name(enhancer)}" if enhancer else network
 
 
-def _duration(training: Training) -> str:
+def _trained(drawings: Drawings, name: str, training: Training) -> tuple[str, Training, str, Markup | None]:
+    """Name, training, duration in words, and the curve where there is one."""
     seconds = training.seconds
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    duration = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return name, training, duration, training_chart(drawings, name, training) if len(training.curve) > 1 else None
 
 
 def _unbroken(sentence: str) -> str:

@@ -6,10 +6,10 @@ import textwrap
 from collections.abc import Sequence
 
 from seedpipe.results import Condition, Estimate, Evaluation, Report
-from seedpipe.results.report.accuracy import accuracy_tables
-from seedpipe.results.report.scores import by_method
-from seedpipe.results.report.table import Cell, Table
-from seedpipe.results.report.wording import MINUS, change, decimals, enhancer_name, interval, percent, sentence, verdict
+from seedpipe.results.tables.accuracy import accuracy_tables
+from seedpipe.results.tables.scores import by_method
+from seedpipe.results.tables.table import Cell, Table
+from seedpipe.results.wording import MINUS, change, decimals, enhancer_name, interval, percent, sentence, verdict
 
 __all__ = ["render_text"]
 

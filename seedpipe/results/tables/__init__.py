@@ -44,7 +44,7 @@ def write_tables(
         A file cannot be used, two evaluations contradict each other, or nothing measured was also scored.
     """
     from seedpipe.files import whole_file
-    from seedpipe.results.report.accuracy import accuracy_tables
+    from seedpipe.results.tables.accuracy import accuracy_tables
     from seedpipe.results.tables.cost import cost_table
     from seedpipe.results.tables.formats import WRITERS
     from seedpipe.results.tables.read import read_scores

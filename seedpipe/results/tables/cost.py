@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seedpipe.errors import MetricError
-from seedpipe.results.report.scores import Scores, System
-from seedpipe.results.report.table import Cell, Figure, Row, Table
-from seedpipe.results.report.wording import percent, places_for
+from seedpipe.results.tables.scores import Scores, System
+from seedpipe.results.tables.table import Cell, Figure, Row, Table
+from seedpipe.results.wording import percent, places_for
 
 __all__ = ["cost_table"]
 

@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 
-from seedpipe.results.report.table import Cell, Figure, Table
+from seedpipe.results.tables.table import Cell, Figure, Table
 
 __all__ = ["WRITERS", "csv_text", "html_page", "latex", "markdown"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from seedpipe.errors import MetricError
 from seedpipe.results import Evaluation
 from seedpipe.results.report.gather import read_results
-from seedpipe.results.report.scores import Scores, System, by_method
+from seedpipe.results.tables.scores import Scores, System, by_method
 
 __all__ = ["read_scores"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from seedpipe.results.report.wording import Verdict
+from seedpipe.results.wording import Verdict
 
 __all__ = ["Cell", "Figure", "Row", "Table"]
 

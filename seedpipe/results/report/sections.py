@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
-from seedpipe.results import Condition, Difference, Estimate, Evaluation, Report, System
-from seedpipe.results.report import charts, curves, projection, wording
-from seedpipe.results.report.axes import highest_rate
-from seedpipe.results.report.curves import SnrPoint
-from seedpipe.results.report.svg import Point
+from seedpipe.results import (
+    Condition,
+    Difference,
+    Estimate,
+    Evaluation,
+    Place,
+    Projection,
+    Report,
+    System,
+    figures,
+    wording,
+)
+from seedpipe.results.report.charts import Charts
+from seedpipe.results.snr import SnrPoint, snr_curves
+from seedpipe.results.svg import Drawings, page_colour
 
-__all__ = ["sections"]
+Point: TypeAlias = tuple[float, float]
 
 # A glyph and words besides the colour: readable in grey, and by a screen reader.
 _MARKS = {
@@ -20,12 +30,13 @@ _MARKS = {
     "same": ("≈", "no measurable difference"),
     "untested": ("?", "not tested"),
 }
+_GLYPHS = "●▲■◆▼★"  # what the marks of the figures look like
 _SIDES = {"test": "the test side", "enrol": "the enrolment side", "both": "both sides"}
 
 
-def sections(report: Report) -> list[dict[str, Any]]:
-    """Give one view for each evaluation, with the charts that its data allow."""
-    return [_section(k, evaluation, report) for k, evaluation in enumerate(report.evaluations, start=1)]
+def sections(report: Report, drawings: Drawings) -> list[dict[str, Any]]:
+    """Give one view for each evaluation, with the figures that its data allow."""
+    return [_section(k, evaluation, report, drawings) for k, evaluation in enumerate(report.evaluations, start=1)]
 
 
 def _title(evaluation: Evaluation, report: Report) -> str:
@@ -42,42 +53,33 @@ def _title(evaluation: Evaluation, report: Report) -> str:
     return name + (f" ({', '.join(more)})" if more else "")
 
 
-def _section(number: int, evaluation: Evaluation, report: Report) -> dict[str, Any]:
+def _section(number: int, evaluation: Evaluation, report: Report, drawings: Drawings) -> dict[str, Any]:
     definitions = {s.eer_definition for c in evaluation.conditions for s in c.systems.both}
-    places, enhancer = wording.decimals(evaluation), wording.enhancer_name(evaluation.enhancer)
-    # Their charts have the same axes: rivals compare at a glance, and the network alone is drawn once for all of them.
+    places = wording.decimals(evaluation)
     peers = [one for one in report.evaluations if _place(one) == _place(evaluation)]
-    limits = charts.det_limits(peers)
+    charts = Charts(drawings, evaluation, peers)
     return {
         "anchor": f"evaluation-{number}",
         "evaluation": evaluation,
-        "enhancer": enhancer,
+        "enhancer": charts.enhancer,
         "title": _title(evaluation, report),
         "sentence": wording.sentence(evaluation, synthetic=report.synthetic),
         "rows": [_row(condition, places) for condition in evaluation.conditions],
         "definitions": ", ".join(sorted(definitions)),
-        "eer": charts.eer_chart(
-            evaluation, highest_rate(s.eer for e in peers for c in e.conditions for s in c.systems.both)
-        ),
-        "det": [(c.condition, charts.det_chart(c, enhancer, limits)) for c in evaluation.conditions],
-        "histograms": [
-            (c.condition, charts.histogram_chart(c, enhancer, _score_limits(c, peers))) for c in evaluation.conditions
-        ],
+        "eer": charts.eer(),
+        "det": charts.det(),
+        "histograms": charts.histograms(),
         "further": _further(evaluation),
-        "snr": _snr(evaluation, peers, places),
-        "timesteps": _timesteps(evaluation, places),
+        "snr": _snr(charts, places),
+        "timesteps": _timesteps(charts, places),
         "side": _SIDES.get(evaluation.mismatch_side or "", evaluation.mismatch_side),
-        "projection": _projection(evaluation, peers, report.evaluations[: number - 1]),
+        "projection": _projection(charts, report.evaluations[: number - 1]),
         "noise_seeds": _noise_seeds(evaluation, places),
     }
 
 
 def _place(evaluation: Evaluation) -> tuple[str, ...]:
     return evaluation.source, evaluation.list, evaluation.scores
-
-
-def _score_limits(condition: Condition, peers: Sequence[Evaluation]) -> tuple[float, float]:
-    return charts.score_limits([c for one in peers for c in one.conditions if c.condition == condition.condition])
 
 
 def _row(condition: Condition, places: int) -> dict[str, Any]:
@@ -135,16 +137,13 @@ def _estimate(estimate: Estimate, places: int, scale: float = 100.0) -> tuple[st
     return value, wording.interval(estimate.low, estimate.high, places, scale)
 
 
-def _snr(evaluation: Evaluation, peers: Sequence[Evaluation], places: int) -> dict[str, Any] | None:
-    found = curves.snr_curves(evaluation)
-    if not found:
+def _snr(charts: Charts, places: int) -> dict[str, Any] | None:
+    curves = snr_curves(charts.evaluation)
+    if not curves:
         return None
-    points = [point for one in peers for curve in curves.snr_curves(one) for point in curve.points]
-    highest = highest_rate(estimate for point in points for estimate in (point.network, point.enhanced))
-    enhancer = wording.enhancer_name(evaluation.enhancer)
     return {
-        "charts": [(curve.name, curves.snr_chart(curve, enhancer, highest)) for curve in found],
-        "rows": [_snr_row(curve.condition, point, places) for curve in found for point in curve.points],
+        "charts": charts.snr(),
+        "rows": [_snr_row(curve.condition, point, places) for curve in curves for point in curve.points],
     }
 
 
@@ -159,39 +158,44 @@ def _snr_row(condition: str, point: SnrPoint, places: int) -> dict[str, Any]:
     }
 
 
-def _timesteps(evaluation: Evaluation, places: int) -> dict[str, Any] | None:
-    if not evaluation.timesteps:
+def _timesteps(charts: Charts, places: int) -> dict[str, Any] | None:
+    if not charts.evaluation.timesteps:
         return None
-    steps = sorted(evaluation.timesteps, key=lambda step: step.t)
+    steps = sorted(charts.evaluation.timesteps, key=lambda step: step.t)
     names = list(steps[0].conditions)
     rows = [(step.t, [wording.percent(step.conditions[name], places) for name in names]) for step in steps]
-    return {"names": names, "rows": rows, "chart": curves.timestep_chart(evaluation)}
+    return {"names": names, "rows": rows, "chart": charts.timesteps()}
 
 
-def _projection(
-    evaluation: Evaluation, peers: Sequence[Evaluation], shown_before: Sequence[Evaluation]
-) -> dict[str, Any] | None:
+def _projection(charts: Charts, shown_before: Sequence[Evaluation]) -> dict[str, Any] | None:
     """Lay out the embeddings, once: they are the same whatever the trials are scored by."""
-    found = evaluation.projection
+    found = charts.evaluation.projection
     if found is None or any(one.projection == found for one in shown_before):
         return None
-    order, enhancer = evaluation.condition_names, wording.enhancer_name(evaluation.enhancer)
-    scales = projection.plane([one.projection for one in peers if one.projection is not None])
-    numbers, centres = projection.numbered_speakers(found), projection.centres(found)
+    order, numbers, centres = charts.evaluation.condition_names, figures.numbered_speakers(found), _centres(found)
     shown = [name for name in order if any(name in row for row in centres.values())]
-    sides = (
-        ("network alone", "network", found.systems.network),
-        (f"with {enhancer}", enhancer, found.systems.enhanced),
-    )
     return {
-        "charts": [
-            (title, projection.projection_chart(side, scales, numbers, order, name)) for title, name, side in sides
-        ],
-        "speakers": numbers,
+        "charts": charts.projections(found),
+        "speakers": [(name, k, page_colour(figures.SPEAKERS[k - 1])) for name, k in numbers.items()],
         "others": len(centres) - len(numbers),
-        "marks": [(name, order.index(name)) for name in shown],
+        "marks": [(name, _GLYPHS[order.index(name) % len(_GLYPHS)]) for name in shown],
         "centres": [(speaker, [_moved(row.get(name)) for name in shown]) for speaker, row in centres.items()],
     }
+
+
+def _centres(projection: Projection) -> dict[str, dict[str, tuple[Point, Point]]]:
+    """Speaker to condition to the centre of the points before and after: the numbers behind the two drawings."""
+    found: dict[str, dict[str, tuple[Point, Point]]] = {}
+    for speaker, condition in sorted({(place.speaker, place.condition) for place in projection.systems.network}):
+        found.setdefault(speaker, {})[condition] = (
+            _centre(projection.systems.network, speaker, condition),
+            _centre(projection.systems.enhanced, speaker, condition),
+        )
+    return found
+
+
+def _centre(places: Sequence[Place], speaker: str, condition: str) -> Point:
+    return figures.centre([place for place in places if (place.speaker, place.condition) == (speaker, condition)])
 
 
 def _moved(centre: tuple[Point, Point] | None) -> str:

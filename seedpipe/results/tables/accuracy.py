@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 
 from seedpipe.results import Evaluation
-from seedpipe.results.report.scores import Column, Scores, System
-from seedpipe.results.report.table import Cell, Figure, Row, Table
-from seedpipe.results.report.wording import Metric, decimals, enhancer_name, figure, percent, places_for
+from seedpipe.results.tables.scores import Column, Scores, System
+from seedpipe.results.tables.table import Cell, Figure, Row, Table
+from seedpipe.results.wording import Metric, decimals, enhancer_name, figure, percent, places_for
 
 __all__ = ["accuracy_tables", "seed_tables"]
 

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 
 from seedpipe import results
 from seedpipe.results import Differences, Evaluation
-from seedpipe.results.report.wording import Metric, Verdict, common_verdict, enhancer_name
+from seedpipe.results.wording import Metric, Verdict, common_verdict, enhancer_name
 
 __all__ = ["Column", "Scores", "System", "by_method"]
 

@@ -1,0 +1,375 @@
+"""Figures of results: each function draws into the matplotlib Axes that it is given, and returns it.
+
+    from matplotlib.figure import Figure
+    axes = det(Figure().subplots(), {"network": system, "SEED": enhanced})
+
+The first of several systems, the network alone, is grey and dashed with hollow dots; others are solid lines and filled
+marks. Target scores are a filled shape, non-target scores a dashed outline. Colours are those of Okabe and Ito, and
+nothing is told apart by colour alone. Rates are fractions in the data and percentages in the drawing. A name stays a
+name, whatever is in it. :data:`STYLE` is the look that the report gives to all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import cycle
+from statistics import NormalDist, fmean
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from matplotlib.colors import to_rgba
+from matplotlib.ticker import MaxNLocator
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from seedpipe.results import Estimate, Evaluation, Histogram, Place, Projection, System, Training
+    from seedpipe.results.snr import SnrCurve
+
+Plane: TypeAlias = tuple[tuple[float, float], tuple[float, float]]
+
+INK, SOFT, GRID, PAGE = "#1c2126", "#5a646e", "#e6e9ec", "#ffffff"
+BEFORE, AFTER, OTHER = "#747d86", "#0072b2", "#d55e00"
+SPEAKERS = ("#0071b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55d00", INK)
+"""As many as the colour-blind can tell apart on white and on black; a shade off the colours above, which may vary."""
+MARKS = "o^sDv*"
+"""Condition by condition, from the first again after the last."""
+STYLE: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": SOFT,
+    "axes.grid": True,
+    "axes.labelcolor": SOFT,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 11.0,
+    "grid.color": GRID,
+    "grid.linewidth": 1.0,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 7.0,
+    "path.simplify_threshold": 0.8,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "seedpipe",
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": SOFT,
+    "xtick.major.pad": 6.0,
+    "xtick.major.size": 0.0,
+    "ytick.color": SOFT,
+    "ytick.major.pad": 5.0,
+    "ytick.major.size": 0.0,
+}
+
+_DASHED = (0, (4.0, 2.0))
+_LINES: tuple[dict[str, Any], ...] = (
+    {"color": BEFORE, "linestyle": _DASHED, "markerfacecolor": PAGE, "marker": "o"},
+    {"color": AFTER, "linestyle": "-", "marker": "o"},
+    {"color": OTHER, "linestyle": "-", "marker": "^"},
+    {"color": SPEAKERS[2], "linestyle": "-.", "marker": "s"},
+    {"color": SPEAKERS[3], "linestyle": "-", "marker": "D"},
+    {"color": SPEAKERS[1], "linestyle": ":", "marker": "v"},
+)
+_DET_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+_DET_POINTS = 200
+_STEPS = (1, 2, 5, 10)  # between ticks
+_LONGEST_NAME = 15
+
+
+def det(axes: Axes, systems: Mapping[str, System], limits: tuple[float, float] | None = None) -> Axes:
+    """Draw DET curves on probit axes, with a dot at the EER.
+
+    Parameters
+    ----------
+    axes : Axes
+    systems : mapping of str to System
+        By name, the network alone first.
+    limits : tuple of float, optional
+        Lowest and highest rate drawn, fractions; :func:`det_limits` of these systems by default.
+    """
+    low, high = limits or det_limits(systems.values())
+    for set_scale in (axes.set_xscale, axes.set_yscale):
+        set_scale("function", functions=(_probit, np.vectorize(NormalDist().cdf, otypes=[float])))
+    axes.plot((low, high), (low, high), color=SOFT, linewidth=1.0, linestyle=(0, (1.0, 4.0)))
+    for line, (name, system) in zip(cycle(_LINES), systems.items()):
+        kept = np.linspace(0, len(system.det.far) - 1, min(len(system.det.far), _DET_POINTS)).round().astype(int)
+        axes.plot(np.take(system.det.far, kept), np.take(system.det.frr, kept), **{**line, "marker": ""}, label=name)
+        axes.plot([system.eer.value], [system.eer.value], clip_on=False, **{**line, "linestyle": ""})
+    shown = [tick for tick in _DET_TICKS if low <= tick <= high]
+    labels = _spaced(shown, _probit(np.array(shown)), 0.095 * float(_probit(high) - _probit(low)))
+    axes.set_xticks(shown, labels=labels)
+    axes.set_yticks(shown, labels=labels)
+    axes.set(xlim=(low, high), ylim=(low, high), xlabel="False alarms, %", ylabel="Misses, %")
+    return axes
+
+
+def det_limits(systems: Iterable[System]) -> tuple[float, float]:
+    """Choose axes for DET curves, fractions: round rates well around every EER."""
+    rates = [system.eer.value for system in systems]
+    low = max((tick for tick in _DET_TICKS if tick <= min(rates) / 5.0), default=_DET_TICKS[0])
+    high = min((tick for tick in _DET_TICKS if tick >= 1.6 * max(rates)), default=_DET_TICKS[-1])
+    return low, max(high, 0.1)
+
+
+def _probit(rates: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    clipped = np.clip(rates, 1e-6, 1.0 - 1e-6)
+    quantiles: NDArray[np.float64] = np.vectorize(NormalDist().inv_cdf, otypes=[float])(clipped)
+    return quantiles
+
+
+def _spaced(ticks: Sequence[float], places: NDArray[np.float64], least: float) -> list[str]:
+    """Label rates as percentages, without those that would run into the one before."""
+    labels, last = [], -np.inf
+    for tick, place in zip(ticks, places, strict=True):
+        fits = place - last >= least
+        labels.append(f"{100.0 * tick:g}" if fits else "")
+        last = place if fits else last
+    return labels
+
+
+def histogram(axes: Axes, scores: Histogram, limits: tuple[float, float] | None = None) -> Axes:
+    """Draw the densities of target and non-target scores.
+
+    Parameters
+    ----------
+    axes : Axes
+    scores : Histogram
+    limits : tuple of float, optional
+        Lowest and highest score drawn; those of the histogram by default.
+    """
+    outline: dict[str, Any] = {"fill": True, "linewidth": 1.3}
+    axes.stairs(
+        scores.nontarget, scores.edges, facecolor=to_rgba(OTHER, 0.15), edgecolor=OTHER, linestyle=_DASHED, **outline
+    )
+    axes.stairs(scores.target, scores.edges, facecolor=to_rgba(AFTER, 0.3), edgecolor=AFTER, **outline)
+    axes.set(xlim=limits or (scores.edges[0], scores.edges[-1]), xlabel="Score", yticks=[])
+    axes.set_ylim(0.0, 1.1 * max(*scores.target, *scores.nontarget, 1e-12))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
+    axes.spines["left"].set_visible(False)
+    return axes
+
+
+def eer_by_condition(axes: Axes, evaluation: Evaluation, highest: float | None = None) -> Axes:
+    """Draw the EER by condition, before and after, with 95 % intervals.
+
+    Parameters
+    ----------
+    axes : Axes
+    evaluation : Evaluation
+        Its conditions become the rows.
+    highest : float, optional
+        Upper end of the axis, a fraction, so that the figures of several enhancers compare.
+    """
+    conditions = evaluation.conditions
+    systems = zip(*(condition.systems.both for condition in conditions), strict=True)
+    for line, shift, side in zip(_LINES, (-0.15, 0.15), systems, strict=False):
+        heights = [row + shift for row in range(len(conditions))]
+        values, errors = _intervals([system.eer for system in side])
+        axes.errorbar(values, heights, xerr=errors, capsize=3.5, clip_on=False, **{**line, "linestyle": ""})
+    axes.set_ylim(len(conditions) - 0.5, -0.5)
+    axes.set_yticks(
+        range(len(conditions)),
+        labels=[shortened(condition.condition) for condition in conditions],
+        parse_math=False,
+        color=INK,
+    )
+    axes.grid(visible=False, axis="y")
+    axes.set_xlim(0.0, 100.0 * (highest or highest_rate(s.eer for c in conditions for s in c.systems.both)))
+    axes.set_xlabel("EER, %")
+    return axes
+
+
+def highest_rate(estimates: Iterable[Estimate]) -> float:
+    """Choose the upper end of an axis of rates, a fraction: a little above every interval."""
+    return max(0.01, 1.05 * max(max(one.value, one.high or 0.0) for one in estimates))
+
+
+def _intervals(estimates: Sequence[Estimate]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Percentages, and how far their intervals reach below and above; NaN where there is none."""
+    values = np.array([one.value for one in estimates])
+    bounds = np.array([(one.low, one.high) for one in estimates], dtype=float).T
+    return 100.0 * values, 100.0 * np.abs(bounds - values)
+
+
+def shortened(name: str) -> str:
+    """Cut a name that would leave the drawing."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in name)
+    return plain if len(plain) <= _LONGEST_NAME else plain[: _LONGEST_NAME - 1] + "…"
+
+
+def eer_by_snr(axes: Axes, curve: SnrCurve, highest: float | None = None) -> Axes:
+    """Draw the EER of one condition against SNR, before and after, with 95 % intervals.
+
+    Parameters
+    ----------
+    axes : Axes
+    curve : SnrCurve
+        One condition.
+    highest : float, optional
+        Upper end of the axis, a fraction, so that several figures compare.
+    """
+    points = curve.points
+    bounds = sorted({end for point in points for end in (point.low, point.high)})
+    span = bounds[-1] - bounds[0] or 10.0
+    sides = [point.network for point in points], [point.enhanced for point in points]
+    for line, shift, side in zip(_LINES, (-0.012, 0.012), sides, strict=False):
+        values, errors = _intervals(side)
+        axes.errorbar(
+            [point.middle + shift * span for point in points], values, yerr=errors, capsize=3.5, clip_on=False, **line
+        )
+    axes.set_xlim(bounds[0] - 0.08 * span, bounds[-1] + 0.08 * span)
+    axes.set_xticks(bounds)
+    axes.set_ylim(0.0, 100.0 * (highest or highest_rate(one for side in sides for one in side)))
+    axes.set(xlabel="SNR, dB", ylabel="EER, %")
+    return axes
+
+
+def eer_by_timestep(axes: Axes, evaluation: Evaluation) -> Axes:
+    """Draw the EER of the enhanced embeddings against the timestep t that they are sampled from, by condition.
+
+    Parameters
+    ----------
+    axes : Axes
+        A legend comes to stand on its right.
+    evaluation : Evaluation
+        With timesteps.
+    """
+    steps = sorted(evaluation.timesteps, key=lambda step: step.t)
+    times, order = [step.t for step in steps], evaluation.condition_names
+    for name in sorted(steps[0].conditions, key=lambda name: -steps[-1].conditions[name]):
+        rates = [100.0 * step.conditions[name] for step in steps]
+        mark = MARKS[order.index(name) % len(MARKS)]
+        axes.plot(times, rates, color=AFTER, linewidth=1.2, marker=mark, clip_on=False, label=shortened(name))
+    axes.set_xscale("log")
+    axes.set_xticks(times, labels=[str(t) for t in times])
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(times[0] / 1.3, times[-1] * 1.3)
+    axes.set_ylim(0.0, 105.0 * max(0.0095, *(rate for step in steps for rate in step.conditions.values())))
+    axes.set(xlabel="t", ylabel="EER, %")
+    legend = axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1.0)
+    for words in legend.get_texts():
+        words.set_parse_math(False)
+    return axes
+
+
+def projection(
+    axes: Axes,
+    places: Sequence[Place],
+    numbers: Mapping[str, int],
+    order: Sequence[str],
+    limits: Plane | None = None,
+) -> Axes:
+    """Draw embeddings on a plane: a speaker is a colour and a number at its centre, a condition the shape of the mark.
+
+    Parameters
+    ----------
+    axes : Axes
+    places : sequence of Place
+        The embeddings of one system.
+    numbers : mapping of str to int
+        The speakers that get a colour and a number, as :func:`numbered_speakers` gives them.
+    order : sequence of str
+        Conditions; their order gives each its mark.
+    limits : pair of tuple of float, optional
+        Ends of both axes, as :func:`plane` gives them, so that several figures compare.
+    """
+    across, up = limits or plane(places)
+    hollow: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": BEFORE, "markeredgewidth": 0.8}
+    # Speakers without a colour first, so that they lie below the others.
+    for speaker in sorted({place.speaker for place in places}, key=lambda one: (numbers.get(one, 0), one)):
+        filled: dict[str, Any] = {
+            "color": SPEAKERS[numbers.get(speaker, 1) - 1],
+            "markeredgecolor": PAGE,
+            "markeredgewidth": 0.5,
+        }
+        for shape, condition in enumerate(order):
+            own = [(place.x, place.y) for place in places if (place.speaker, place.condition) == (speaker, condition)]
+            style = filled if speaker in numbers else hollow
+            axes.plot(
+                *np.reshape(own, (-1, 2)).T, linestyle="", clip_on=False, marker=MARKS[shape % len(MARKS)], **style
+            )
+    for speaker, number in numbers.items():
+        at = centre([place for place in places if place.speaker == speaker])
+        axes.text(*at, str(number), ha="center", va="center", fontsize=14.0, fontweight="bold", color=INK)
+    axes.set(xlim=across, ylim=up, xticks=[], yticks=[])
+    axes.set_aspect("equal")
+    axes.spines[:].set(visible=True, color=GRID)
+    return axes
+
+
+def numbered_speakers(found: Projection) -> dict[str, int]:
+    """Choose the speakers that get a colour and a number, from 1: those with most points, in the order of names."""
+    speakers = [place.speaker for place in found.systems.network]
+    often = sorted(set(speakers), key=lambda speaker: (-speakers.count(speaker), speaker))[: len(SPEAKERS)]
+    return {speaker: number for number, speaker in enumerate(sorted(often), start=1)}
+
+
+def plane(places: Sequence[Place]) -> Plane:
+    """Choose the ends of both axes: a square around all points, with one unit along both."""
+    xs, ys = [place.x for place in places], [place.y for place in places]
+    half = 0.53 * max(max(xs) - min(xs), max(ys) - min(ys)) or 1.0
+    across, up = (max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2
+    return (across - half, across + half), (up - half, up + half)
+
+
+def centre(places: Sequence[Place]) -> tuple[float, float]:
+    """Mean of some points."""
+    return fmean(place.x for place in places), fmean(place.y for place in places)
+
+
+def training_curve(axes: Axes, training: Training) -> Axes:
+    """Draw training and validation loss over the epochs.
+
+    Parameters
+    ----------
+    axes : Axes
+    training : Training
+        With at least two epochs.
+    """
+    epochs = [point.epoch for point in training.curve]
+    axes.plot(epochs, [point.loss for point in training.curve], **{**_LINES[0], "marker": ""}, label="training loss")
+    validated = [(point.epoch, point.validation) for point in training.curve if point.validation is not None]
+    if validated:
+        axes.plot(*zip(*validated, strict=True), **{**_LINES[1], "marker": ""}, label="validation loss")
+    axes.set(xlabel="Epoch", ylabel="Loss", xlim=(epochs[0], epochs[-1]))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=_STEPS, integer=True))
+    return axes
+
+
+def cost(axes: Axes, names: Sequence[str], stages: Mapping[str, Sequence[float]], notes: Sequence[str]) -> Axes:
+    """Draw the real-time factor of systems as bars, in parts by stage.
+
+    Parameters
+    ----------
+    axes : Axes
+    names : sequence of str, length n
+        The systems, from above.
+    stages : mapping of str to sequence of float, length n each
+        Real-time factor of each part of each system, in the order of the signal: front end, network, enhancer.
+    notes : sequence of str, length n
+        What to write behind each bar.
+    """
+    others = np.sum(
+        [factors for stage, factors in stages.items() if stage != "network"] or [[0.0] * len(names)], axis=0
+    )
+    rows = np.arange(len(names)) + 0.33 * np.maximum(np.cumsum(others == 0.0) - 1, 0)  # a network alone begins a group
+    whole = np.zeros(len(names))
+    for (stage, factors), look in zip(stages.items(), _stage_looks(stages), strict=True):
+        axes.barh(rows, factors, left=whole, height=0.62, label=stage, **look)
+        whole = whole + np.array(factors)
+    for row, end, note in zip(rows, whole, notes, strict=True):
+        axes.annotate(note, (end, row), (6.0, 0.0), textcoords="offset points", va="center", parse_math=False)
+    axes.set_yticks(rows, labels=["".join(filter(str.isprintable, one)) for one in names], parse_math=False, color=INK)
+    axes.set_ylim(rows[-1] + 0.5, -0.5)
+    axes.set_xlim(0.0, float(whole.max()))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("Real-time factor")
+    return axes
+
+
+def _stage_looks(stages: Iterable[str]) -> Iterator[dict[str, Any]]:
+    front: dict[str, Any] = {"facecolor": to_rgba(OTHER, 0.3), "edgecolor": OTHER, "linestyle": _DASHED}
+    looks: dict[str, dict[str, Any]] = {"front end": front, "network": {"color": BEFORE}, "enhancer": {"color": AFTER}}
+    return (looks[stage] for stage in stages)

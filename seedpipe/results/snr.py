@@ -1,0 +1,96 @@
+"""What an evaluation knows about the EER against SNR: its bins, and its conditions of fixed SNR."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seedpipe.results import Estimate, Evaluation, SnrSystems, Systems
+from seedpipe.results.wording import number
+
+
+@dataclass(frozen=True)
+class SnrPoint:
+    """The EER at one SNR, or in one bin of it.
+
+    Attributes
+    ----------
+    low, high : float
+        Decibels; equal for a level.
+    trials, targets : int
+        Counts.
+    network, enhanced : Estimate
+        Before and after.
+    """
+
+    low: float
+    high: float
+    trials: int
+    targets: int
+    network: Estimate
+    enhanced: Estimate
+
+    @property
+    def label(self) -> str:
+        """SNR in words: "5" or "0 to 5"."""
+        return number(self.low) if self.low == self.high else f"{number(self.low)} to {number(self.high)}"
+
+    @property
+    def middle(self) -> float:
+        """Where the point is drawn, in decibels."""
+        return (self.low + self.high) / 2
+
+
+@dataclass(frozen=True)
+class SnrCurve:
+    """The EER of one condition against SNR.
+
+    Attributes
+    ----------
+    condition : str
+        Name of the condition.
+    kind : str
+        Whether its SNR is "drawn" or "fixed".
+    points : list of SnrPoint
+        By rising SNR.
+    """
+
+    condition: str
+    kind: str
+    points: list[SnrPoint]
+
+    @property
+    def name(self) -> str:
+        """Condition and kind, as above the chart."""
+        return f"{self.condition}, {self.kind} SNR"
+
+
+def snr_curves(evaluation: Evaluation) -> list[SnrCurve]:
+    """Gather what an evaluation knows about SNR: its bins, and its conditions of fixed SNR such as ``noise@5``.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        One network and enhancer on one list.
+
+    Returns
+    -------
+    list of SnrCurve
+        Empty where the evaluation has neither.
+    """
+    found = [
+        ((one.condition, "drawn"), _point((one.low, one.high), one.trials, one.targets, one.systems))
+        for one in evaluation.snr
+    ]
+    for condition in evaluation.conditions:
+        if condition.level is not None:
+            name, snr_db = condition.level
+            point = _point((snr_db, snr_db), evaluation.trials, evaluation.targets, condition.systems)
+            found.append(((name, "fixed"), point))
+    curves: dict[tuple[str, str], list[SnrPoint]] = {}
+    for key, point in found:
+        curves.setdefault(key, []).append(point)
+    return [SnrCurve(*key, sorted(points, key=lambda point: point.low)) for key, points in curves.items()]
+
+
+def _point(bounds: tuple[float, float], trials: int, targets: int, systems: SnrSystems | Systems) -> SnrPoint:
+    return SnrPoint(*bounds, trials, targets, systems.network.eer, systems.enhanced.eer)
