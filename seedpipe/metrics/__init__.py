@@ -11,6 +11,7 @@ Conventions
   the order of the list never matters.
 - FAR is the false-alarm rate (accepted share of the non-target trials), FRR the false-rejection or miss rate (rejected
   share of the target trials). Every rate is a fraction in [0, 1], never a percentage.
+- Every metric raises a ``MetricError`` for what :func:`validate` refuses; ``Raises`` names what else it does.
 - An EER without its definition is ambiguous: see :func:`eer`.
 
 Metrics

@@ -40,6 +40,10 @@ class SpeakerBootstrap:
     Every system and condition scored on the list meets the same draws, which is what makes differences paired. The
     replicates of a metric are computed once and remembered.
 
+    Methods take scores and labels of shape (n,) and refuse what :func:`seedpipe.metrics.validate` refuses, and labels
+    that disagree with the speakers; the name of a metric, of which ``act_dcf`` and ``cllr`` want log likelihood ratios;
+    and a prior instead of the bootstrap's.
+
     Parameters
     ----------
     enrol_speaker, test_speaker : array_like, shape (n,)
@@ -127,27 +131,10 @@ class SpeakerBootstrap:
     ) -> Interval:
         """Compute a metric and its 95 % interval.
 
-        Parameters
-        ----------
-        scores : array_like, shape (n,)
-            One system's scores, higher means same speaker.
-        labels : array_like, shape (n,)
-            1 for target trials, 0 for non-target trials.
-        metric : {"eer", "min_dcf", "act_dcf", "cllr", "min_cllr"}
-            ``act_dcf`` and ``cllr`` want log likelihood ratios.
-        p_target : float, optional
-            Instead of that of the bootstrap.
-
-        Returns
-        -------
-        Interval
-            In the unit of the metric.
-
         Raises
         ------
-        MetricError
-            See :func:`seedpipe.metrics.validate`; or labels that disagree with the speakers; or too few
-            speakers or errors: no error at all does not mean that none is possible.
+        TooFewSpeakersError
+            Too few speakers or errors: no error at all does not mean that none is possible.
         """
         values = self._usable(self.distribution(scores, labels, metric, p_target=p_target))
         value = self.plain(scores, labels, metric, p_target=p_target)
@@ -171,25 +158,11 @@ class SpeakerBootstrap:
         *,
         p_target: float | None = None,
     ) -> PairedDifference:
-        """Compare two systems on the same trials, b minus a.
-
-        Parameters
-        ----------
-        scores_a, scores_b : array_like, shape (n,)
-            Scores of the two systems, each higher for the same speaker; their scales may differ.
-        labels : array_like, shape (n,)
-            1 for target trials, 0 for non-target trials.
-        metric, p_target
-            As for :meth:`interval`.
-
-        Returns
-        -------
-        PairedDifference
-            Negative when b has fewer errors.
+        """Compare two systems on the same trials, b minus a: negative when b has fewer errors. Scales may differ.
 
         Raises
         ------
-        MetricError
+        TooFewSpeakersError
             As for :meth:`interval`.
         """
         replicates = [self.distribution(s, labels, metric, p_target=p_target) for s in (scores_a, scores_b)]
@@ -208,7 +181,6 @@ class SpeakerBootstrap:
         pairs : sequence of (scores_a, scores_b), each of shape (n,)
             One pair of score arrays per condition, all over the trials of this list.
         labels : array_like, shape (n,)
-            1 for target trials, 0 for non-target trials.
 
         Returns
         -------
@@ -218,8 +190,8 @@ class SpeakerBootstrap:
         Raises
         ------
         MetricError
-            As for :meth:`interval`; no pairs; or a condition in which a makes no error, whose relative reduction does
-            not exist.
+            No pairs; a condition in which a makes no error, whose relative reduction does not exist; or as for
+            :meth:`interval`.
         """
         if not pairs:
             raise MetricError("there are no conditions to average over", expected="at least one pair of systems")
@@ -240,18 +212,7 @@ class SpeakerBootstrap:
     def distribution(
         self, scores: ArrayLike, labels: ArrayLike, metric: Metric = "eer", *, p_target: float | None = None
     ) -> Floats:
-        """Compute a metric for every replicate.
-
-        Parameters
-        ----------
-        scores, labels, metric, p_target
-            As for :meth:`interval`.
-
-        Returns
-        -------
-        array of float, shape (R,)
-            NaN for the replicates that drew no target or no non-target trial.
-        """
+        """Compute a metric for every replicate, shape (R,); NaN where it drew no target or no non-target trial."""
         if metric not in get_args(Metric):
             raise MetricError(f"metric {metric!r}", expected="one of " + ", ".join(get_args(Metric)))
         values, target = checked(scores, labels)
@@ -264,18 +225,7 @@ class SpeakerBootstrap:
         return self._known[key].copy()
 
     def plain(self, scores: ArrayLike, labels: ArrayLike, metric: Metric, *, p_target: float | None = None) -> float:
-        """Metric of the list as it is, every trial counting once.
-
-        Parameters
-        ----------
-        scores, labels, metric, p_target
-            As for :meth:`interval`.
-
-        Returns
-        -------
-        float
-            What the function of that name in :mod:`seedpipe.metrics` gives.
-        """
+        """Metric of the list as it is, every trial counting once: what the function of that name gives."""
         if metric == "eer":
             return eer(scores, labels, self.definition)
         if metric == "min_dcf":

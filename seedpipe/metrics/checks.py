@@ -12,13 +12,6 @@ from seedpipe.metrics.roc import Floats, counts, equal_error_rate, sort
 def validate(scores: ArrayLike, labels: ArrayLike) -> None:
     """Refuse scores and labels from which a metric would be meaningless.
 
-    Parameters
-    ----------
-    scores : array_like, shape (n,)
-        Higher means same speaker.
-    labels : array_like, shape (n,)
-        1 for target trials, 0 for non-target trials.
-
     Raises
     ------
     MetricError
@@ -33,13 +26,6 @@ def check_direction(scores: ArrayLike, labels: ArrayLike) -> None:
 
     A bad system is near chance (EER 0.5), and on a short list beyond it by luck; only what luck does not explain is
     refused.
-
-    Parameters
-    ----------
-    scores : array_like, shape (n,)
-        Higher means same speaker.
-    labels : array_like, shape (n,)
-        1 for target trials, 0 for non-target trials.
 
     Raises
     ------

@@ -14,21 +14,14 @@ def cllr(scores: ArrayLike, labels: ArrayLike) -> float:
 
     Parameters
     ----------
-    scores : array_like, shape (n,)
-        Natural logarithms of likelihood ratios, as :mod:`seedpipe.scoring.calibration` gives; a cosine is none.
-    labels : array_like, shape (n,)
-        1 for target trials, 0 for non-target trials.
+    scores, labels : array_like, shape (n,)
+        Scores are natural logarithms of likelihood ratios, as :mod:`seedpipe.scoring.calibration` gives.
 
     Returns
     -------
     float
         (mean over targets of log2(1 + e^-s) + mean over non-targets of log2(1 + e^s)) / 2. 0 for perfect scores, 1 for
         scores of 0 everywhere, without upper bound for confident errors.
-
-    Raises
-    ------
-    MetricError
-        See :func:`validate`.
 
     Notes
     -----
@@ -50,20 +43,13 @@ def min_cllr(scores: ArrayLike, labels: ArrayLike) -> float:
 
     Parameters
     ----------
-    scores : array_like, shape (n,)
-        Higher means same speaker; the scale plays no part.
-    labels : array_like, shape (n,)
-        1 for target trials, 0 for non-target trials.
+    scores, labels : array_like, shape (n,)
+        The scale of the scores plays no part.
 
     Returns
     -------
     float
         In [0, 1]; never above :func:`cllr`, and what separates the two is lost by calibration.
-
-    Raises
-    ------
-    MetricError
-        See :func:`validate`.
 
     Examples
     --------

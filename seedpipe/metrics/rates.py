@@ -1,4 +1,9 @@
-"""Error rates and detection costs at a threshold, over all thresholds, and drawn as curves."""
+"""Error rates and detection costs at a threshold, over all thresholds, and drawn as curves.
+
+Conventions are those of :mod:`seedpipe.metrics`: ``scores`` are higher for the same speaker, ``labels`` are 1 for target
+and 0 for non-target trials, and every function refuses what :func:`seedpipe.metrics.validate` refuses, besides what its
+own section ``Raises`` names.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +23,7 @@ def eer(scores: ArrayLike, labels: ArrayLike, definition: Definition = "linear")
 
     Parameters
     ----------
-    scores : array_like, shape (n,)
-        Higher means same speaker.
-    labels : array_like, shape (n,)
-        1 for target trials, 0 for non-target trials.
+    scores, labels : array_like, shape (n,)
     definition : {"linear", "max", "mean", "hull"}
         - ``linear``: crossing of FAR and FRR on straight lines between neighbouring ROC points.
         - ``max``: max(FAR, FRR) at the ROC corner with the smallest |FAR - FRR|, as in the code of the authors of SEED.
@@ -38,7 +40,7 @@ def eer(scores: ArrayLike, labels: ArrayLike, definition: Definition = "linear")
     Raises
     ------
     MetricError
-        See :func:`validate`; or an unknown definition.
+        An unknown definition.
 
     Notes
     -----
@@ -59,10 +61,7 @@ def min_dcf(
 
     Parameters
     ----------
-    scores : array_like, shape (n,)
-        Higher means same speaker.
-    labels : array_like, shape (n,)
-        1 for target trials, 0 for non-target trials.
+    scores, labels : array_like, shape (n,)
     p_target : float
         Assumed prior probability of a target trial, in (0, 1); the share in the list plays no part.
     c_miss, c_fa : float
@@ -77,7 +76,7 @@ def min_dcf(
     Raises
     ------
     MetricError
-        See :func:`validate`; or an impossible prior or cost.
+        An impossible prior or cost.
 
     Notes
     -----
@@ -99,25 +98,16 @@ def act_dcf(
 
     Parameters
     ----------
-    scores : array_like, shape (n,)
-        Natural logarithms of likelihood ratios, as :mod:`seedpipe.scoring.calibration` gives; a cosine is none.
-    labels : array_like, shape (n,)
-        1 for target trials, 0 for non-target trials.
-    p_target : float
-        Assumed prior probability of a target trial, in (0, 1).
-    c_miss, c_fa : float
-        Costs of a miss and of a false alarm, above 0.
+    scores, labels : array_like, shape (n,)
+        Scores are natural logarithms of likelihood ratios, as :mod:`seedpipe.scoring.calibration` gives.
+    p_target, c_miss, c_fa : float
+        As for :func:`min_dcf`.
 
     Returns
     -------
     float
         The cost of :func:`min_dcf` at the threshold ln(c_fa (1 - p) / (c_miss p)). Never below the minimum; above 1 the
         scores do more harm than none.
-
-    Raises
-    ------
-    MetricError
-        See :func:`validate`; or an impossible prior or cost.
 
     Examples
     --------
@@ -139,10 +129,7 @@ def error_rates(scores: ArrayLike, labels: ArrayLike, thresholds: ArrayLike) -> 
 
     Parameters
     ----------
-    scores : array_like, shape (n,)
-        Higher means same speaker.
-    labels : array_like, shape (n,)
-        1 for target trials, 0 for non-target trials.
+    scores, labels : array_like, shape (n,)
     thresholds : array_like, shape (m,)
         In the unit of the scores; a trial at or above the threshold is accepted.
 
@@ -154,7 +141,7 @@ def error_rates(scores: ArrayLike, labels: ArrayLike, thresholds: ArrayLike) -> 
     Raises
     ------
     MetricError
-        See :func:`validate`; or a threshold that is NaN.
+        A threshold that is NaN.
 
     Examples
     --------
@@ -192,10 +179,7 @@ def det_curve(scores: ArrayLike, labels: ArrayLike, max_points: int = 2000) -> t
 
     Parameters
     ----------
-    scores : array_like, shape (n,)
-        Higher means same speaker.
-    labels : array_like, shape (n,)
-        1 for target trials, 0 for non-target trials.
+    scores, labels : array_like, shape (n,)
     max_points : int
         Upper bound on the number of points, at least 10.
 
@@ -244,10 +228,7 @@ def score_histogram(scores: ArrayLike, labels: ArrayLike, bins: int = 40) -> tup
 
     Parameters
     ----------
-    scores : array_like, shape (n,)
-        Higher means same speaker.
-    labels : array_like, shape (n,)
-        1 for target trials, 0 for non-target trials.
+    scores, labels : array_like, shape (n,)
     bins : int
         Number of bins of equal width between the lowest and the highest score.
 
@@ -256,11 +237,6 @@ def score_histogram(scores: ArrayLike, labels: ArrayLike, bins: int = 40) -> tup
     edges : array of float, shape (bins + 1,)
     target, nontarget : arrays of float, shape (bins,)
         Densities, each with integral 1 over the edges.
-
-    Raises
-    ------
-    MetricError
-        See :func:`validate`.
     """
     values, target = checked(scores, labels)
     edges = np.linspace(values.min(), values.max(), bins + 1)
