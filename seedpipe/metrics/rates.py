@@ -1,8 +1,8 @@
 """Error rates and detection costs at a threshold, over all thresholds, and drawn as curves.
 
-Conventions are those of :mod:`seedpipe.metrics`: ``scores`` are higher for the same speaker, ``labels`` are 1 for target
-and 0 for non-target trials, and every function refuses what :func:`seedpipe.metrics.validate` refuses, besides what its
-own section ``Raises`` names.
+Conventions are those of :mod:`seedpipe.metrics`: ``scores`` are higher for the same speaker, ``labels`` are 1 for
+target and 0 for non-target trials, and every function refuses what :func:`seedpipe.metrics.validate` refuses, besides
+what its own section ``Raises`` names.
 """
 
 from __future__ import annotations
