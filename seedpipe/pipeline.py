@@ -44,7 +44,7 @@ __all__ = [
 def describe_audio(params: Params, out: Path) -> dict[str, Any]:
     """Describe the data folder, names, sizes and times of change, in a small file that DVC can watch."""
     root = params.manifest.root
-    description = {"root": root.as_posix(), "synthetic": is_synthetic(root), "folders": layout.describe(root)}
+    description = {"root": root.as_posix(), "synthetic": is_synthetic(root), "folders": layout.describe_folders(root)}
     write_json(out, description)
     return description
 

@@ -25,7 +25,7 @@ MOST_SECONDS = 3_600  # of a training utterance
 FOLDERS = {"music": "music", "noise": "noise", "reverb": "rir"}
 
 
-def describe(root: StrPath) -> dict[str, dict[str, object]]:
+def describe_folders(root: StrPath) -> dict[str, dict[str, object]]:
     """Number of audio files below each folder of the layout, with a digest of their names, sizes and times of change.
 
     Raises
@@ -106,7 +106,7 @@ def write_training_manifests(
     return bad
 
 
-def hold_out(names: Sequence[str], share: float) -> tuple[list[str], list[str]]:
+def split_files(names: Sequence[str], share: float) -> tuple[list[str], list[str]]:
     """Split source files into a training and an evaluation part.
 
     Within each folder the last ``share`` of the files, in sorted order, goes to evaluation: takes of one recording have
@@ -164,7 +164,7 @@ def _bank(params: ManifestParams, folder: str) -> tuple[list[str], list[str]]:
     names, kept_apart = _names(params.root, folder), f"eval_{folder}"
     if (params.root / kept_apart).is_dir():
         return names, _names(params.root, kept_apart)
-    training, evaluation = hold_out(names, params.eval_share)
+    training, evaluation = split_files(names, params.eval_share)
     if not evaluation:
         raise ManifestError(
             f"{len(names)} files are too few to keep some for evaluation",

@@ -39,7 +39,7 @@ CORPORA = (
 )
 
 
-def recognise(names: Sequence[str]) -> list[str]:
+def recognise_corpora(names: Sequence[str]) -> list[str]:
     """Say which corpora there are among audio files, and whether they are whole where that is known.
 
     Parameters
@@ -49,7 +49,7 @@ def recognise(names: Sequence[str]) -> list[str]:
 
     Examples
     --------
-    >>> recognise(["noise/free-sound/noise-free-sound-0000.wav", "mine.wav"])
+    >>> recognise_corpora(["noise/free-sound/noise-free-sound-0000.wav", "mine.wav"])
     ['MUSAN noise (1 of 930 files)']
     """
     counts = {corpus: _count(corpus, names) for corpus in CORPORA}

@@ -9,7 +9,7 @@ from pathlib import Path
 from seedpipe.audio import find_audio, layout
 from seedpipe.errors import SeedpipeError
 from seedpipe.params import Params
-from seedpipe.project import corpora
+from seedpipe.project.corpora import recognise_corpora
 from seedpipe.project.finding import Finding, tried
 from seedpipe.project.paths import ProjectPaths
 from seedpipe.project.start import DATA_FOLDERS
@@ -66,7 +66,7 @@ def _list(params: Params, name: str) -> Finding:
 
 
 def _known(audio: dict[str, list[str]]) -> Finding:
-    found = corpora.recognise([name for names in audio.values() for name in names])
+    found = recognise_corpora([name for names in audio.values() for name in names])
     return Finding("published corpora", "ok", ", ".join(found) or "none recognised by the names of files")
 
 

@@ -169,7 +169,7 @@ def test_manifests_of_a_relative_root_move_with_it(
 
 
 def test_describe_counts_files_and_sees_changes(own_data: Path) -> None:
-    before = layout.describe(own_data)
+    before = layout.describe_folders(own_data)
     assert {name: entry["files"] for name, entry in before.items()} == {
         "train": 5,
         "music": 3,
@@ -177,24 +177,24 @@ def test_describe_counts_files_and_sees_changes(own_data: Path) -> None:
         "rir": 3,
         "eval": 4,
     }
-    assert layout.describe(own_data) == before
+    assert layout.describe_folders(own_data) == before
     os.utime(own_data / "music/0.wav", (1, 1))
-    after = layout.describe(own_data)
+    after = layout.describe_folders(own_data)
     assert [name for name in before if before[name] != after[name]] == ["music"]
     write_audio(own_data / "eval_music/x.wav", tone(99, 0.1))
-    assert layout.describe(own_data)["eval_music"]["files"] == 1
+    assert layout.describe_folders(own_data)["eval_music"]["files"] == 1
 
 
 def test_describe_survives_a_link_that_leads_nowhere(own_data: Path) -> None:
     (own_data / "train/gone.wav").symlink_to("nowhere.wav")
-    assert layout.describe(own_data)["train"]["files"] == 6
+    assert layout.describe_folders(own_data)["train"]["files"] == 6
 
 
 def test_describe_lists_all_lacking_folders(own_data: Path) -> None:
     shutil.rmtree(own_data / "music")
     shutil.rmtree(own_data / "eval")
     with pytest.raises(ManifestError, match=r"data: lacks the folder music, eval; expected train, music, .*docs/data"):
-        layout.describe(own_data)
+        layout.describe_folders(own_data)
 
 
 def test_an_unknown_list_names_those_that_exist(own_data: Path) -> None:

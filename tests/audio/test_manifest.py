@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seedpipe.audio import decode, find_audio, list_files, read_manifest, segment, write_manifest
-from seedpipe.audio.layout import hold_out
+from seedpipe.audio.layout import split_files
 from seedpipe.audio.manifest import COLUMNS
 from seedpipe.errors import AudioError, ManifestError, TrialError
 from seedpipe.scoring.trials import read_trials
@@ -411,11 +411,11 @@ def test_the_digest_knows_the_borders(corpus: Path, tmp_path: Path) -> None:
 @settings(max_examples=100, deadline=None)
 def test_split_is_disjoint_complete_and_deterministic(names: set[tuple[str, int]], share: float, order: object) -> None:
     files = sorted(f"{folder}{number:02d}.wav" for folder, number in names)
-    training, evaluation = hold_out(files, share)
+    training, evaluation = split_files(files, share)
     assert sorted(training + evaluation) == files
     shuffled = list(files)
     order.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert hold_out(shuffled, share) == (training, evaluation)
+    assert split_files(shuffled, share) == (training, evaluation)
     for folder in {name.rpartition("/")[0] for name in files}:
         here = [name for name in files if name.rpartition("/")[0] == folder]
         trained = [name for name in training if name.rpartition("/")[0] == folder]
@@ -425,7 +425,7 @@ def test_split_is_disjoint_complete_and_deterministic(names: set[tuple[str, int]
 
 
 def test_split_keeps_the_share() -> None:
-    training, evaluation = hold_out([f"{number:03d}.wav" for number in range(90)], 1 / 3)
+    training, evaluation = split_files([f"{number:03d}.wav" for number in range(90)], 1 / 3)
     assert (len(training), len(evaluation)) == (60, 30)
 
 

@@ -28,7 +28,7 @@ from seedpipe.errors import ParamsError
 from seedpipe.networks import add_network
 from seedpipe.params import ManifestParams, Params, load_params
 from seedpipe.project import Finding, examine, healthy, machine, start_project
-from seedpipe.project.corpora import recognise
+from seedpipe.project.corpora import recognise_corpora
 from seedpipe.project.start import commented_params, pipeline_files
 
 OWN = ManifestParams(root=Path("data/mine"), evaluations=("mine",))
@@ -288,7 +288,7 @@ def test_published_corpora_are_recognised_by_their_names() -> None:
     names += ["libritts/84/121123/84_121123_000007_000001.wav", "libritts/84/121123/85_121123_000007_000001.wav"]
     names += ["vox1-o/id10270/5r0dWxy17C8/00001.wav", "simulated_rirs/smallroom/Room001/Room001-00001.wav"]
     names += ["simulated_rirs/smallroom/Room001/Room002-00001.wav", "anna/one take.flac"]
-    assert recognise(names) == [
+    assert recognise_corpora(names) == [
         "LibriTTS or LibriTTS-R (1 files)",
         "MUSAN music (660 files)",
         "simulated RIRS_NOISES (1 files)",
