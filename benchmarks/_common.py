@@ -62,7 +62,7 @@ def on_data(params: Params, data: Path, **sections: dict[str, Any]) -> Params:
 
 def prepare(params: Params, paths: ProjectPaths) -> None:
     """Write manifests and caches; those that are complete are used as they are."""
-    layout.describe(params.manifest.root)
+    layout.describe_folders(params.manifest.root)
     pipeline.training_manifests(params, paths.manifests(layout.TRAIN), ProgressBar("manifest train", "files"))
     for name in params.manifest.evaluations:
         pipeline.evaluation_manifests(params, name, paths.manifests(name), ProgressBar(f"manifest {name}", "files"))
