@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import bisect
 import functools
-import itertools
 import operator
 import os
 from typing import TYPE_CHECKING, Any
@@ -26,7 +24,6 @@ class CacheDataset(Dataset[dict[str, Any]]):
     def __init__(self, cache: Cache) -> None:
         self.path, self.info = cache.path, cache.info
         self._open = functools.partial(type(cache), cache.path, cache.info)
-        self._ends = list(itertools.accumulate(shard.rows for shard in cache.info.shards))
         self._caches: dict[int, Cache] = {}
 
     def __len__(self) -> int:
@@ -37,14 +34,11 @@ class CacheDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = range(len(self))[operator.index(index)]
-        number = bisect.bisect_right(self._ends, row)
-        shard = self.info.shards[number]
-        opened, place = self._cache().open(shard), row - self._ends[number] + shard.rows
-        found = opened.arrays(("embeddings", "utterance", "draw"), place, place + 1)
+        found = self._cache().row(row, ("embeddings", "utterance", "draw"))
         return {
-            "embeddings": torch.tensor(found["embeddings"][0], dtype=torch.float32),
-            "utterance": str(found["utterance"][0]),
-            "draw": int(found["draw"][0]),
+            "embeddings": torch.tensor(found["embeddings"], dtype=torch.float32),
+            "utterance": str(found["utterance"]),
+            "draw": int(found["draw"]),
         }
 
     def _cache(self) -> Cache:

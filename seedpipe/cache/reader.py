@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import itertools
 import os
@@ -60,6 +61,7 @@ class Cache:
     def __init__(self, path: Path, info: CacheInfo) -> None:
         self.path, self.info = path, info
         self._verified: dict[str, tuple[_Stamp, Extents]] = {}
+        self._ends = list(itertools.accumulate(shard.rows for shard in info.shards))
 
     def __repr__(self) -> str:
         info = self.info
@@ -139,6 +141,13 @@ class Cache:
         """The contents, one shard at a time, in order."""
         return (self.shard(number) for number in range(len(self.info.shards)))
 
+    def row(self, number: int, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """One row of some datasets, shape (), (V,) or (V, D) as they have it; text as str."""
+        place = bisect.bisect_right(self._ends, number)
+        shard = self.info.shards[place]
+        start = number - self._ends[place] + shard.rows
+        return {name: values[0] for name, values in self.open(shard).arrays(names, start, start + 1).items()}
+
     def dataset(self) -> CacheDataset:
         """The rows as a torch dataset, for caches that do not fit into memory; see :meth:`to_torch` for others."""
         from seedpipe.cache.dataset import CacheDataset
@@ -214,7 +223,6 @@ class Cache:
     ) -> list[T]:
         """Do something with every shard and the rows that it holds; a few shards are in memory at once."""
         shards = self.info.shards
-        ends = list(itertools.accumulate(shard.rows for shard in shards))
         total = sum(shard.bytes for shard in shards)
 
         def one(shard: ShardInfo, end: int) -> T:
@@ -224,7 +232,7 @@ class Cache:
         threads = min(joblib.cpu_count(), MOST_THREADS, len(shards))
         # Hashing, reading and copying let other threads run.
         with ThreadPoolExecutor(threads) as pool:
-            for shard, result in zip(shards, pool.map(one, shards, ends), strict=True):
+            for shard, result in zip(shards, pool.map(one, shards, self._ends), strict=True):
                 results.append(result)
                 done += shard.bytes
                 if progress:

@@ -28,7 +28,7 @@ from seedpipe.cache.format import (
 )
 from seedpipe.cache.reader import Cache, open_cache
 from seedpipe.errors import CacheError
-from seedpipe.files import locked, publish_folder, refuse_foreign, whole_file
+from seedpipe.files import StrPath, locked, publish_folder, refuse_foreign, whole_file
 
 
 def shard_name(number: int) -> str:
@@ -36,7 +36,7 @@ def shard_name(number: int) -> str:
     return f"shard-{number:05d}.h5"
 
 
-def write_shard(path: Path, shard: Shard) -> ShardInfo:
+def write_shard(path: StrPath, shard: Shard) -> ShardInfo:
     """Write a shard whole or not at all; equal contents give equal bytes.
 
     Returns
@@ -51,6 +51,7 @@ def write_shard(path: Path, shard: Shard) -> ShardInfo:
     OSError
         The disk is full, or the folder cannot be written; the text names the file.
     """
+    path = Path(path)
     _check_finite(shard)
     data = to_bytes(shard)
     info = ShardInfo(
@@ -65,8 +66,9 @@ def write_shard(path: Path, shard: Shard) -> ShardInfo:
     return info
 
 
-def finished_shard(path: Path, key: str) -> ShardInfo | None:
+def finished_shard(path: StrPath, key: str) -> ShardInfo | None:
     """What an earlier run noted of a shard, if it was made from the same things and its bytes are still those."""
+    path = Path(path)
     try:
         note = ShardInfo.model_validate_json(_note(path).read_bytes())
         return note if note.key == key and note.file == path.name and _sha256(path) == note.sha256 else None
@@ -74,7 +76,7 @@ def finished_shard(path: Path, key: str) -> ShardInfo | None:
         return None
 
 
-def publish(work: Path, out: Path, info: CacheInfo) -> Cache:
+def publish(work: StrPath, out: StrPath, info: CacheInfo) -> Cache:
     """Make a work folder the cache: write its manifest, clear it, then put it in the place of an older cache.
 
     It may be called again, with the same shards, wherever an earlier call was killed.
@@ -86,6 +88,7 @@ def publish(work: Path, out: Path, info: CacheInfo) -> Cache:
     info : CacheInfo
         Its digest is filled in here.
     """
+    work, out = Path(work), Path(out)
     _write(work / MANIFEST, manifest_bytes(info))
     wanted = {MANIFEST, FAILURES} | {shard.file for shard in info.shards}
     for path in work.iterdir():
@@ -96,7 +99,7 @@ def publish(work: Path, out: Path, info: CacheInfo) -> Cache:
 
 
 def write_cache(
-    out: Path, info: Mapping[str, Any], shards: Iterable[Shard], *, purpose: str, files: Iterable[Path] = ()
+    out: StrPath, info: Mapping[str, Any], shards: Iterable[Shard], *, purpose: str, files: Iterable[StrPath] = ()
 ) -> Cache:
     """Write a cache that is made in one go: of one that fails, nothing is left.
 
@@ -112,6 +115,7 @@ def write_cache(
     files : iterable of Path
         Further files of the cache, which are copied.
     """
+    out = Path(out)
     work = out.with_name(f".{out.name}.{purpose}")
     with locked(out):
         shutil.rmtree(work, ignore_errors=True)  # of a killed run
@@ -125,7 +129,7 @@ def write_cache(
             shutil.rmtree(work, ignore_errors=True)
 
 
-def refuse_other(out: Path, feature: str, found: str) -> None:
+def refuse_other(out: StrPath, feature: str, found: str) -> None:
     """Refuse to replace anything but a cache with a feature: extraction may have taken days.
 
     Raises
@@ -133,12 +137,13 @@ def refuse_other(out: Path, feature: str, found: str) -> None:
     CacheError
         There is a cache without it, as the text ``found`` says, or something else.
     """
+    out = Path(out)
     refuse_foreign(out, FILES, "cache", CacheError)
     if out.exists() and any(out.iterdir()) and feature not in open_cache(out).info.features:
         raise CacheError(found, remedy="remove it, or choose another folder", file=out)
 
 
-def unpublished(work: Path, fingerprint: str) -> CacheInfo | None:
+def unpublished(work: StrPath, fingerprint: str) -> CacheInfo | None:
     """The manifest of a work folder that was complete when :func:`publish` was killed, if it is the wanted cache.
 
     Parameters
@@ -154,6 +159,7 @@ def unpublished(work: Path, fingerprint: str) -> CacheInfo | None:
         Every shard was compared with its digest. None if there is no manifest, or it is of another cache or damaged;
         the shards that it lists then have their notes again, so that :func:`finished_shard` finds them.
     """
+    work = Path(work)
     try:
         info = read_info(work)
     except CacheError:

@@ -13,8 +13,6 @@ from seedpipe.console import ProgressBar, guarded, show
 if TYPE_CHECKING:
     from seedpipe.cache import Cache
 
-__all__ = ["app"]
-
 app = typer.Typer(
     name="cache", help="Look into embedding caches, check, import, export and listen to them.", no_args_is_help=True
 )

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from seedpipe.cache import CacheKind
     from seedpipe.extract import Plan
 
-__all__ = ["extract"]
-
 
 class Backend(StrEnum):
     """Values of ``machine.backend``."""

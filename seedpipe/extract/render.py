@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from seedpipe.audio import Bank, Manifest, Recipe, Waveform, augment, decode, read_manifest
 from seedpipe.audio.frontends import load_frontend
 from seedpipe.audio.manifest import SPEECH
-from seedpipe.cache import RECIPE_COLUMNS, ROW_COLUMNS, Cache
+from seedpipe.cache import RECIPE_COLUMNS, Cache
 from seedpipe.errors import CacheError, CacheMismatchError
 from seedpipe.extract.spec import bank_files
 from seedpipe.files import StrPath
@@ -58,13 +54,13 @@ def render(cache: Cache, row: int, variant: str, manifests: StrPath) -> tuple[Wa
     if "files" not in info.augmentation:
         raise CacheError("was imported: its embeddings have no audio here", file=cache.path)
     cleaned = _frontend(cache)
-    columns = _columns(cache, row)
+    columns = cache.row(row, ("utterance", "crop_start", *RECIPE_COLUMNS))
     banks = _banks(cache, variant, manifests)
-    speech, start = _speech(cache, str(columns["utterance"][0]), manifests), int(columns["crop_start"][0])
+    speech, start = _speech(cache, str(columns["utterance"]), manifests), int(columns["crop_start"])
     samples = int(info.features["crop_samples"]) or speech.size
     training = info.kind == "training"  # there, crops are mixed; in an evaluation, the mixture is cut
     source = torch.tensor(decode.crop(speech, start, samples) if training else speech)[None]
-    recipe = _recipe(columns, info.variants.index(variant))
+    recipe = Recipe(*(columns[name][info.variants.index(variant)].item() for name in RECIPE_COLUMNS))
     floor = float(info.augmentation["snr_power_floor"])
     mixed = augment.apply_recipes(split_condition(variant)[0], [recipe], source, banks, floor)
     heard = cleaned(mixed)[0].numpy()
@@ -117,16 +113,3 @@ def _frontend(cache: Cache) -> Callable[[Tensor], Tensor]:
 
 def _rate(cache: Cache) -> int | None:
     return None if cache.info.features["resample"] == "no" else cache.info.network.sample_rate
-
-
-def _columns(cache: Cache, row: int) -> dict[str, NDArray[Any]]:
-    """All that the cache says of one row, shape (1,) or (1, V)."""
-    ends = np.cumsum([shard.rows for shard in cache.info.shards])
-    number = int(np.searchsorted(ends, row, side="right"))
-    shard = cache.info.shards[number]
-    place = row - int(ends[number]) + shard.rows
-    return cache.open(shard).arrays((*ROW_COLUMNS, *RECIPE_COLUMNS), place, place + 1)
-
-
-def _recipe(columns: dict[str, NDArray[Any]], variant: int) -> Recipe:
-    return Recipe(*(columns[field.name][0, variant].item() for field in dataclasses.fields(Recipe)))
