@@ -6,7 +6,7 @@ so the same plan gives the same bytes whatever the number of workers.
 
 ``spec`` says what is made and ``plan`` in which shards, ``crops`` cuts and mixes an utterance, ``embed`` runs the
 network, ``work`` is the task of a worker, ``publish`` makes the shards a cache, ``run`` does all of it, and ``render``
-makes a row audible again.
+makes a row audible again. What can go wrong is said at :func:`extract` and :func:`render`.
 """
 
 from seedpipe.extract.plan import Plan

@@ -63,11 +63,6 @@ class Cropper:
         -------
         crops : Crops
         waveforms : Tensor of float32, shape (W, V, T)
-
-        Raises
-        ------
-        AudioError
-            The file cannot be used; the error names it.
         """
         path = utterance.path
         speech = decode.read_audio(path, self.rate, utterance.digest, utterance.start_frame, utterance.frames)

@@ -55,13 +55,7 @@ class Embedder:
         return torch.cat(vectors).cpu().numpy() if vectors else np.empty((0, self.network.dimension), np.float32)
 
     def check_precision(self, waveforms: Tensor) -> None:
-        """Compare a block in reduced precision with the same block in float32.
-
-        Raises
-        ------
-        NetworkError
-            The cosine of an embedding to that in float32 is below :data:`PARITY`.
-        """
+        """Compare a block in reduced precision with the same block in float32."""
         import torch
 
         block, _ = next(self._blocks([waveforms]))

@@ -164,15 +164,7 @@ class Plan:
 
 
 def finished_cache(wanted: Extraction) -> Cache | None:
-    """The cache at its place if it is the wanted one and whole; a damaged one is made anew.
-
-    Raises
-    ------
-    CacheError
-        Files are there that belong to no cache.
-    CacheMismatchError
-        A cache made from something else is there, or one with other numbers of the same network.
-    """
+    """The cache at its place if it is the wanted one and whole; a damaged one is made anew."""
     if not wanted.out.exists():
         return None
     refuse_foreign(wanted.out, cache.FILES, "cache", CacheError)
@@ -194,13 +186,7 @@ def finished_cache(wanted: Extraction) -> Cache | None:
 
 
 def agree_on_numbers(wanted: Extraction, *, alone: bool) -> None:
-    """Never mix shards of libraries that give other numbers; unless alone, others may be at work.
-
-    Raises
-    ------
-    CacheMismatchError
-        Others, or an earlier run, have begun with other numbers.
-    """
+    """Never mix shards of libraries that give other numbers; unless alone, others may be at work."""
     note = wanted.work / "self-test.json"
     with contextlib.suppress(OSError, ValueError):
         if wanted.differs(json.loads(note.read_text(encoding="utf-8"))):

@@ -17,13 +17,7 @@ from seedpipe.files import whole_file
 
 
 def publish(wanted: Extraction, done: Sequence[Finished]) -> Cache:
-    """Make the finished shards the cache.
-
-    Raises
-    ------
-    AudioError
-        Utterances cannot be used and are not to be skipped, or none can be used.
-    """
+    """Make the finished shards the cache."""
     failures = check_failures(wanted, done)
     shards = tuple(result.shard for result in done if result.shard is not None)
     if not shards:

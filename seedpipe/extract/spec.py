@@ -94,15 +94,7 @@ class ExtractionSpec:
 
 
 def describe(spec: ExtractionSpec, speech: Manifest) -> dict[str, Any]:
-    """Provenance of the cache to be, all but its rows and shards.
-
-    Raises
-    ------
-    NetworkError
-        The network is unknown or takes no crops of this length.
-    ManifestError
-        A manifest of noise, music or rooms is unusable.
-    """
+    """Provenance of the cache to be, all but its rows and shards."""
     params, network = spec.params, load_network(spec.network)
     _check(spec, network)
     files = {part: read_manifest(spec.manifests / name).digest() for part, name in bank_files(spec.variants).items()}

@@ -136,13 +136,7 @@ class Worker:
         return cache.Shard(stored[rows], variants, _columns(done), job.key), failures
 
     def check_precision(self, utterances: Iterable[Utterance]) -> None:
-        """Compare embeddings of the first utterance that can be used with those in float32.
-
-        Raises
-        ------
-        NetworkError
-            They are too far away.
-        """
+        """Compare embeddings of the first utterance that can be used with those in float32."""
         for utterance in utterances:
             with contextlib.suppress(AudioError), one_thread():
                 self.embed.check_precision(self.crop(utterance)[1].flatten(0, 1))

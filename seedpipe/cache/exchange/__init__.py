@@ -1,6 +1,7 @@
 """Embeddings to and from the files of other tools: npz and npy, Parquet, Kaldi archives.
 
-Nothing is unpickled, and no command that a file names is run.
+Nothing is unpickled, and no command that a file names is run. Each format has one module that reads and writes it;
+what can go wrong is said at the functions that are exported here.
 """
 
 from seedpipe.cache.exchange.exporter import export_cache

@@ -33,13 +33,7 @@ NO_VECTORS = "float or double vectors (copy-vector writes them)"
 
 
 def read_ark(path: Path) -> Iterator[tuple[str, Vector]]:
-    """Read an archive: keys and vectors, which are views of the mapped file where it is binary.
-
-    Raises
-    ------
-    ExchangeError
-        The file cannot be read, ends within an entry or holds something else than vectors.
-    """
+    """Read an archive: keys and vectors, which are views of the mapped file where it is binary."""
     data, position = _mapped(path), 0
     while position < len(data):
         key, start = _key(path, data, position)
@@ -48,13 +42,7 @@ def read_ark(path: Path) -> Iterator[tuple[str, Vector]]:
 
 
 def read_scp(path: Path) -> Iterator[tuple[str, Vector]]:
-    """Read the vectors that an index names; commands in it are refused, never run.
-
-    Raises
-    ------
-    ExchangeError
-        The index or an archive cannot be read, or holds something else than vectors.
-    """
+    """Read the vectors that an index names; commands in it are refused, never run."""
     archives: dict[str, mmap.mmap | bytes] = {}
     there = used = 0
     for row, line in enumerate(_mapped(path)[:].splitlines(), 1):
@@ -75,13 +63,7 @@ def read_scp(path: Path) -> Iterator[tuple[str, Vector]]:
 
 
 def write_kaldi(out: Path, entries: Iterable[tuple[str, Vector]]) -> list[Path]:
-    """Write float vectors by key into an archive, with its index beside.
-
-    Raises
-    ------
-    ExchangeError
-        A key is empty or holds white space, which the format has no way to write.
-    """
+    """Write float vectors by key into an archive, with its index beside."""
     index = out.with_suffix(".scp")
     with (
         whole_file(out) as ark_path,

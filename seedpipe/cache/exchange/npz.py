@@ -47,13 +47,7 @@ def read_npy(path: StrPath) -> NDArray[Any]:
 
 
 def read_npz(path: Path, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Read those of the wanted arrays that an .npz file has.
-
-    Raises
-    ------
-    ExchangeError
-        As for :func:`read_npy`; or an array unpacks to far more than is packed.
-    """
+    """Read those of the wanted arrays that an .npz file has."""
     with readable(path), zipfile.ZipFile(path) as archive:
         names = [name for name in wanted if f"{name}.npy" in archive.namelist()]
         return {name: _member(archive, archive.getinfo(f"{name}.npy"), path.stat().st_size) for name in names}

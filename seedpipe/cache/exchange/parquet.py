@@ -38,13 +38,7 @@ def read_parquet(path: StrPath, wanted: Collection[str] | None = None, expected:
 
 
 def write_parquet(out: Path, columns: Sequence[str], blocks: Iterable[Block]) -> list[Path]:
-    """Write a table with the columns and ``embedding``; the draw is a number, the others are text.
-
-    Raises
-    ------
-    MissingExtraError
-        pyarrow is not installed.
-    """
+    """Write a table with the columns and ``embedding``; the draw is a number, the others are text."""
     pa, pq = _pyarrow()
     types = {name: pa.int32() if name == "draw" else pa.string() for name in columns}
     schema = pa.schema(types | {"embedding": pa.list_(pa.float32())})
