@@ -99,7 +99,7 @@ def publish(work: StrPath, out: StrPath, info: CacheInfo) -> Cache:
 
 
 def write_cache(
-    out: StrPath, info: Mapping[str, Any], shards: Iterable[Shard], *, purpose: str, files: Iterable[StrPath] = ()
+    out: StrPath, info: Mapping[str, Any], shards: Iterable[Shard], *, purpose: str, failures: StrPath | None = None
 ) -> Cache:
     """Write a cache that is made in one go: of one that fails, nothing is left.
 
@@ -112,8 +112,8 @@ def write_cache(
     shards : iterable of Shard
     purpose : str
         What names the hidden folder beside ``out``.
-    files : iterable of Path
-        Further files of the cache, which are copied.
+    failures : Path, optional
+        List of the utterances that were left out, which is copied.
     """
     out = Path(out)
     work = out.with_name(f".{out.name}.{purpose}")
@@ -122,8 +122,8 @@ def write_cache(
         work.mkdir(parents=True)
         try:
             written = tuple(write_shard(work / shard_name(number), shard) for number, shard in enumerate(shards))
-            for path in files:
-                shutil.copy(path, work)
+            if failures is not None:
+                shutil.copy(failures, work / FAILURES)
             return publish(work, out, CacheInfo(**{**info, "shards": written}))
         finally:
             shutil.rmtree(work, ignore_errors=True)

@@ -44,8 +44,8 @@ class EnhancedCache(Cache):
     def write(self, info: CacheInfo, out: Path) -> None:
         """Write it as a cache of its own, whole or not at all, in the place of an older one."""
         shards = (dataclasses.replace(shard, key=info.fingerprint) for shard in self.shards())
-        listed = [self.path / "failures.jsonl"] if info.skipped else []
-        cache.write_cache(out, dict(info), shards, purpose="enhance", files=listed)
+        failures = self.path / "failures.jsonl" if info.skipped else None
+        cache.write_cache(out, dict(info), shards, purpose="enhance", failures=failures)
 
 
 def enhanced_info(info: CacheInfo, model: Path, kind: str, settings: Mapping[str, object]) -> CacheInfo:

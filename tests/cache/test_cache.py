@@ -105,6 +105,25 @@ def test_only_shards_and_the_manifest_are_published(made: Cache) -> None:
     assert [entry.name for entry in made.path.parent.iterdir()] == ["cache"]
 
 
+def test_a_cache_written_in_one_go_replaces_only_its_like_and_leaves_nothing_when_it_fails(tmp_path: Path) -> None:
+    source = build(tmp_path / "source")
+    (tmp_path / "note").write_text("listed")
+    info = dict(source.info) | {"features": {"imported": 1}}
+    out, note = str(tmp_path / "out"), str(tmp_path / "note")
+    made = cache.write_cache(out, info, source.shards(), purpose="import", failures=note)
+    np.testing.assert_array_equal(made.to_numpy(), source.to_numpy())
+    assert (made.path / "failures.jsonl").read_text() == "listed"
+    cache.refuse_other(str(made.path), "imported", "is another one")
+    with pytest.raises(CacheError, match="source: is another one; remove it, or choose another folder"):
+        cache.refuse_other(source.path, "imported", "is another one")
+    bad = contents(0, 4)
+    bad.embeddings[0] = np.nan
+    with pytest.raises(CacheError, match="not finite"):
+        cache.write_cache(made.path, info, [contents(1, 3), bad], purpose="import")
+    assert cache.open_cache(made.path).info == made.info
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["note", "out", "source"]
+
+
 def test_publishing_replaces_an_older_cache_and_clears_the_work_folder(tmp_path: Path) -> None:
     old = build(tmp_path / "cache")
     (old.path / "shard-00099.h5").write_bytes(b"of an older run")
@@ -250,6 +269,21 @@ def test_shards_come_one_by_one_with_their_columns(made: Cache) -> None:
         for name, values in expected.columns.items():
             np.testing.assert_array_equal(shard.columns[name], values)
     assert number == 1
+
+
+@pytest.mark.parametrize("number", [0, 3, 4, 6])
+def test_a_row_is_read_by_its_number(made: Cache, number: int) -> None:
+    row, table = made.row(number, ("embeddings", "utterance", "noise", "snr_db")), made.frame()
+    np.testing.assert_array_equal(row["embeddings"], made.to_numpy()[number])
+    assert row["utterance"] == table["utterance"][number]
+    assert row["noise"].tolist() == ["", "street/ü.wav", ""]
+    assert row["snr_db"].tolist() == [np.inf, 7.25, np.inf]
+
+
+def test_some_rows_of_a_shard_are_read(made: Cache) -> None:
+    for _ in range(2):  # from the bytes that were hashed, then from the file
+        age(made.path)
+        np.testing.assert_array_equal(made.rows(1, 1, 3), made.to_numpy()[5:7])
 
 
 def test_a_cache_can_be_sent_to_another_process(made: Cache) -> None:

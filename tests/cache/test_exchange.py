@@ -47,7 +47,7 @@ def made(tmp_path: Path) -> Cache:
     names = utterance_names(2, 2)
     files = {v: write_npz(tmp_path / f"{v}.npz", vectors(12, seed=n), [*NAMES[::2], *names[:2]] * 3)
              for n, v in enumerate(VARIANTS)}  # fmt: skip
-    return import_cache(tmp_path / "cache", files, kind="training", network="mine")
+    return import_cache(str(tmp_path / "cache"), files, kind="training", network="mine")
 
 
 # ----------------------------------------------------------------------------------------------------------- export
@@ -61,7 +61,7 @@ def test_an_npz_holds_what_the_cache_holds(made: Cache, tmp_path: Path) -> None:
         assert arrays["utterance"].tolist() == made.frame()["utterance"].tolist()
         assert arrays["draw"].tolist() == made.frame()["draw"].tolist()
         assert arrays["variants"].tolist() == list(VARIANTS)
-    export_cache(made, tmp_path / "again.npz")
+    export_cache(made, str(tmp_path / "again.npz"))
     assert out.read_bytes() == (tmp_path / "again.npz").read_bytes()
     export_cache(made, out, variant="reverb")
     with np.load(out, allow_pickle=False) as arrays:
@@ -158,7 +158,7 @@ def test_repeated_names_are_draws_in_order(tmp_path: Path, key: str) -> None:
 def test_an_npy_file_takes_its_names_from_a_text_file(tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", vectors(4).astype(np.float64))
     (tmp_path / "names.txt").write_text("\n".join(NAMES) + "\n", encoding="utf-8")
-    read = read_vectors(tmp_path / "in.npy", tmp_path / "names.txt")
+    read = read_vectors(str(tmp_path / "in.npy"), str(tmp_path / "names.txt"))
     assert [name for name, _ in read.keys] == NAMES
     np.testing.assert_array_equal(read.values, vectors(4))
     with pytest.raises(ExchangeError, match="has no names for its rows; give a text file with --ids"):

@@ -142,7 +142,7 @@ def test_any_row_can_be_made_again_from_its_recipe(
     embeddings = made.to_numpy()
     for row in range(len(made)):
         for number, variant in enumerate(made.info.variants):
-            heard, rate = render(made, row, variant, folder)
+            heard, rate = render(made, row, variant, str(folder))
             expected = stub_network.make()(torch.from_numpy(heard)[None]).numpy()[0]
             assert (heard.size, rate) == (made.info.features["crop_samples"], RATE)
             np.testing.assert_allclose(embeddings[row, number], expected, rtol=1e-5, atol=1e-7)

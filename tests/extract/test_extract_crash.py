@@ -198,7 +198,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_a_disk_with_a_few_pages_left_keeps_the_old_cache(
     manifests: Path, interrupted: Path, reference: Cache, disk: Path, pages: int
 ) -> None:
-    """The lock and the diary take one each, the shard two, its note and the manifest one each."""
+    """The lock and the note of the work take one each, the shard two, its note and the manifest one each."""
     out = disk / str(pages) / "cache"
     shutil.copytree(reference.path, out)
     (out / "shard-00001.h5").write_bytes(b"damaged")
@@ -320,7 +320,7 @@ def test_damage_to_unfinished_work_is_noticed(
 
 
 def test_half_a_decoded_bank_is_no_bank(manifests: Path, interrupted: Path, out: Path, reference: Cache) -> None:
-    """A kill leaves partial files, and diaries that nobody is to be blamed for."""
+    """A kill leaves partial files, and notes that nobody is to be blamed for."""
     for name in (".bank-0123456789abcdef.f32.0123.partial", ".shard-00002.h5.4567.partial", "shard-00002.doing"):
         (interrupted / name).write_bytes(b"half")
 

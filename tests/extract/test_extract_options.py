@@ -314,7 +314,7 @@ def test_long_files_are_cut_into_segments(own_data: Path, tmp_path: Path) -> Non
 
 def test_parts_and_a_closing_run_give_the_same_bytes(manifests: Path, training: Cache, tmp_path: Path) -> None:
     out = tmp_path / "cache"
-    arguments = (manifests / "train", STUB, out, TINY_PARAMS)
+    arguments = (str(manifests / "train"), STUB, str(out), TINY_PARAMS)
     assert plan(*arguments, kind="training", machine=ONE_JOB).finished_shards == 0
     made = [extract_part(*arguments, part=(i, 2), kind="training", machine=ONE_JOB) for i in (2, 1)]
     assert made == [1, 2]
