@@ -27,8 +27,8 @@ def report(
 
     Example: seedpipe report results other-seed/results --out seeds.html
     """
+    from seedpipe.results.gather import gather
     from seedpipe.results.report import format_table, headline, write_report
-    from seedpipe.results.report.gather import gather
 
     data = gather(results, title, "seedpipe report")
     write_report(data, out, markdown)

@@ -8,7 +8,7 @@ from typing import Any
 
 from seedpipe.errors import MetricError
 from seedpipe.results import Evaluation
-from seedpipe.results.report.gather import read_results
+from seedpipe.results.gather import read_results
 from seedpipe.results.tables.scores import Scores, System, by_method
 
 __all__ = ["read_scores"]
