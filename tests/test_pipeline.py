@@ -46,9 +46,9 @@ from seedpipe.results import (
     Evaluation,
     Evaluations,
     Histogram,
+    Pair,
     Reduction,
     System,
-    Systems,
 )
 from seedpipe.scoring import evaluate, read_scores
 from seedpipe.scoring.trials import read_trials
@@ -238,7 +238,7 @@ def figures(eer: float, min_dcf: float) -> System:
 
 def test_the_summary_is_in_percent_and_names_the_prior() -> None:
     none = Differences(Difference(0.0), Difference(0.0))
-    row = Condition("noise", Systems(figures(0.123456, 0.54321), figures(0.1, 0.5)), none)
+    row = Condition("noise", Pair(figures(0.123456, 0.54321), figures(0.1, 0.5)), none)
     counts = {"trials": 2, "targets": 1, "utterances": 3, "speakers": 2}
     evaluation = Evaluation(network="toy", list="demo", method="cosine", conditions=[row], **counts)
     with_mean = replace(evaluation, method="euclidean", mean_relative_reduction=Reduction(0.18999))

@@ -11,29 +11,12 @@ show it in a notebook. This package imports nothing of what computes the figures
 
 from __future__ import annotations
 
-from seedpipe.results.base import Difference, Estimate
+from seedpipe.results.ablations import NoiseSeeds, Place, Projection, SnrBin, SnrSystem, Spread, Timestep
+from seedpipe.results.base import Difference, Estimate, Pair
 from seedpipe.results.comparison import ComparedMetric, Comparison, ListFigures
+from seedpipe.results.condition import Condition, Det, Differences, Histogram, System
 from seedpipe.results.contents import CurvePoint, Report, Training
-from seedpipe.results.evaluation import (
-    Condition,
-    Det,
-    Differences,
-    Evaluation,
-    Evaluations,
-    Histogram,
-    NoiseSeeds,
-    Place,
-    ProjectedSystems,
-    Projection,
-    Reduction,
-    SnrBin,
-    SnrSystem,
-    SnrSystems,
-    Spread,
-    System,
-    Systems,
-    Timestep,
-)
+from seedpipe.results.evaluation import Evaluation, Evaluations, Reduction
 
 __all__ = [
     "ComparedMetric",
@@ -49,17 +32,15 @@ __all__ = [
     "Histogram",
     "ListFigures",
     "NoiseSeeds",
+    "Pair",
     "Place",
-    "ProjectedSystems",
     "Projection",
     "Reduction",
     "Report",
     "SnrBin",
     "SnrSystem",
-    "SnrSystems",
     "Spread",
     "System",
-    "Systems",
     "Timestep",
     "Training",
 ]

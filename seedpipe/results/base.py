@@ -33,6 +33,7 @@ Integer = Annotated[int, Strict()]
 Count = Annotated[Integer, Field(ge=0)]
 Flag = Annotated[bool, Strict()]
 Name = Annotated[str, Field(min_length=1)]
+S = TypeVar("S")
 T = TypeVar("T", bound=float, default=float)
 
 FURTHER = "further_metrics"
@@ -117,6 +118,19 @@ class Estimate(Generic[T]):
     value: T
     low: T | None = None
     high: T | None = None
+
+
+@dataclass(frozen=True)
+class Pair(Generic[S]):
+    """The same of the network alone and of the network behind the enhancer."""
+
+    network: S
+    enhanced: S
+
+    @property
+    def both(self) -> tuple[S, S]:
+        """Before, then after."""
+        return self.network, self.enhanced
 
 
 @dataclass(frozen=True)

@@ -37,49 +37,20 @@ mismatched; ``noise@5`` is noise at an SNR of 5 dB.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
-from seedpipe.results.base import (
-    FURTHER,
-    AtMostOne,
-    Change,
-    Count,
-    Difference,
-    Estimate,
-    Flag,
-    Integer,
-    Name,
-    Number,
-    Positive,
-    Rate,
-    TabularResult,
-)
+from seedpipe.results.ablations import NoiseSeeds, Projection, SnrBin, Timestep
+from seedpipe.results.base import AtMostOne, Count, Flag, Integer, Name, Rate, TabularResult
+from seedpipe.results.condition import Condition
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CLEAN = "clean"
-# Optional metrics of a system; a detection cost may have its prior behind it.
-_FURTHER = re.compile(r"(?:min_dcf|act_dcf)_\d+(?:\.\d+)?(?:e-\d+)?|act_dcf|cllr|min_cllr")
-_LEVEL = re.compile(r"(.+)@(-?\d+(?:\.\d+)?)")
-
-
-def _gather(data: object) -> object:
-    """Put the further metrics of a dictionary under one key."""
-    if not isinstance(data, Mapping):
-        return data
-    further = {name: value for name, value in data.items() if _FURTHER.fullmatch(str(name))}
-    return {**data, FURTHER: further}
-
-
-def _estimate(value: object) -> object:
-    return {"value": value} if isinstance(value, int | float) else value
 
 
 @dataclass(frozen=True)
@@ -98,216 +69,6 @@ class Reduction:
     low: AtMostOne | None = None
     high: AtMostOne | None = None
     p_value: Rate | None = None
-
-
-@dataclass(frozen=True)
-class Det:
-    """Points of a DET curve.
-
-    Attributes
-    ----------
-    far, frr : list of float, both of length m > 1
-        Fractions, by falling threshold.
-    """
-
-    far: Annotated[list[Rate], Field(min_length=2)]
-    frr: list[Rate]
-
-    def __post_init__(self) -> None:
-        if len(self.far) != len(self.frr):
-            raise ValueError(f"far and frr of one length, not {len(self.far)} and {len(self.frr)}")
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """Score densities over common bins.
-
-    Attributes
-    ----------
-    edges : list of float, length k + 1
-        Scores.
-    target, nontarget : list of float, length k
-        Densities.
-    """
-
-    edges: Annotated[list[Number], Field(min_length=2)]
-    target: list[Positive]
-    nontarget: list[Positive]
-
-    def __post_init__(self) -> None:
-        lengths = len(self.edges) - 1, len(self.target), len(self.nontarget)
-        if len(set(lengths)) != 1:
-            raise ValueError(f"one density per bin, not {lengths[1]} and {lengths[2]} for {lengths[0]} bins")
-        if self.edges[0] >= self.edges[-1]:
-            raise ValueError("edges that rise")
-
-
-@dataclass(frozen=True, kw_only=True)
-class System:
-    """One system under one condition.
-
-    Attributes
-    ----------
-    eer, min_dcf : Estimate
-        minDCF is normalised, at the first prior.
-    further_metrics : dict of str to Estimate
-        By name: ``min_dcf_0.01``, ``act_dcf``, ``cllr``, ``min_cllr``, ...; a cost in units of the trivial system's, or
-        bits.
-    eer_definition : str
-    det : Det
-    histogram : Histogram
-    """
-
-    eer: Estimate[Rate]
-    min_dcf: Estimate[Rate]
-    further_metrics: dict[str, Annotated[Estimate[Positive], BeforeValidator(_estimate)]] = field(default_factory=dict)
-    eer_definition: Name
-    det: Det
-    histogram: Histogram
-
-    @property
-    def metrics(self) -> dict[str, Estimate]:
-        """All metrics by name."""
-        return {"eer": self.eer, "min_dcf": self.min_dcf, **self.further_metrics}
-
-
-@dataclass(frozen=True)
-class Systems:
-    """Before and after."""
-
-    network: Annotated[System, BeforeValidator(_gather)]
-    enhanced: Annotated[System, BeforeValidator(_gather)]
-
-    @property
-    def both(self) -> tuple[System, System]:
-        """Before, then after."""
-        return self.network, self.enhanced
-
-
-@dataclass(frozen=True)
-class Differences:
-    """Paired differences, enhanced minus network."""
-
-    eer: Difference[Change]
-    min_dcf: Difference[Change]
-    further_metrics: dict[str, Difference[Number]] = field(default_factory=dict)
-
-    @property
-    def metrics(self) -> dict[str, Difference]:
-        """All differences by the name of the metric."""
-        return {"eer": self.eer, "min_dcf": self.min_dcf, **self.further_metrics}
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One test condition."""
-
-    condition: Name
-    systems: Systems
-    difference: Annotated[Differences, BeforeValidator(_gather)]
-
-    @property
-    def level(self) -> tuple[str, float] | None:
-        """Name and SNR in dB of a condition such as ``noise@5``; None for one of mixed SNR."""
-        found = _LEVEL.fullmatch(self.condition)
-        return (found[1], float(found[2])) if found else None
-
-
-@dataclass(frozen=True)
-class SnrSystem:
-    """One system in one bin of SNR."""
-
-    eer: Estimate[Rate]
-
-
-@dataclass(frozen=True)
-class SnrSystems:
-    """Before and after."""
-
-    network: SnrSystem
-    enhanced: SnrSystem
-
-
-@dataclass(frozen=True)
-class SnrBin:
-    """The trials whose test side was mixed at an SNR between two bounds.
-
-    Attributes
-    ----------
-    low, high : float
-        Decibels.
-    """
-
-    condition: Name
-    low: Number
-    high: Number
-    trials: Count
-    targets: Count
-    systems: SnrSystems
-
-    def __post_init__(self) -> None:
-        if self.low >= self.high:
-            raise ValueError(f"a bin with low below high, not {self.low:g} and {self.high:g} dB")
-
-
-@dataclass(frozen=True)
-class Timestep:
-    """EER of the enhanced embeddings by condition, sampled from one timestep."""
-
-    t: Annotated[Integer, Field(ge=1)]
-    conditions: Annotated[dict[str, Rate], Field(min_length=1)]
-
-
-@dataclass(frozen=True)
-class Place:
-    """One embedding on the plane."""
-
-    x: Number
-    y: Number
-    speaker: Name
-    condition: Name
-
-
-Places = Annotated[list[Place], Field(min_length=1)]
-
-
-@dataclass(frozen=True)
-class ProjectedSystems:
-    """Before and after."""
-
-    network: Places
-    enhanced: Places
-
-
-@dataclass(frozen=True)
-class Projection:
-    """Embeddings of some speakers, projected onto a plane; the same ones before and after."""
-
-    systems: ProjectedSystems
-
-    def __post_init__(self) -> None:
-        before, after = (
-            Counter((place.speaker, place.condition) for place in places)
-            for places in (self.systems.network, self.systems.enhanced)
-        )
-        if before != after:
-            raise ValueError("the same speakers and conditions before and after, equally often")
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and standard deviation of an EER."""
-
-    mean: Rate
-    deviation: Positive
-
-
-@dataclass(frozen=True)
-class NoiseSeeds:
-    """What the inference noise does to the EER of the enhanced embeddings, by condition."""
-
-    count: Annotated[Integer, Field(ge=2)]
-    eer: Annotated[dict[str, Spread], Field(min_length=1)]
 
 
 # Names outside of the class below, where "list" is a field.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seedpipe.results import Estimate, Evaluation, SnrSystems, Systems
+from seedpipe.results import Estimate, Evaluation, Pair, SnrSystem, System
 from seedpipe.results.wording import number
 
 
@@ -92,5 +92,5 @@ def snr_curves(evaluation: Evaluation) -> list[SnrCurve]:
     return [SnrCurve(*key, sorted(points, key=lambda point: point.low)) for key, points in curves.items()]
 
 
-def _point(bounds: tuple[float, float], trials: int, targets: int, systems: SnrSystems | Systems) -> SnrPoint:
+def _point(bounds: tuple[float, float], trials: int, targets: int, systems: Pair[SnrSystem] | Pair[System]) -> SnrPoint:
     return SnrPoint(*bounds, trials, targets, systems.network.eer, systems.enhanced.eer)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from seedpipe import metrics
 from seedpipe.cache import Cache
 from seedpipe.params import split_condition
-from seedpipe.results import NoiseSeeds, SnrBin, SnrSystem, SnrSystems, Spread, Timestep
+from seedpipe.results import NoiseSeeds, Pair, SnrBin, SnrSystem, Spread, Timestep
 from seedpipe.scoring.crops import CropEmbeddings
 from seedpipe.scoring.estimates import NamedMetric, bootstrap_of, estimate
 from seedpipe.scoring.systems import ByCondition, Enhance, Scorer, diffusion_of, enhance_with, samples_noise
@@ -66,7 +66,7 @@ def over_snr(
                 for system, by in scores.items()
             }
             counts = len(labels), targets
-            found.append(SnrBin(condition, float(low), float(high), *counts, SnrSystems(**systems)))
+            found.append(SnrBin(condition, float(low), float(high), *counts, Pair(**systems)))
     return found
 
 

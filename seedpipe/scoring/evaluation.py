@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,9 @@ from seedpipe.results import (
     Evaluation,
     Evaluations,
     Histogram,
+    Pair,
     Reduction,
     System,
-    Systems,
 )
 from seedpipe.scoring.ablations import over_noise_seeds, over_snr, over_timesteps
 from seedpipe.scoring.calibration import Calibration
@@ -97,13 +97,18 @@ def evaluate(
     bootstrap = bootstrap_of(trials, speakers, params)
     members = _cohort(cohort, enhancer, params)
     scorer = Scorer(trials, params, members, models or {}, calibrations, enhancer.device.type)
-    systems = {
-        "network": scorer.system(alone),
-        "enhanced": scorer.system(alone, enhance_with(enhancer, params.seed)),
-    }
+    enhanced = scorer.system(alone, enhance_with(enhancer, params.seed))
+    systems = {"network": scorer.system(alone), "enhanced": enhanced}
     timesteps = over_timesteps(enhancer, alone, scorer)
     noise_seeds = over_noise_seeds(enhancer, alone, scorer)
-    projection = project({name: system.crops for name, system in systems.items()}, match.rows, speakers)
+    common = _about(trials, params) | {
+        "network": cache.info.network.name,
+        "enhancer": enhancer.kind,
+        "list": name,
+        "speakers": bootstrap.speakers,
+        "utterance_rule": match.rule,
+        "projection": project({name: system.crops for name, system in systems.items()}, match.rows, speakers),
+    }
     remarks = [*about_list(trials, speakers), *about_data(cache, enhancer, members, params)]
     evaluations, table = [], _table(trials)
     for method in params.methods:
@@ -111,28 +116,17 @@ def evaluate(
         columns = {f"{method}:{c}:{system}": values for system, by in scores.items() for c, values in by.items()}
         table = table.assign(**columns)
         conditions = _conditions(scores, trials.labels, bootstrap, scorer, method)
-        evaluations.append(
-            Evaluation(
-                network=cache.info.network.name,
-                enhancer=enhancer.kind,
-                list=name,
-                trials=len(trials),
-                targets=int(trials.labels.sum()),
-                utterances=len(trials.utterances),
-                mismatch_side=params.mismatch_side,
-                norm=params.norm,
-                speakers=bootstrap.speakers,
-                utterance_rule=match.rule,
-                projection=projection,
-                method=method,
-                conditions=conditions,
-                mean_relative_reduction=_reduction(scores, trials.labels, bootstrap),
-                snr=over_snr(cache, match.rows, scores, speakers, scorer),
-                timesteps=timesteps.get(method, []),
-                noise_seeds=noise_seeds.get(method),
-                warnings=[*remarks, *about_conditions(conditions, trials.labels, params.p_targets)],
-            )
+        evaluation = Evaluation(
+            **common,
+            method=method,
+            conditions=conditions,
+            mean_relative_reduction=_reduction(scores, trials.labels, bootstrap),
+            snr=over_snr(cache, match.rows, scores, speakers, scorer),
+            timesteps=timesteps.get(method, []),
+            noise_seeds=noise_seeds.get(method),
+            warnings=[*remarks, *about_conditions(conditions, trials.labels, params.p_targets)],
         )
+        evaluations.append(evaluation)
     return Evaluations(synthetic=cache.info.synthetic, evaluations=evaluations), table
 
 
@@ -141,6 +135,16 @@ def _cohort(cache: Cache | None, enhancer: EmbeddingEnhancer, params: ScoreParam
         return None
     enhancer.expect(cache)
     return cohort_from(cache, params.cohort_size, params.seed)
+
+
+def _about(trials: Trials, params: ScoreParams) -> dict[str, Any]:
+    return {
+        "trials": len(trials),
+        "targets": int(trials.labels.sum()),
+        "utterances": len(trials.utterances),
+        "mismatch_side": params.mismatch_side,
+        "norm": params.norm,
+    }
 
 
 def _table(trials: Trials) -> pd.DataFrame:
@@ -166,7 +170,7 @@ def _conditions(
         systems = {name: _system(scores[name][condition], labels, bootstrap, wanted[name]) for name in SYSTEMS}
         changes = {metric.name: difference(bootstrap, before, after, labels, metric) for metric in both}
         eer, min_dcf = changes.pop("eer"), changes.pop("min_dcf")
-        rows.append(Condition(condition, Systems(**systems), Differences(eer, min_dcf, changes)))
+        rows.append(Condition(condition, Pair(**systems), Differences(eer, min_dcf, changes)))
     return rows
 
 

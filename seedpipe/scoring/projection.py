@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe.params import split_condition
-from seedpipe.results import Place, ProjectedSystems, Projection
+from seedpipe.results import Pair, Place, Projection
 from seedpipe.scoring.crops import CropEmbeddings
 from seedpipe.scoring.vectors import Floats, means
 
@@ -48,7 +48,7 @@ def project(systems: Mapping[str, CropEmbeddings], rows: NDArray[np.int64], spea
         ]
         for name, cloud in clouds.items()
     }
-    return Projection(ProjectedSystems(**places))
+    return Projection(Pair(**places))
 
 
 def _chosen(speakers: NDArray[np.int64], count: int) -> NDArray[np.int64]:
