@@ -45,6 +45,7 @@ class ResNet34DRL(_DRL):
     """ResNet34 whose pooling gives sqrt(E_w[x^2]) and the standard deviation, and its speaker code."""
 
     kind = "resnet34_drl"
+    front_end = "speaker.torchfb"
     dimension = 512
     min_samples = ResNet34Trunk.min_samples
 
@@ -62,6 +63,7 @@ class ECAPADRL(_DRL):
     """ECAPA-TDNN on 80 normalised log mels, and its speaker code."""
 
     kind = "ecapa_drl"
+    front_end = "speaker.torchmfcc"
     dimension = 256
     min_samples = ECAPATrunk.min_samples
 

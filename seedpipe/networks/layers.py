@@ -39,11 +39,14 @@ class FrozenNetwork(nn.Module):
     ----------
     kind : str
         Architecture, a class attribute.
+    front_end : str
+        The layer that makes features of waveforms; empty where the first layers are learnt.
     name, sample_rate, dimension, min_samples
         See :class:`seedpipe.networks.SpeakerNetwork`.
     """
 
     kind: ClassVar[str] = ""
+    front_end: ClassVar[str] = ""
     sample_rate = 16_000
     dimension: int
     min_samples: int

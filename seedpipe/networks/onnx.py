@@ -149,13 +149,28 @@ class OnnxNetwork:
         )
 
 
-def _open(path: Path) -> tuple[onnxruntime.InferenceSession, str]:
+def open_session(contents: bytes) -> onnxruntime.InferenceSession:
+    """Make an ONNX graph ready to run on one thread of the CPU; it holds its weights, so a digest covers all that runs.
+
+    Raises
+    ------
+    MissingExtraError
+        onnxruntime is not installed.
+    """
     try:
         import onnxruntime
     except ImportError as error:
         raise MissingExtraError(
             "ONNX networks need onnxruntime, which is not installed", remedy='pip install "seedpipe[onnx]"'
         ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = SILENT
+    # Without the fallback, which prints, and tries the same provider again.
+    return onnxruntime.InferenceSession(contents, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+
+
+def _open(path: Path) -> tuple[onnxruntime.InferenceSession, str]:
     try:
         contents = path.read_bytes()
     except (OSError, ValueError) as error:  # a name in network.json may hold a NUL
@@ -163,14 +178,10 @@ def _open(path: Path) -> tuple[onnxruntime.InferenceSession, str]:
         raise NetworkError(
             f"cannot be read ({reason})", expected="an ONNX file", remedy="check the path", file=path
         ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = SILENT
     try:
-        # From bytes, so that the digest covers all that is run: weights in a second file are not found.
-        # Without the fallback, which prints, and tries the same provider again.
-        cpu = ["CPUExecutionProvider"]
-        session = onnxruntime.InferenceSession(contents, options, providers=cpu, enable_fallback=0)
+        return open_session(contents), hashlib.sha256(contents).hexdigest()
+    except MissingExtraError:
+        raise
     except Exception as error:
         raise NetworkError(
             f"is no ONNX network that can be run ({len(contents):,} bytes; {_first_line(error)})",
@@ -178,7 +189,6 @@ def _open(path: Path) -> tuple[onnxruntime.InferenceSession, str]:
             remedy="export it again: torch.onnx.export(..., external_data=False) writes one file",
             file=path,
         ) from error
-    return session, hashlib.sha256(contents).hexdigest()
 
 
 def _first_line(error: BaseException) -> str:

@@ -97,6 +97,7 @@ class ResNet34(FrozenNetwork, ResNet34Trunk):
     """The trunk, and one linear layer on mean and standard deviation."""
 
     kind = "resnet34"
+    front_end = "torchfb"
     dimension = 512
 
     def build(self) -> None:
