@@ -26,6 +26,7 @@ from seedpipe.extract.spec import DECIDING, ExtractionSpec, Utterance, describe,
 from seedpipe.extract.work import Job, finished
 from seedpipe.files import StrPath, refuse_foreign, whole_file
 from seedpipe.networks import load_network, same_numbers
+from seedpipe.networks.engine import in_engine
 from seedpipe.params import ExtractParams, MachineParams
 from seedpipe.workers import choose_device
 
@@ -239,7 +240,8 @@ def _forward_rate(spec: ExtractionSpec) -> float:
     """Waveforms per second of one forward pass on one thread, after one to warm up."""
     import torch
 
-    embed = Embedder(load_network(spec.network), torch.device(spec.device), spec.params.precision)
+    network = in_engine(load_network(spec.network), spec.engine)
+    embed = Embedder(network, torch.device(spec.device), spec.params.precision)
     samples = spec.crop_samples or spec.params.evaluation.crop_samples  # of whole utterances, a guess
     noise = torch.randn(BLOCK, samples, generator=torch.Generator().manual_seed(0)).to(spec.device)
     with one_thread():

@@ -18,6 +18,7 @@ from seedpipe.cache import CacheKind
 from seedpipe.errors import NetworkError
 from seedpipe.extract.embed import one_thread
 from seedpipe.networks import SpeakerNetwork, load_network, self_test
+from seedpipe.networks.engine import Engine, own_engine
 from seedpipe.params import ExtractParams, split_condition
 
 DECIDING = ("format", "kind", "network", "variants", "features", "storage", "augmentation", "seed", "audio")
@@ -69,6 +70,11 @@ class ExtractionSpec:
         return not self.training and Path(self.network).name in self.params.evaluation.whole
 
     @property
+    def engine(self) -> Engine:
+        """What runs the network; graphs are for blocks of one shape."""
+        return "eager" if self.whole else self.params.engine
+
+    @property
     def crops(self) -> int:
         """Crops of each utterance, and so its rows in the cache."""
         return 1 if self.whole else self.params.draws if self.training else self.params.evaluation.crops
@@ -98,9 +104,11 @@ def describe(spec: ExtractionSpec, speech: Manifest) -> dict[str, Any]:
     params, network = spec.params, load_network(spec.network)
     _check(spec, network)
     files = {part: read_manifest(spec.manifests / name).digest() for part, name in bank_files(spec.variants).items()}
+    engine = own_engine(network, spec.engine)
     with one_thread():
         numbers = tuple(self_test(network))
     rates = speech.sample_rates() if params.resample else {}
+    versions = VERSIONS if engine == "eager" else (*VERSIONS, engine)
     info: dict[str, Any] = {
         "format": cache.FORMAT,
         "kind": spec.kind,
@@ -112,7 +120,7 @@ def describe(spec: ExtractionSpec, speech: Manifest) -> dict[str, Any]:
             self_test=numbers,
         ),
         "variants": spec.variants,
-        "features": _features(spec, network),
+        "features": _features(spec, network, engine),
         "storage": params.storage,
         "augmentation": params.augment.model_dump(mode="json") | {"files": files},
         "seed": spec.seed,
@@ -120,7 +128,7 @@ def describe(spec: ExtractionSpec, speech: Manifest) -> dict[str, Any]:
         "audio": speech.digest(),
         "seconds": round(speech.seconds, 3),
         "resampled": {str(rate): count for rate, count in rates.items() if rate != network.sample_rate},
-        "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
+        "versions": {name: importlib.metadata.version(name) for name in versions},
     }
     return info | {"fingerprint": digest_of(info)}
 
@@ -153,9 +161,15 @@ def _check(spec: ExtractionSpec, network: SpeakerNetwork) -> None:
             expected="bfloat16 or float32",
             remedy="set extract.precision",
         )
+    if spec.engine != "eager" and (spec.device != "cpu" or spec.params.precision != "float32"):
+        raise NetworkError(
+            f"the engine {spec.engine} was to compute in {spec.params.precision} on {spec.device}",
+            expected="float32 on cpu",
+            remedy="set extract.engine: eager",
+        )
 
 
-def _features(spec: ExtractionSpec, network: SpeakerNetwork) -> dict[str, int | str]:
+def _features(spec: ExtractionSpec, network: SpeakerNetwork, engine: Engine) -> dict[str, int | str]:
     params = spec.params
     frontend = load_frontend(params.frontend, network.sample_rate)
     return {
@@ -166,4 +180,4 @@ def _features(spec: ExtractionSpec, network: SpeakerNetwork) -> dict[str, int | 
         "resample": "yes" if params.resample else "no",
         "short_audio": params.evaluation.short_audio,
         "frontend": f"{params.frontend} {frontend.fingerprint()}" if frontend else "",
-    }
+    } | ({} if engine == "eager" else {"engine": engine})  # eager is what caches without a word of it have

@@ -26,6 +26,7 @@ from seedpipe.extract.embed import BLOCK, Embedder, one_thread, prefetch
 from seedpipe.extract.spec import ExtractionSpec, Utterance
 from seedpipe.files import whole_file
 from seedpipe.networks import load_network
+from seedpipe.networks.engine import in_engine
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,7 +116,8 @@ class Worker:
         network = load_network(spec.network)
         self.spec = spec
         self.crop = Cropper(spec, load_banks(spec, spec.rate(network)), network, device)
-        self.embed = Embedder(network, device, spec.params.precision, block=None if spec.whole else BLOCK)
+        embedding = in_engine(network, spec.engine)
+        self.embed = Embedder(embedding, device, spec.params.precision, block=None if spec.whole else BLOCK)
 
     def shard(self, job: Job) -> tuple[cache.Shard | None, list[Failure]]:
         """Embed the utterances of a shard; those that cannot be used come back as failures."""

@@ -7,14 +7,15 @@ The graph is exported from the layers themselves when the first block comes, for
 from __future__ import annotations
 
 import copy
-import importlib.metadata
 import io
 import warnings
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
+from seedpipe.errors import MissingExtraError
 from seedpipe.networks.layers import FrozenNetwork
 from seedpipe.networks.onnx import open_session
 
@@ -27,13 +28,19 @@ Engine = Literal["eager", "onnxruntime"]
 OPSET = 17
 
 
-def engine_version(network: SpeakerNetwork, engine: Engine) -> str:
-    """The engine that a network runs in and its version, for the provenance; empty for eager.
+def own_engine(network: SpeakerNetwork, wanted: Engine) -> Engine:
+    """The engine that a network runs in when one is wanted: networks that are not made of our layers stay eager.
 
-    Networks that are no modules of ours have no other engine than their own.
+    Raises
+    ------
+    MissingExtraError
+        It would be onnxruntime, which is not installed.
     """
-    graph = engine == "onnxruntime" and isinstance(network, FrozenNetwork)
-    return f"{engine} {importlib.metadata.version(engine)}" if graph else ""
+    if wanted == "eager" or not isinstance(network, FrozenNetwork):
+        return "eager"
+    if find_spec("onnxruntime") is None:
+        raise MissingExtraError("the engine onnxruntime is not installed", remedy='pip install "seedpipe[onnx]"')
+    return wanted
 
 
 def in_engine(network: SpeakerNetwork, engine: Engine) -> SpeakerNetwork:
@@ -44,18 +51,13 @@ def in_engine(network: SpeakerNetwork, engine: Engine) -> SpeakerNetwork:
     MissingExtraError
         onnxruntime is not installed.
     """
-    if engine == "eager" or not isinstance(network, FrozenNetwork):
+    if own_engine(network, engine) == "eager" or not isinstance(network, FrozenNetwork):
         return network
     return OnnxGraph(network)
 
 
 class OnnxGraph:
-    """A network of ours run by onnxruntime, which fuses its layers; for float32 on the CPU.
-
-    Parameters
-    ----------
-    network : FrozenNetwork
-    """
+    """A network of ours run by onnxruntime, which fuses its layers; for float32 on the CPU."""
 
     def __init__(self, network: FrozenNetwork) -> None:
         self.name, self.sample_rate = network.name, network.sample_rate
@@ -64,7 +66,7 @@ class OnnxGraph:
         self._sessions: dict[torch.Size, onnxruntime.InferenceSession] = {}
 
     def fingerprint(self) -> str:
-        """That of the network: the engine is told apart by :func:`engine_version`."""
+        """That of the network: the provenance of a cache names the engine beside it."""
         return self._network.fingerprint()
 
     def to(self, device: torch.device) -> OnnxGraph:  # noqa: ARG002
@@ -93,7 +95,7 @@ def _session(network: FrozenNetwork, shape: torch.Size) -> onnxruntime.Inference
         torch.onnx.export(
             graph,
             (example,),
-            contents,
+            contents,  # type: ignore[arg-type]  # a file, as documented
             input_names=["features"],
             output_names=["embeddings"],
             opset_version=OPSET,

@@ -128,6 +128,8 @@ class ExtractParams(PresetSection):
     """How embeddings are stored; float16 halves the cache (docs/performance.md has its effect)."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Arithmetic of the network; below float32 the first block must agree with float32 to a cosine of 0.9999."""
+    engine: Literal["eager", "onnxruntime"] = "eager"
+    """What runs a network of ours on a CPU: torch layer by layer, or onnxruntime as one graph (docs/performance.md)."""
     resample: bool = True
     """Off, audio of any rate is taken as if it had the network's, as the authors' code does."""
     frontend: str = ""

@@ -54,6 +54,25 @@ def test_reduced_precision_is_recorded_and_near(manifests: Path, training: Cache
     np.testing.assert_allclose(made.to_numpy(), training.to_numpy(), atol=0.02)
 
 
+def test_an_engine_is_recorded_where_it_runs_the_network(manifests: Path, training: Cache, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    options, network = with_options(engine="onnxruntime"), "seedpipe.networks.campplus:CAMPPlus"
+    eager = run(manifests / "train", tmp_path / "eager", network=network)
+    made, again = (run(manifests / "train", tmp_path / name, options, network) for name in ("made", "again"))
+    assert (made.info.features["engine"], "engine" in eager.info.features) == ("onnxruntime", False)
+    assert made.info.fingerprint != eager.info.fingerprint
+    assert "onnxruntime" in made.info.versions
+    np.testing.assert_allclose(made.to_numpy(), eager.to_numpy(), rtol=0, atol=1e-4)
+    np.testing.assert_array_equal(made.to_numpy(), again.to_numpy())
+    other = run(manifests / "train", tmp_path / "other", options)
+    assert other.info.fingerprint == training.info.fingerprint, "a network of others has no engine"
+
+
+def test_an_engine_for_arithmetic_that_it_has_not_is_refused(manifests: Path, tmp_path: Path) -> None:
+    with pytest.raises(NetworkError, match=r"onnxruntime was to compute in bfloat16 on cpu; expected float32 on cpu"):
+        run(manifests / "train", tmp_path / "cache", with_options(engine="onnxruntime", precision="bfloat16"))
+
+
 class Coarse:
     """A network whose embeddings fall apart in reduced precision."""
 
