@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from seedpipe.bench.measurement import Measurement, Setup, System, benchmark, measure, systems_of
+from seedpipe.bench.measurement import Measurement, Setup, benchmark, measure
 from seedpipe.bench.result import Result, format_table, machine, write_csv
+from seedpipe.bench.systems import SystemSpec, systems_of
 
 __all__ = [
     "Measurement",
     "Result",
     "Setup",
-    "System",
+    "SystemSpec",
     "benchmark",
     "format_table",
     "machine",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from seedpipe.bench.measurement import STAGES, Measurement
+from seedpipe.bench.measurement import Measurement
 from seedpipe.bench.result import Result
-from seedpipe.files import whole_file
+from seedpipe.bench.systems import STAGES
+from seedpipe.files import StrPath, whole_file
 from seedpipe.results import figures
 from seedpipe.results.svg import Drawings
 
@@ -36,7 +36,7 @@ text { paint-order: stroke; stroke: var(--page); stroke-width: 3px; font-variant
 """)
 
 
-def write_chart(result: Result, path: str | os.PathLike[str]) -> None:
+def write_chart(result: Result, path: StrPath) -> None:
     """Write the drawing as a file of its own; it follows the light or dark mode of the reader."""
     with whole_file(Path(path)) as partial:
         partial.write_text(cost_chart(result), encoding="utf-8")

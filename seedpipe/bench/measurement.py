@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -15,53 +15,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from seedpipe._version import __version__
-from seedpipe.audio.frontends import load_frontend
-from seedpipe.cache import NetworkInfo
-from seedpipe.enhancers import EmbeddingEnhancer, FixedMap, load_enhancer
-from seedpipe.enhancers.diffusion import SeedMLP
-from seedpipe.enhancers.normalization import Normalization
-from seedpipe.enhancers.seed import Enhancer, ModelConfig
-from seedpipe.errors import ModelError, NetworkError, WorkerLostError
-from seedpipe.networks import SpeakerNetwork, load_network
+from seedpipe.bench.systems import Stage, SystemSpec, stages_of
+from seedpipe.errors import WorkerLostError
 from seedpipe.networks.selftest import synthetic_signal
-from seedpipe.params import EnhancerKind, TrainParams
-from seedpipe.results.wording import enhancer_name
 
 if TYPE_CHECKING:
     from seedpipe.console import ProgressCallback
 
 
-__all__ = ["STAGES", "Measurement", "Setup", "System", "benchmark", "measure", "systems_of"]
-
-STAGES = ("front end", "network", "enhancer")
 WARM_UP = 2
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 FORGET_PEAK = "5"  # see proc(5)
-
-
-@dataclass(frozen=True)
-class System:
-    """A row of the table: a network, with a front end before it or an enhancer behind it.
-
-    Parameters
-    ----------
-    network : str
-        As :func:`seedpipe.networks.load_network` takes it.
-    frontend : str
-        As :func:`seedpipe.audio.frontends.load_frontend` takes it.
-    enhancer : str, optional
-        What follows.
-    model : Path, optional
-        Its model folder; without one the enhancer is untrained, which costs the same.
-    """
-
-    network: str
-    frontend: str = ""
-    enhancer: EnhancerKind | None = None
-    model: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +72,7 @@ class Measurement:
     quartiles : tuple of float
         First and third quartile of the same.
     stages : dict of str to float
-        Real-time factor of each stage, median; keys from :data:`STAGES`.
+        Real-time factor of each stage, median; keys from :data:`seedpipe.bench.systems.STAGES`.
     enhancer_share : float or None
         Share of the enhancer in the time of a call, median, 0 to 1.
     peak_memory_bytes : int or None
@@ -133,36 +99,7 @@ class Measurement:
     untrained: bool
 
 
-def systems_of(
-    names: Sequence[str],
-    models: Sequence[Path] = (),
-    frontend: str = "",
-    enhancers: Sequence[EnhancerKind] = ("seed",),
-) -> list[System]:
-    """The rows of the table: each network alone, with each enhancer, and behind the front end if there is one.
-
-    All of them are loaded once, so that a mistake is met before anything is measured.
-
-    Raises
-    ------
-    ModelError
-        A model cannot be loaded, is none of the enhancers, or was trained for none of the networks.
-    NetworkError
-        A network or the front end cannot be loaded.
-    """
-    networks = [load_network(name) for name in names]
-    fingerprints = [network.fingerprint() for network in networks]
-    trained = _trained(fingerprints, enhancers, models)
-    systems = []
-    for name, network, fingerprint in zip(names, networks, fingerprints, strict=True):
-        systems.append(System(name))
-        systems += [System(name, enhancer=kind, model=trained.get((fingerprint, kind))) for kind in enhancers]
-        if load_frontend(frontend, network.sample_rate) is not None:
-            systems.append(System(name, frontend=frontend))
-    return systems
-
-
-def benchmark(systems: Sequence[System], setup: Setup, progress: ProgressCallback) -> Iterator[Measurement]:
+def benchmark(systems: Sequence[SystemSpec], setup: Setup, progress: ProgressCallback) -> Iterator[Measurement]:
     """Measure every system with every batch, one at a time.
 
     Raises
@@ -186,7 +123,7 @@ def benchmark(systems: Sequence[System], setup: Setup, progress: ProgressCallbac
     progress(len(rows), len(rows))
 
 
-def measure(system: System, batch: int, setup: Setup) -> Measurement:
+def measure(system: SystemSpec, batch: int, setup: Setup) -> Measurement:
     """Measure one system in this process, which should be a fresh one: memory is counted from here.
 
     Raises
@@ -198,7 +135,7 @@ def measure(system: System, batch: int, setup: Setup) -> Measurement:
     if setup.threads:
         torch.set_num_threads(setup.threads)
     memory = _Memory(device)
-    stages = _stages(system, setup.seconds, device)
+    stages = stages_of(system, setup.seconds, device)
     waveforms = _waveforms(batch, setup.seconds, stages[-1].sample_rate).to(device)
     memory.forget_peak()
     with torch.inference_mode():
@@ -223,70 +160,12 @@ def measure(system: System, batch: int, setup: Setup) -> Measurement:
     )
 
 
-@dataclass(frozen=True)
-class _Stage:
-    """One part of a system, on its device."""
-
-    role: str
-    name: str
-    call: Callable[[Tensor], Tensor]
-    parameters: int | None
-    sample_rate: int
-
-
-def _stages(system: System, seconds: float, device: torch.device) -> list[_Stage]:
-    network = load_network(system.network)
-    rate = network.sample_rate
-    if round(seconds * rate) < network.min_samples:
-        raise NetworkError(
-            f"{seconds:g} s are {round(seconds * rate)} samples",
-            expected=f"{network.min_samples} or more for the network {network.name}",
-            remedy="measure longer audio (--seconds)",
-        )
-    frontend = load_frontend(system.frontend, rate)
-    stages = []
-    if frontend is not None:
-        stages.append(_Stage(STAGES[0], frontend.name, frontend.to(device), _parameters(frontend), rate))
-    stages.append(_Stage(STAGES[1], network.name, network.to(device), _parameters(network), rate))
-    if system.enhancer:
-        model, name = system.model, enhancer_name(system.enhancer)
-        enhancer = load_enhancer(model, device) if model else _untrained(system.enhancer, network, device)
-        generator = torch.Generator().manual_seed(0)
-        stages.append(_Stage(STAGES[2], name, lambda rows: enhancer(rows, generator), enhancer.parameters, rate))
-    return stages
-
-
-def _untrained(kind: EnhancerKind, network: SpeakerNetwork, device: torch.device) -> EmbeddingEnhancer:
-    """An enhancer as the defaults have it, before training."""
-    dimension = network.dimension
-    info = NetworkInfo(
-        name=network.name, fingerprint=network.fingerprint(), dimension=dimension, sample_rate=network.sample_rate
-    )
-    if kind != "seed" and kind != "regression":  # noqa: PLR1714 - types are narrowed by comparisons
-        return FixedMap.untrained(kind, info, device)
-    train = TrainParams() if kind == "seed" else TrainParams().without_diffusion()
-    center = (0.0,) * dimension if train.normalize == "length+center" else ()
-    normalization = Normalization(kind=train.normalize, center=center, scale=dimension**0.5)
-    config = ModelConfig(
-        kind=kind, network=info, normalization=normalization, train=train, cache="", seedpipe=__version__
-    )
-    return Enhancer(SeedMLP(dimension).to(device), config)
-
-
-def _parameters(part: object) -> int | None:
-    """Weights of a module, or what another kind of network or front end says of itself."""
-    if isinstance(part, nn.Module):
-        return sum(parameter.numel() for parameter in part.parameters())
-    count: int | None = getattr(part, "parameter_count", None)
-    return count
-
-
 def _waveforms(batch: int, seconds: float, sample_rate: int) -> Tensor:
     samples = round(seconds * sample_rate)
     return torch.from_numpy(np.stack([synthetic_signal(samples, sample_rate, key) for key in range(batch)]))
 
 
-def _clock(stages: Sequence[_Stage], waveforms: Tensor) -> NDArray[np.float64]:
+def _clock(stages: Sequence[Stage], waveforms: Tensor) -> NDArray[np.float64]:
     """Seconds of every stage of one call."""
     signal, times = waveforms, [time.perf_counter()]
     for stage in stages:
@@ -331,29 +210,3 @@ def _resident(field: str) -> int | None:
 def _import_what_is_lazy() -> None:
     for module in ("torchaudio", "diffusers.schedulers.scheduling_ddim", "safetensors.torch"):
         importlib.import_module(module)
-
-
-def _trained(
-    fingerprints: Sequence[str], enhancers: Sequence[EnhancerKind], models: Sequence[Path]
-) -> dict[tuple[str, EnhancerKind], Path]:
-    """Model folders by the fingerprint of the network that they were trained for, and by what they are."""
-    found: dict[tuple[str, EnhancerKind], Path] = {}
-    for model in models:
-        enhancer = load_enhancer(model)
-        network, kind = enhancer.config.network, enhancer.kind
-        if network.fingerprint not in fingerprints:
-            raise ModelError(
-                f"was trained for {network.name} with the fingerprint {network.fingerprint[:16]}",
-                expected="a model of one of the networks to measure",
-                remedy="name its network with --network",
-                file=model,
-            )
-        if kind not in enhancers:
-            raise ModelError(
-                f"is of the kind {kind}",
-                expected=f"one of the enhancers to measure: {', '.join(enhancers)}",
-                remedy=f"add --enhancer {kind}",
-                file=model,
-            )
-        found[network.fingerprint, kind] = model
-    return found

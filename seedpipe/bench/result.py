@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 
-from seedpipe.bench.measurement import STAGES, Measurement, Setup
-from seedpipe.files import whole_file
-
-__all__ = ["Result", "format_table", "machine", "write_csv"]
+from seedpipe.bench.measurement import Measurement, Setup
+from seedpipe.bench.systems import STAGES
+from seedpipe.files import StrPath, whole_file
 
 CPU_INFO = Path("/proc/cpuinfo")
 UNKNOWN = "?"
@@ -87,10 +86,10 @@ def format_table(result: Result) -> str:
     return "\n".join([result.title, "", *lines, "", *_notes(result)])
 
 
-def write_csv(result: Result, path: Path) -> None:
+def write_csv(result: Result, path: StrPath) -> None:
     """Write one line per row; the file appears whole or not at all."""
     records = [_record(row, result) for row in result.rows]
-    with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(Path(path)) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, records[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(records)

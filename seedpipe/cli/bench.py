@@ -45,7 +45,6 @@ def bench(
     Example: seedpipe bench --network dvector --frontend rnnoise --plot bench.svg
     """
     from seedpipe.bench import Result, Setup, benchmark, format_table, systems_of, write_csv
-    from seedpipe.bench.chart import write_chart
     from seedpipe.workers import choose_device
 
     setup = Setup(tuple(batch or (1, 32)), seconds, repeats, threads, choose_device(device.value))
@@ -54,5 +53,7 @@ def bench(
     if csv:
         write_csv(result, csv)
     if plot:
+        from seedpipe.bench.chart import write_chart
+
         write_chart(result, plot)
     show(result.as_dict(), format_table(result), as_json=json)

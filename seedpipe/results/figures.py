@@ -13,21 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import cycle
-from statistics import NormalDist, fmean
-from typing import TYPE_CHECKING, Any, TypeAlias
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.colors import to_rgba
 from matplotlib.ticker import MaxNLocator
 
+from seedpipe.results.derived import Plane, SnrCurve, centre, plane
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from seedpipe.results import Estimate, Evaluation, Histogram, Place, Projection, System, Training
-    from seedpipe.results.snr import SnrCurve
-
-Plane: TypeAlias = tuple[tuple[float, float], tuple[float, float]]
+    from seedpipe.results import Estimate, Evaluation, Histogram, Place, System, Training
 
 INK, SOFT, GRID, PAGE = "#1c2126", "#5a646e", "#e6e9ec", "#ffffff"
 BEFORE, AFTER, OTHER = "#747d86", "#0072b2", "#d55e00"
@@ -275,20 +274,15 @@ def projection(
         Ends of both axes, as :func:`plane` gives them, so that several figures compare.
     """
     across, up = limits or plane(places)
-    hollow: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": BEFORE, "markeredgewidth": 0.8}
     # Speakers without a colour first, so that they lie below the others.
     for speaker in sorted({place.speaker for place in places}, key=lambda one: (numbers.get(one, 0), one)):
-        filled: dict[str, Any] = {
-            "color": SPEAKERS[numbers.get(speaker, 1) - 1],
-            "markeredgecolor": PAGE,
-            "markeredgewidth": 0.5,
-        }
+        look: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": BEFORE, "markeredgewidth": 0.8}
+        if speaker in numbers:
+            look |= {"markerfacecolor": SPEAKERS[numbers[speaker] - 1], "markeredgecolor": PAGE}
         for shape, condition in enumerate(order):
             own = [(place.x, place.y) for place in places if (place.speaker, place.condition) == (speaker, condition)]
-            style = filled if speaker in numbers else hollow
-            axes.plot(
-                *np.reshape(own, (-1, 2)).T, linestyle="", clip_on=False, marker=MARKS[shape % len(MARKS)], **style
-            )
+            mark = MARKS[shape % len(MARKS)]
+            axes.plot(*np.reshape(own, (-1, 2)).T, linestyle="", clip_on=False, marker=mark, **look)
     for speaker, number in numbers.items():
         at = centre([place for place in places if place.speaker == speaker])
         axes.text(*at, str(number), ha="center", va="center", fontsize=14.0, fontweight="bold", color=INK)
@@ -296,26 +290,6 @@ def projection(
     axes.set_aspect("equal")
     axes.spines[:].set(visible=True, color=GRID)
     return axes
-
-
-def numbered_speakers(found: Projection) -> dict[str, int]:
-    """Choose the speakers that get a colour and a number, from 1: those with most points, in the order of names."""
-    speakers = [place.speaker for place in found.systems.network]
-    often = sorted(set(speakers), key=lambda speaker: (-speakers.count(speaker), speaker))[: len(SPEAKERS)]
-    return {speaker: number for number, speaker in enumerate(sorted(often), start=1)}
-
-
-def plane(places: Sequence[Place]) -> Plane:
-    """Choose the ends of both axes: a square around all points, with one unit along both."""
-    xs, ys = [place.x for place in places], [place.y for place in places]
-    half = 0.53 * max(max(xs) - min(xs), max(ys) - min(ys)) or 1.0
-    across, up = (max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2
-    return (across - half, across + half), (up - half, up + half)
-
-
-def centre(places: Sequence[Place]) -> tuple[float, float]:
-    """Mean of some points."""
-    return fmean(place.x for place in places), fmean(place.y for place in places)
 
 
 def training_curve(axes: Axes, training: Training) -> Axes:

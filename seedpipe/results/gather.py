@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from seedpipe.errors import MetricError
-
-__all__ = ["gather", "read_results"]
+from seedpipe.files import StrPath
 
 _NAME = "evaluation.json"
 
 
-def gather(paths: Sequence[Path], title: str, made_by: str) -> dict[str, Any]:
+def gather(paths: Sequence[StrPath], title: str, made_by: str) -> dict[str, Any]:
     """Put the evaluations of several runs into one dictionary for :func:`seedpipe.results.report.write_report`.
 
     Parameters
     ----------
-    paths : sequence of Path
+    paths : sequence of path
         Files that the scoring stage wrote, or folders that hold any number of ``evaluation.json``.
     title : str
         Heading of the report.
@@ -48,12 +47,12 @@ def gather(paths: Sequence[Path], title: str, made_by: str) -> dict[str, Any]:
     }
 
 
-def read_results(paths: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+def read_results(paths: Sequence[StrPath]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Read what the scoring stage wrote, unchecked.
 
     Parameters
     ----------
-    paths : sequence of Path
+    paths : sequence of path
         Files, or folders that hold any number of ``evaluation.json``.
 
     Yields
@@ -69,7 +68,7 @@ def read_results(paths: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]
         A folder holds no results, or a file is none.
     """
     for path in paths:
-        for file in _files(path):
+        for file in _files(Path(path)):
             yield file, _read(file)
 
 

@@ -10,24 +10,6 @@ from typing import Literal, TypeAlias
 
 from seedpipe.results import Condition, Difference, Estimate, Evaluation, Reduction
 
-__all__ = [
-    "Metric",
-    "Verdict",
-    "change",
-    "common_verdict",
-    "decimals",
-    "enhancer_name",
-    "enumerate_names",
-    "figure",
-    "interval",
-    "metric_name",
-    "number",
-    "percent",
-    "places_for",
-    "sentence",
-    "verdict",
-]
-
 Metric: TypeAlias = Literal["eer", "min_dcf"]
 Verdict: TypeAlias = Literal["better", "worse", "same", "untested"]
 

@@ -145,28 +145,33 @@ DRL = 4 * 8 + 8 * 16 + 16  # a batch norm and a linear layer to two codes
 @pytest.mark.parametrize(
     ("system", "title", "stages", "parameters"),
     [
-        (bench.System(MATRIX), "matrix", ["network"], 128),
+        (bench.SystemSpec(MATRIX), "matrix", ["network"], 128),
         (
-            bench.System(MATRIX, enhancer="seed"),
+            bench.SystemSpec(MATRIX, enhancer="seed"),
             "matrix -> SEED",
             ["network", "enhancer"],
             128 + SEED_MLP + 2 * WHITENING,
         ),
         (
-            bench.System(MATRIX, enhancer="regression"),
+            bench.SystemSpec(MATRIX, enhancer="regression"),
             "matrix -> regression",
             ["network", "enhancer"],
             128 + SEED_MLP + 2 * WHITENING,
         ),
-        (bench.System(MATRIX, enhancer="whitening"), "matrix -> whitening", ["network", "enhancer"], 128 + WHITENING),
-        (bench.System(MATRIX, enhancer="drl"), "matrix -> DRL", ["network", "enhancer"], 128 + DRL),
-        (bench.System(MATRIX, frontend=LOUDER), "louder -> matrix", ["front end", "network"], None),
-        (bench.System(MATRIX, frontend="rnnoise"), "rnnoise -> matrix", ["front end", "network"], 128 + 2_888_225),
-        (bench.System(STUB), "stub", ["network"], None),
+        (
+            bench.SystemSpec(MATRIX, enhancer="whitening"),
+            "matrix -> whitening",
+            ["network", "enhancer"],
+            128 + WHITENING,
+        ),
+        (bench.SystemSpec(MATRIX, enhancer="drl"), "matrix -> DRL", ["network", "enhancer"], 128 + DRL),
+        (bench.SystemSpec(MATRIX, frontend=LOUDER), "louder -> matrix", ["front end", "network"], None),
+        (bench.SystemSpec(MATRIX, frontend="rnnoise"), "rnnoise -> matrix", ["front end", "network"], 128 + 2_888_225),
+        (bench.SystemSpec(STUB), "stub", ["network"], None),
     ],
 )
 def test_a_row_says_what_was_measured(
-    system: bench.System, title: str, stages: list[str], parameters: int | None
+    system: bench.SystemSpec, title: str, stages: list[str], parameters: int | None
 ) -> None:
     if system.frontend == "rnnoise":
         pytest.importorskip("pyrnnoise")
@@ -184,7 +189,7 @@ def test_a_row_says_what_was_measured(
 def test_the_factor_counts_all_audio_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(np.arange(100) * 0.3)  # every stage takes 0.3 s by this clock
     monkeypatch.setattr("seedpipe.bench.measurement.time.perf_counter", lambda: next(ticks))
-    row = bench.measure(bench.System(MATRIX, enhancer="seed"), 4, dataclasses.replace(SETUP, seconds=0.5))
+    row = bench.measure(bench.SystemSpec(MATRIX, enhancer="seed"), 4, dataclasses.replace(SETUP, seconds=0.5))
     assert row.real_time_factor == pytest.approx(0.6 / (4 * 0.5))
     assert row.stages == pytest.approx({"network": 0.15, "enhancer": 0.15})
     assert row.enhancer_share == pytest.approx(0.5)
@@ -200,7 +205,7 @@ def test_a_front_end_comes_before_the_network_and_seed_after_it(monkeypatch: pyt
             "__call__",
             lambda self, x, *rest, o=original: (seen.append((type(self).__name__, x)), o(self, x, *rest))[1],
         )
-    bench.measure(bench.System(MATRIX, frontend=LOUDER, enhancer="seed"), 2, SETUP)
+    bench.measure(bench.SystemSpec(MATRIX, frontend=LOUDER, enhancer="seed"), 2, SETUP)
     assert [name for name, _ in seen[:2]] == ["Louder", "Enhancer"]
     waveforms, embeddings = seen[0][1], seen[1][1]
     assert waveforms.shape == (2, 1_600)
@@ -209,7 +214,7 @@ def test_a_front_end_comes_before_the_network_and_seed_after_it(monkeypatch: pyt
 
 def test_every_row_has_the_memory_of_a_process_of_its_own() -> None:
     ballast = np.ones(2**26)  # half a gigabyte here must not be seen there
-    rows = list(bench.benchmark([bench.System(GLUTTON), bench.System(MATRIX)], SETUP, silent))
+    rows = list(bench.benchmark([bench.SystemSpec(GLUTTON), bench.SystemSpec(MATRIX)], SETUP, silent))
     glutton, matrix = (row.peak_memory_bytes for row in rows)
     assert glutton is not None
     assert matrix is not None
@@ -220,18 +225,18 @@ def test_every_row_has_the_memory_of_a_process_of_its_own() -> None:
 
 def test_a_process_that_dies_is_an_error_with_a_remedy() -> None:
     with pytest.raises(WorkerLostError, match=r"test_bench:Died with batches of 2 takes more .*\(--batch\)"):
-        list(bench.benchmark([bench.System("test_bench:Died")], SETUP, silent))
+        list(bench.benchmark([bench.SystemSpec("test_bench:Died")], SETUP, silent))
 
 
 @pytest.mark.usefixtures("in_this_process")
 def test_a_gpu_without_memory_is_an_error_with_a_remedy() -> None:
     with pytest.raises(WorkerLostError, match=r"test_bench:OutOfMemory with batches of 2 takes more .*\(--batch\)"):
-        list(bench.benchmark([bench.System("test_bench:OutOfMemory")], SETUP, silent))
+        list(bench.benchmark([bench.SystemSpec("test_bench:OutOfMemory")], SETUP, silent))
 
 
 def test_audio_that_is_too_short_for_the_network_is_refused() -> None:
     with pytest.raises(NetworkError, match=r"0\.01 s are 160 samples; expected 800 or more .*--seconds"):
-        bench.measure(bench.System(MATRIX), 1, dataclasses.replace(SETUP, seconds=0.01))
+        bench.measure(bench.SystemSpec(MATRIX), 1, dataclasses.replace(SETUP, seconds=0.01))
 
 
 # -------------------------------------------------------------------------------------------------------------- systems
@@ -239,9 +244,9 @@ def test_audio_that_is_too_short_for_the_network_is_refused() -> None:
 
 @pytest.mark.parametrize("frontend", ["", "none"])
 def test_the_rows_are_those_of_table_2(frontend: str) -> None:
-    alone = [bench.System(MATRIX), bench.System(MATRIX, enhancer="seed")]
+    alone = [bench.SystemSpec(MATRIX), bench.SystemSpec(MATRIX, enhancer="seed")]
     assert bench.systems_of([MATRIX], frontend=frontend) == alone
-    assert bench.systems_of([MATRIX], frontend=LOUDER) == [*alone, bench.System(MATRIX, frontend=LOUDER)]
+    assert bench.systems_of([MATRIX], frontend=LOUDER) == [*alone, bench.SystemSpec(MATRIX, frontend=LOUDER)]
 
 
 @pytest.mark.usefixtures("one_thread")

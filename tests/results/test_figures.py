@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from test_report import BETTER, CONDITIONS, RICH, Metrics, report
 
 from seedpipe.results import Evaluation, Report, figures
-from seedpipe.results.snr import snr_curves
+from seedpipe.results.derived import numbered_speakers, snr_curves
 from seedpipe.results.svg import Drawings
 
 HOSTILE = "$a_<b>&\x1b\u4e2d$"
@@ -107,7 +107,7 @@ def test_marks_keep_their_condition_and_colours_their_speaker(axes: Axes) -> Non
     evaluation = typed(RICH)
     found = evaluation.projection
     assert found is not None
-    numbers = figures.numbered_speakers(found)
+    numbers = numbered_speakers(found)
     assert numbers == {f"voice {k}": k + 1 for k in range(7)}
     figures.projection(axes, found.systems.network, numbers, evaluation.condition_names)
     drawn = [line for line in axes.lines if len(line.get_xdata())]

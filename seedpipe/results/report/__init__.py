@@ -16,21 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from seedpipe.files import StrPath
     from seedpipe.results import Evaluation, Report
 
 __all__ = ["format_table", "headline", "write_plot_tables", "write_report"]
 
 
-def write_report(metrics: Report | Mapping[str, Any], out_html: Path, out_markdown: Path | None = None) -> None:
+def write_report(metrics: Report | Mapping[str, Any], out_html: StrPath, out_markdown: StrPath | None = None) -> None:
     """Write the report as an HTML page and, if asked for, as Markdown.
 
     Parameters
     ----------
     metrics : Report or mapping
         See :mod:`seedpipe.results`. All rates are fractions.
-    out_html : Path
+    out_html : path
         File to write; folders above it are made.
-    out_markdown : Path, optional
+    out_markdown : path, optional
         The same for the Markdown version.
 
     Raises
@@ -41,9 +42,9 @@ def write_report(metrics: Report | Mapping[str, Any], out_html: Path, out_markdo
     from seedpipe.results.report.page import render
 
     html, markdown = render(_report(metrics))
-    _write(out_html, html)
+    _write(Path(out_html), html)
     if out_markdown is not None:
-        _write(out_markdown, markdown)
+        _write(Path(out_markdown), markdown)
 
 
 def format_table(metrics: Report | Mapping[str, Any]) -> str:
@@ -93,20 +94,20 @@ def headline(metrics: Report | Mapping[str, Any]) -> list[str]:
     return [sentence(evaluation, synthetic=report.synthetic) for evaluation in report.evaluations]
 
 
-def write_plot_tables(evaluations: Sequence[Evaluation], folder: Path) -> None:
+def write_plot_tables(evaluations: Sequence[Evaluation], folder: StrPath) -> None:
     """Write ``det.csv`` and ``histogram.csv``, of 2,000 rows at most, for ``dvc plots``.
 
     Parameters
     ----------
     evaluations : sequence of Evaluation
         Those of one network, enhancer and list, by scoring method.
-    folder : Path
+    folder : path
         Where to write; made where it is missing.
     """
     from seedpipe.results.report import plots
 
-    plots.write_table(folder / "det.csv", plots.DET, plots.det_rows(evaluations))
-    plots.write_table(folder / "histogram.csv", plots.HISTOGRAM, plots.histogram_rows(evaluations))
+    plots.write_table(Path(folder, "det.csv"), plots.DET, plots.det_rows(evaluations))
+    plots.write_table(Path(folder, "histogram.csv"), plots.HISTOGRAM, plots.histogram_rows(evaluations))
 
 
 def _report(metrics: Report | Mapping[str, Any]) -> Report:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from seedpipe.results import Condition, Evaluation, Place, Projection, Training, figures
-from seedpipe.results.snr import SnrCurve, snr_curves
+from seedpipe.results.derived import Plane, SnrCurve, numbered_speakers, plane, snr_curves
 from seedpipe.results.svg import Drawings
 from seedpipe.results.wording import enhancer_name
 
@@ -114,16 +114,14 @@ class Charts:
     def projections(self, found: Projection) -> list[tuple[str, Markup]]:
         """Embeddings on a plane, before and after."""
         shown = [one.projection.systems for one in self.peers if one.projection is not None]
-        limits = figures.plane([place for one in shown for side in (one.network, one.enhanced) for place in side])
-        numbers = figures.numbered_speakers(found)
+        limits = plane([place for one in shown for side in (one.network, one.enhanced) for place in side])
+        numbers = numbered_speakers(found)
         return [
             ("network alone", self._projection("network", found.systems.network, numbers, limits)),
             (f"with {self.enhancer}", self._projection(self.enhancer, found.systems.enhanced, numbers, limits)),
         ]
 
-    def _projection(
-        self, name: str, places: Sequence[Place], numbers: Mapping[str, int], limits: figures.Plane
-    ) -> Markup:
+    def _projection(self, name: str, places: Sequence[Place], numbers: Mapping[str, int], limits: Plane) -> Markup:
         speakers, order = len({place.speaker for place in places}), self.evaluation.condition_names
         return self.drawings.draw(
             f"Embeddings on a plane, {name}: {len(places)} points of {speakers} speakers",

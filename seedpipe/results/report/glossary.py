@@ -5,8 +5,6 @@ from __future__ import annotations
 from seedpipe.results import Report
 from seedpipe.results.wording import enhancer_name, metric_name
 
-__all__ = ["glossary"]
-
 _ALWAYS = {
     "EER": "Equal error rate: the share of wrong decisions at the threshold where false alarms (different speakers "
     "accepted) and misses (the same speaker rejected) are equally frequent. Lower is better; guessing gives 50 %.",

@@ -16,9 +16,8 @@ from seedpipe.results.report.charts import training_chart
 from seedpipe.results.report.glossary import glossary
 from seedpipe.results.report.sections import sections
 from seedpipe.results.svg import Drawings
-from seedpipe.results.tables.accuracy import accuracy_tables, seed_tables
-from seedpipe.results.tables.scores import by_method
-from seedpipe.results.tables.table import Table
+from seedpipe.results.tables.accuracy import accuracy_tables, by_method, seed_tables
+from seedpipe.results.tables.formats import Table
 from seedpipe.results.wording import enhancer_name
 
 

@@ -10,8 +10,6 @@ from typing import TypeAlias
 from seedpipe.files import whole_file
 from seedpipe.results import Evaluation, Histogram, System
 
-__all__ = ["DET", "HISTOGRAM", "det_rows", "histogram_rows", "write_table"]
-
 # Larger files make `dvc plots` slow, and a drawing shows no more.
 MOST_ROWS = 2_000
 DET = ("method", "condition", "system", "far", "frr")

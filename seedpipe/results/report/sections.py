@@ -17,8 +17,8 @@ from seedpipe.results import (
     figures,
     wording,
 )
+from seedpipe.results.derived import SnrPoint, centre, numbered_speakers, snr_curves
 from seedpipe.results.report.charts import Charts
-from seedpipe.results.snr import SnrPoint, snr_curves
 from seedpipe.results.svg import Drawings, page_colour
 
 Point: TypeAlias = tuple[float, float]
@@ -172,7 +172,7 @@ def _projection(charts: Charts, shown_before: Sequence[Evaluation]) -> dict[str,
     found = charts.evaluation.projection
     if found is None or any(one.projection == found for one in shown_before):
         return None
-    order, numbers, centres = charts.evaluation.condition_names, figures.numbered_speakers(found), _centres(found)
+    order, numbers, centres = charts.evaluation.condition_names, numbered_speakers(found), _centres(found)
     shown = [name for name in order if any(name in row for row in centres.values())]
     return {
         "charts": charts.projections(found),
@@ -195,11 +195,11 @@ def _centres(projection: Projection) -> dict[str, dict[str, tuple[Point, Point]]
 
 
 def _centre(places: Sequence[Place], speaker: str, condition: str) -> Point:
-    return figures.centre([place for place in places if (place.speaker, place.condition) == (speaker, condition)])
+    return centre([place for place in places if (place.speaker, place.condition) == (speaker, condition)])
 
 
-def _moved(centre: tuple[Point, Point] | None) -> str:
-    return "–" if centre is None else " → ".join(map(_point, centre))
+def _moved(ends: tuple[Point, Point] | None) -> str:
+    return "–" if ends is None else " → ".join(map(_point, ends))
 
 
 def _point(at: Point) -> str:

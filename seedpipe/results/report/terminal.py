@@ -6,12 +6,9 @@ import textwrap
 from collections.abc import Sequence
 
 from seedpipe.results import Condition, Estimate, Evaluation, Report
-from seedpipe.results.tables.accuracy import accuracy_tables
-from seedpipe.results.tables.scores import by_method
-from seedpipe.results.tables.table import Cell, Table
+from seedpipe.results.tables.accuracy import accuracy_tables, by_method
+from seedpipe.results.tables.formats import Cell, Table
 from seedpipe.results.wording import MINUS, change, decimals, enhancer_name, interval, percent, sentence, verdict
-
-__all__ = ["render_text"]
 
 _WIDTH = 90
 _LONGEST_NAME = 18

@@ -11,6 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from seedpipe.files import StrPath
 
 __all__ = ["FORMATS", "write_tables"]
 
@@ -18,17 +22,17 @@ FORMATS = ("md", "tex", "csv", "html")
 
 
 def write_tables(
-    results: Sequence[Path], out: Path, bench: Path | None = None, formats: Sequence[str] = FORMATS
+    results: Sequence[StrPath], out: StrPath, bench: StrPath | None = None, formats: Sequence[str] = FORMATS
 ) -> list[Path]:
     """Write Table 1 and, with figures of cost, Table 2.
 
     Parameters
     ----------
-    results : sequence of Path
+    results : sequence of path
         Files ``evaluation.json``, or folders that hold any number of them.
-    out : Path
+    out : path
         Folder to write to; made where it is missing.
-    bench : Path, optional
+    bench : path, optional
         What ``seedpipe bench`` wrote with ``--csv``, or printed with ``--json``.
     formats : sequence of str
         Some of :data:`FORMATS`.
@@ -56,7 +60,7 @@ def write_tables(
     written = []
     for name, tables in parts.items():
         for kind in formats:
-            path = out / f"{name}.{kind}"
+            path = Path(out, f"{name}.{kind}")
             with whole_file(path) as partial:
                 partial.write_text(WRITERS[kind](tables), encoding="utf-8", newline="\n")
             written.append(path)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from seedpipe.results import Evaluation
-from seedpipe.results.tables.scores import Column, Scores, System
-from seedpipe.results.tables.table import Cell, Figure, Row, Table
-from seedpipe.results.wording import Metric, decimals, enhancer_name, figure, percent, places_for
-
-__all__ = ["accuracy_tables", "seed_tables"]
+from seedpipe.results import Differences, Evaluation, System
+from seedpipe.results.tables.formats import Cell, Entry, Row, Table
+from seedpipe.results.wording import (
+    Metric,
+    Verdict,
+    common_verdict,
+    decimals,
+    enhancer_name,
+    figure,
+    percent,
+    places_for,
+)
 
 METRICS: tuple[Metric, ...] = ("eer", "min_dcf")
 WIDEST = 6  # columns that fit on a page; the paper itself has five
@@ -20,14 +27,134 @@ NOTES = (
     "*: the 95 % interval of the paired difference to the system without the enhancer excludes zero.",
 )
 SEEDS = "±: standard deviation over {} training seeds, of which the figure before it is the mean; * is that of all."
+NONE = "none"  # the enhancer that changes nothing: its evaluations tell of the network alone
 
 
-def accuracy_tables(scores: Sequence[Scores]) -> list[Table]:
+@dataclass(frozen=True)
+class SystemName:
+    """A network, with a front end before it or an enhancer behind it.
+
+    Attributes
+    ----------
+    network : str
+    frontend, enhancer : str
+        Empty for none.
+    """
+
+    network: str
+    frontend: str = ""
+    enhancer: str = ""
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of its parts, in the order of the signal, as ``seedpipe bench`` calls them."""
+        enhancer = enhancer_name(self.enhancer) if self.enhancer else ""
+        return tuple(part for part in (self.frontend, self.network, enhancer) if part)
+
+    @property
+    def name(self) -> str:
+        """Its parts, joined by arrows."""
+        return " → ".join(self.stages)
+
+    @property
+    def reference(self) -> SystemName | None:
+        """What it is compared with: the same without the enhancer, or else without the front end; None for neither."""
+        if self.enhancer:
+            return SystemName(self.network, self.frontend)
+        return SystemName(self.network) if self.frontend else None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One condition of one list."""
+
+    list: str
+    condition: str
+
+
+class MethodResults:
+    """All results of one scoring method.
+
+    Parameters
+    ----------
+    evaluations : sequence of Evaluation
+        Those of one system on one list differ by the training seed.
+    """
+
+    def __init__(self, evaluations: Sequence[Evaluation]) -> None:
+        self.method = evaluations[0].scores
+        self._samples: dict[tuple[SystemName, Column], list[tuple[System, Differences | None]]] = {}
+        for one in evaluations:
+            for condition in one.conditions:
+                column, systems = Column(one.list, condition.condition), condition.systems
+                self._add(SystemName(one.network, one.frontend), column, systems.network)
+                if one.enhancer != NONE:
+                    enhanced = SystemName(one.network, one.frontend, one.enhancer)
+                    self._add(enhanced, column, systems.enhanced, condition.difference)
+
+    def _add(self, system: SystemName, column: Column, sample: System, differences: Differences | None = None) -> None:
+        self._samples.setdefault((system, column), []).append((sample, differences))
+
+    @property
+    def systems(self) -> list[SystemName]:
+        """Networks in the order of mention, each alone, then with front ends, enhancers, and both."""
+        found = list(dict.fromkeys(system for system, _ in self._samples))
+        networks = list(dict.fromkeys(system.network for system in found))
+        return sorted(found, key=lambda one: (networks.index(one.network), bool(one.enhancer), bool(one.frontend)))
+
+    @property
+    def columns(self) -> list[Column]:
+        """Lists in the order of mention, each with its conditions."""
+        found = list(dict.fromkeys(column for _, column in self._samples))
+        lists = list(dict.fromkeys(column.list for column in found))
+        return sorted(found, key=lambda column: lists.index(column.list))
+
+    def seeds(self, system: SystemName, column: Column) -> int:
+        """Number of training seeds; 0 where the system was not scored."""
+        count = len(self._samples.get((system, column), []))
+        return count if system.enhancer else min(count, 1)
+
+    def mean(self, system: SystemName, column: Column, metric: Metric) -> float:
+        """Mean over the training seeds of a system that was scored."""
+        return fmean(self._values(system, column, metric))
+
+    def deviation(self, system: SystemName, column: Column, metric: Metric) -> float | None:
+        """Standard deviation of a sample over the training seeds; None for fewer than two."""
+        values = self._values(system, column, metric)
+        return stdev(values) if system.enhancer and len(values) > 1 else None
+
+    def verdict(self, system: SystemName, column: Column, metric: Metric) -> Verdict:
+        """Verdict against the system without the enhancer, which all seeds must share; "same" without an enhancer."""
+        found = [differences for _, differences in self._samples[system, column]]
+        return common_verdict(getattr(one, metric) for one in found if one)
+
+    def _values(self, system: SystemName, column: Column, metric: Metric) -> list[float]:
+        return [getattr(sample, metric).value for sample, _ in self._samples[system, column]]
+
+
+def by_method(evaluations: Sequence[Evaluation]) -> list[MethodResults]:
+    """Part evaluations by scoring method.
+
+    Parameters
+    ----------
+    evaluations : sequence of Evaluation
+        Each training seed of a system once.
+
+    Returns
+    -------
+    list of MethodResults
+        In the order of mention.
+    """
+    methods = dict.fromkeys(one.scores for one in evaluations)
+    return [MethodResults([one for one in evaluations if one.scores == method]) for method in methods]
+
+
+def accuracy_tables(scores: Sequence[MethodResults]) -> list[Table]:
     """Lay out Table 1.
 
     Parameters
     ----------
-    scores : sequence of Scores
+    scores : sequence of MethodResults
         By scoring method.
 
     Returns
@@ -51,7 +178,7 @@ def _grouped(columns: Sequence[Column]) -> list[list[Column]]:
     return [[column for column in columns if column.list == name] for name in lists]
 
 
-def _table(scores: Scores, columns: Sequence[Column]) -> Table:
+def _table(scores: MethodResults, columns: Sequence[Column]) -> Table:
     systems = [system for system in scores.systems if any(scores.seeds(system, column) for column in columns)]
     scored = [(system, column) for system in systems for column in columns if scores.seeds(system, column)]
     places = places_for(min(scores.mean(*place, "eer") for place in scored))
@@ -81,7 +208,9 @@ def _notes(seeds: Sequence[int]) -> tuple[str, ...]:
     return (*NOTES, SEEDS.format(seeds[0] if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"))
 
 
-def _cell(scores: Scores, systems: Sequence[System], system: System, column: Column, places: int) -> Cell:
+def _cell(
+    scores: MethodResults, systems: Sequence[SystemName], system: SystemName, column: Column, places: int
+) -> Cell:
     if not scores.seeds(system, column):
         return ()
     rivals = [one for one in systems if one.network == system.network and scores.seeds(one, column)]
@@ -89,13 +218,13 @@ def _cell(scores: Scores, systems: Sequence[System], system: System, column: Col
 
 
 def _figure(
-    scores: Scores, rivals: Sequence[System], system: System, column: Column, metric: Metric, places: int
-) -> Figure:
+    scores: MethodResults, rivals: Sequence[SystemName], system: SystemName, column: Column, metric: Metric, places: int
+) -> Entry:
     """Best and lower go by the figures as shown: what looks equal is called equal."""
     values = {one: float(figure(scores.mean(one, column, metric), metric, places)) for one in rivals}
     own, reference = values[system], system.reference
     deviation = scores.deviation(system, column, metric)
-    return Figure(
+    return Entry(
         text=figure(scores.mean(system, column, metric), metric, places),
         deviation="" if deviation is None else figure(deviation, metric, places),
         best=own == min(values.values()) < max(values.values()),
@@ -104,7 +233,7 @@ def _figure(
     )
 
 
-def _record(scores: Scores, system: System, column: Column) -> dict[str, object]:
+def _record(scores: MethodResults, system: SystemName, column: Column) -> dict[str, object]:
     record: dict[str, object] = {
         "method": scores.method,
         "network": system.network,
@@ -159,4 +288,4 @@ def _seed_row(name: str, group: Sequence[Evaluation], places: int) -> Row:
     values = [systems.enhanced.eer.value for systems in found]
     rates = [found[0].network.eer.value, *values, fmean(values)]
     texts = [*(percent(rate, places) for rate in rates), percent(stdev(values), places + 1)]
-    return Row(name, tuple((Figure(text),) for text in texts))
+    return Row(name, tuple((Entry(text),) for text in texts))

@@ -12,11 +12,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seedpipe.errors import MetricError
-from seedpipe.results.tables.scores import Scores, System
-from seedpipe.results.tables.table import Cell, Figure, Row, Table
+from seedpipe.files import StrPath
+from seedpipe.results.tables.accuracy import MethodResults, SystemName
+from seedpipe.results.tables.formats import Cell, Entry, Row, Table
 from seedpipe.results.wording import percent, places_for
-
-__all__ = ["cost_table"]
 
 ARROW = " -> "  # between the stages of a system in the benchmark's names
 NOTES = (
@@ -40,14 +39,14 @@ class Cost(BaseModel):
     machine: str
 
 
-def cost_table(scores: Sequence[Scores], bench: Path) -> Table:
+def cost_table(scores: Sequence[MethodResults], bench: StrPath) -> Table:
     """Lay out Table 2: the systems that the benchmark measured, at its smallest batch, with the EER of those scored.
 
     Parameters
     ----------
-    scores : sequence of Scores
+    scores : sequence of MethodResults
         The first scoring method is shown.
-    bench : Path
+    bench : path
         CSV or JSON of ``seedpipe bench``.
 
     Raises
@@ -55,6 +54,7 @@ def cost_table(scores: Sequence[Scores], bench: Path) -> Table:
     MetricError
         The file is none of the benchmark's, or has none of the systems.
     """
+    bench = Path(bench)
     costs = _read(bench)
     rows = [cost for cost in costs if cost.batch == min(cost.batch for cost in costs)]
     first = scores[0]
@@ -112,7 +112,7 @@ def _unreadable(path: Path, error: Exception) -> MetricError:
     )
 
 
-def _row(cost: Cost, system: System | None, scores: Scores, lists: Sequence[str]) -> Row:
+def _row(cost: Cost, system: SystemName | None, scores: MethodResults, lists: Sequence[str]) -> Row:
     rates = [_eer(scores, system, name) for name in lists]
     texts = [
         "" if cost.parameters is None else f"{cost.parameters / 1e6:.1f}",
@@ -120,11 +120,11 @@ def _row(cost: Cost, system: System | None, scores: Scores, lists: Sequence[str]
         "" if cost.peak_memory_bytes is None else f"{cost.peak_memory_bytes / 2**20:,.0f}",
         *("" if rate is None else percent(rate, places_for(rate)) for rate in rates),
     ]
-    cells: list[Cell] = [(Figure(text),) if text else () for text in texts]
+    cells: list[Cell] = [(Entry(text),) if text else () for text in texts]
     return Row(name=cost.system.replace(ARROW, " → "), cells=tuple(cells))
 
 
-def _eer(scores: Scores, system: System | None, name: str) -> float | None:
+def _eer(scores: MethodResults, system: SystemName | None, name: str) -> float | None:
     """Mean over the conditions of a list, where the system was scored under all of them."""
     columns = [column for column in scores.columns if column.list == name]
     if system is None or not all(scores.seeds(system, column) for column in columns):
@@ -132,7 +132,7 @@ def _eer(scores: Scores, system: System | None, name: str) -> float | None:
     return fmean(scores.mean(system, column, "eer") for column in columns)
 
 
-def _record(cost: Cost, system: System | None, scores: Scores, lists: Sequence[str]) -> dict[str, object]:
+def _record(cost: Cost, system: SystemName | None, scores: MethodResults, lists: Sequence[str]) -> dict[str, object]:
     return {
         **cost.model_dump(),
         "method": scores.method,

@@ -1,4 +1,4 @@
-"""The same tables as Markdown, LaTeX, CSV and HTML; whatever is in a name stays a name."""
+"""A table of marked numbers, as Markdown, LaTeX, CSV and HTML; whatever is in a name stays a name."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import csv
 import html
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
-from seedpipe.results.tables.table import Cell, Figure, Table
-
-__all__ = ["WRITERS", "csv_text", "html_page", "latex", "markdown"]
+from seedpipe.results.wording import Verdict
 
 DASH = "–"
 MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$])")
@@ -42,6 +42,86 @@ section { overflow-x: auto; margin-bottom: 2rem }
 @media print { body { font-size: 11px; margin: 0 } section { overflow: visible } }
 @media (prefers-color-scheme: dark) { body { color: #e6e6e6; background: #161616 } }
 """
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number of a cell.
+
+    Attributes
+    ----------
+    text : str
+        As shown.
+    deviation : str
+        Over training seeds; empty for a single one.
+    best : bool
+        Whether no row of the same network is lower, as far as shown, and one is higher.
+    lower : bool
+        Whether it is lower, as far as shown, than that of the system it is compared with.
+    verdict : Verdict
+        On the paired difference to the same system without its enhancer.
+    """
+
+    text: str
+    deviation: str = ""
+    best: bool = False
+    lower: bool = False
+    verdict: Verdict = "same"
+
+    @property
+    def words(self) -> str:
+        """Number and deviation."""
+        return f"{self.text} ± {self.deviation}" if self.deviation else self.text
+
+
+Cell: TypeAlias = tuple[Entry, ...]
+"""Figures that a slash separates; none where there is nothing to show."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system.
+
+    Attributes
+    ----------
+    name : str
+        Of the system.
+    cells : tuple of Cell
+        By column.
+    opens : bool
+        Whether a rule comes before it.
+    """
+
+    name: str
+    cells: tuple[Cell, ...]
+    opens: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Systems against columns.
+
+    Attributes
+    ----------
+    caption : str
+        What it shows.
+    head : str
+        Above the names of the systems.
+    columns : tuple of str
+        Names of the columns.
+    rows : tuple of Row
+    notes : tuple of str
+        What has to be known to read it.
+    records : tuple of mapping
+        The plain numbers, one line of the CSV file each; the same keys in all of them.
+    """
+
+    caption: str
+    head: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    records: tuple[Mapping[str, object], ...] = ()
 
 
 def markdown(tables: Sequence[Table]) -> str:
@@ -87,7 +167,7 @@ def _cell(cell: Cell, escape: Callable[[str], str], bold: str, slash: str = "/")
     return slash.join(_figure(figure, escape, bold) for figure in cell) or escape(DASH)
 
 
-def _figure(figure: Figure, escape: Callable[[str], str], bold: str) -> str:
+def _figure(figure: Entry, escape: Callable[[str], str], bold: str) -> str:
     text = escape(figure.words)
     marks = ("↓" if figure.lower else "") + ("*" if figure.verdict in ("better", "worse") else "")
     return (bold.replace("TEXT", text) if figure.best else text) + escape(marks)

@@ -7,21 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from seedpipe.errors import MetricError
+from seedpipe.files import StrPath
 from seedpipe.results import Evaluation
 from seedpipe.results.gather import read_results
-from seedpipe.results.tables.scores import Scores, System, by_method
-
-__all__ = ["read_scores"]
+from seedpipe.results.tables.accuracy import MethodResults, SystemName, by_method
 
 AGREE = 1e-3  # how far apart two scorings of one network on one list may be: rounding on other machines, no more
 
 
-def read_scores(paths: Sequence[Path]) -> list[Scores]:
+def read_scores(paths: Sequence[StrPath]) -> list[MethodResults]:
     """Read evaluations, each scoring method for itself.
 
     Parameters
     ----------
-    paths : sequence of Path
+    paths : sequence of path
         Files ``evaluation.json``, or folders that hold any number of them.
 
     Raises
@@ -41,7 +40,7 @@ def read_scores(paths: Sequence[Path]) -> list[Scores]:
     return by_method(found)
 
 
-def _evaluations(paths: Sequence[Path]) -> Iterator[tuple[Path, Evaluation]]:
+def _evaluations(paths: Sequence[StrPath]) -> Iterator[tuple[Path, Evaluation]]:
     for file, data in read_results(paths):
         for raw in data["evaluations"]:
             yield file, _parsed(raw, file)
@@ -79,7 +78,7 @@ def _check_seed(evaluation: Evaluation, seen: set[tuple[object, ...]], file: Pat
 
 
 def _check_network(evaluation: Evaluation, rates: dict[tuple[str, ...], float], file: Path) -> None:
-    name = System(evaluation.network, evaluation.frontend).name
+    name = SystemName(evaluation.network, evaluation.frontend).name
     for condition in evaluation.conditions:
         eer = condition.systems.network.eer.value
         before = rates.setdefault((name, evaluation.list, condition.condition, evaluation.scores), eer)

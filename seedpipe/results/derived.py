@@ -1,11 +1,18 @@
-"""What an evaluation knows about the EER against SNR: its bins, and its conditions of fixed SNR."""
+"""What figures and tables both work out of an evaluation: the EER against SNR, and places on the plane."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
+from typing import TypeAlias
 
-from seedpipe.results import Estimate, Evaluation, Pair, SnrSystem, System
+from seedpipe.results import Estimate, Evaluation, Pair, Place, Projection, SnrSystem, System
 from seedpipe.results.wording import number
+
+Plane: TypeAlias = tuple[tuple[float, float], tuple[float, float]]
+"""Ends of the axes across and up."""
+_NUMBERED = 7  # speakers; as many as there are colours
 
 
 @dataclass(frozen=True)
@@ -94,3 +101,23 @@ def snr_curves(evaluation: Evaluation) -> list[SnrCurve]:
 
 def _point(bounds: tuple[float, float], trials: int, targets: int, systems: Pair[SnrSystem] | Pair[System]) -> SnrPoint:
     return SnrPoint(*bounds, trials, targets, systems.network.eer, systems.enhanced.eer)
+
+
+def numbered_speakers(found: Projection) -> dict[str, int]:
+    """Choose the speakers that get a colour and a number, from 1: those with most points, in the order of names."""
+    speakers = [place.speaker for place in found.systems.network]
+    often = sorted(set(speakers), key=lambda speaker: (-speakers.count(speaker), speaker))[:_NUMBERED]
+    return {speaker: number for number, speaker in enumerate(sorted(often), start=1)}
+
+
+def plane(places: Sequence[Place]) -> Plane:
+    """Choose the ends of both axes: a square around all points, with one unit along both."""
+    xs, ys = [place.x for place in places], [place.y for place in places]
+    half = 0.53 * max(max(xs) - min(xs), max(ys) - min(ys)) or 1.0
+    across, up = (max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2
+    return (across - half, across + half), (up - half, up + half)
+
+
+def centre(places: Sequence[Place]) -> tuple[float, float]:
+    """Mean of some points."""
+    return fmean(place.x for place in places), fmean(place.y for place in places)
