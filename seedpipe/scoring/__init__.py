@@ -4,6 +4,12 @@ Conventions
 -----------
 - Scores are higher for the same speaker.
 - Enrolment is clean and the test side under the condition, unless ``mismatch_side`` says otherwise.
+- ``method``: ``cosine`` of the mean unit-length crop embeddings, or ``euclidean``, the authors' scorer: minus the mean
+  distance over all pairs of unit-length crop embeddings.
+- ``norm``: ``none``, ``z``, ``t``, ``s`` or ``as`` (:func:`normalize_scores`). All but the first want a ``cohort``, one
+  embedding of each of K members, shape (K, D) (:meth:`Cohort.means`); ``as`` counts the ``top`` highest scores of each
+  utterance against it, all where it is smaller.
+- ``device``: where scores are computed; on a GPU they agree with those of the processor within float32 rounding.
 - Shapes: U utterances, C crops of each, V conditions, D embedding dimension, N trials.
 
 Figures are the typed results of :mod:`seedpipe.results`.

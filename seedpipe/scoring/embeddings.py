@@ -145,13 +145,8 @@ def score_embeddings(
         The two sides; they may be one object. The first condition counts.
     trials : Trials
         May be blind.
-    method : {"cosine", "euclidean"}
-    norm : {"none", "z", "t", "s", "as"}
-    cohort : ndarray of float32, shape (K, D), optional
-        Needed for every ``norm`` but ``none``.
-    top : int
-        For ``as``.
-    device : str
+    method, norm, cohort, top, device
+        See :mod:`seedpipe.scoring`.
 
     Returns
     -------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,13 +97,10 @@ def evaluate(
     bootstrap = bootstrap_of(trials, speakers, params)
     members = _cohort(cohort, enhancer, params)
     scorer = Scorer(trials, params, members, models or {}, calibrations, enhancer.device.type)
-    enhanced = scorer.system(alone, enhance_with(enhancer, params.seed))
-    systems = {"network": scorer.system(alone), "enhanced": enhanced}
+    systems = {"network": scorer.system(alone), "enhanced": scorer.system(alone, enhance_with(enhancer, params.seed))}
     timesteps = over_timesteps(enhancer, alone, scorer)
     noise_seeds = over_noise_seeds(enhancer, alone, scorer)
-    common = _about(trials, params) | {
-        "network": cache.info.network.name,
-        "enhancer": enhancer.kind,
+    about = _about(cache, enhancer, trials, params) | {
         "list": name,
         "speakers": bootstrap.speakers,
         "utterance_rule": match.rule,
@@ -115,18 +112,13 @@ def evaluate(
         scores = {system: scorer.scores(systems[system], method, system) for system in SYSTEMS}
         columns = {f"{method}:{c}:{system}": values for system, by in scores.items() for c, values in by.items()}
         table = table.assign(**columns)
-        conditions = _conditions(scores, trials.labels, bootstrap, scorer, method)
         evaluation = Evaluation(
-            **common,
-            method=method,
-            conditions=conditions,
-            mean_relative_reduction=_reduction(scores, trials.labels, bootstrap),
+            **(about | _figures(scores, bootstrap, scorer, method)),
             snr=over_snr(cache, match.rows, scores, speakers, scorer),
             timesteps=timesteps.get(method, []),
             noise_seeds=noise_seeds.get(method),
-            warnings=[*remarks, *about_conditions(conditions, trials.labels, params.p_targets)],
         )
-        evaluations.append(evaluation)
+        evaluations.append(replace(evaluation, warnings=remarks + evaluation.warnings))
     return Evaluations(synthetic=cache.info.synthetic, evaluations=evaluations), table
 
 
@@ -137,8 +129,10 @@ def _cohort(cache: Cache | None, enhancer: EmbeddingEnhancer, params: ScoreParam
     return cohort_from(cache, params.cohort_size, params.seed)
 
 
-def _about(trials: Trials, params: ScoreParams) -> dict[str, Any]:
+def _about(cache: Cache, enhancer: EmbeddingEnhancer, trials: Trials, params: ScoreParams) -> dict[str, Any]:
     return {
+        "network": cache.info.network.name,
+        "enhancer": enhancer.kind,
         "trials": len(trials),
         "targets": int(trials.labels.sum()),
         "utterances": len(trials.utterances),
@@ -152,15 +146,11 @@ def _table(trials: Trials) -> pd.DataFrame:
     return pd.DataFrame({"label": trials.labels, "enrol": names[trials.enrol], "test": names[trials.test]})
 
 
-def _conditions(
-    scores: Mapping[str, ByCondition],
-    labels: NDArray[np.int8],
-    bootstrap: metrics.SpeakerBootstrap,
-    scorer: Scorer,
-    method: Method,
-) -> list[Condition]:
-    """Figures of both systems and their differences under every condition."""
-    priors = scorer.params.p_targets
+def _figures(
+    scores: Mapping[str, ByCondition], bootstrap: metrics.SpeakerBootstrap, scorer: Scorer, method: Method
+) -> dict[str, Any]:
+    """Figures of both systems and their differences under every condition, and what to know of them."""
+    priors, labels = scorer.params.p_targets, scorer.trials.labels
     calibrated = {system: scorer.calibration(method, system) is not None for system in SYSTEMS}
     wanted = {system: metrics_of(priors, calibrated=calibrated[system], short=True) for system in SYSTEMS}
     both = metrics_of(priors, calibrated=all(calibrated.values()), short=True)
@@ -171,7 +161,12 @@ def _conditions(
         changes = {metric.name: difference(bootstrap, before, after, labels, metric) for metric in both}
         eer, min_dcf = changes.pop("eer"), changes.pop("min_dcf")
         rows.append(Condition(condition, Pair(**systems), Differences(eer, min_dcf, changes)))
-    return rows
+    return {
+        "method": method,
+        "conditions": rows,
+        "mean_relative_reduction": _reduction(scores, labels, bootstrap),
+        "warnings": about_conditions(rows, labels, priors),
+    }
 
 
 def _reduction(

@@ -77,15 +77,12 @@ def cohort_statistics(
     ----------
     embeddings : ndarray of float32, shape (A, C, D)
         The crops of A utterances.
-    cohort : ndarray of float32, shape (K, D)
-        One embedding of each of K members; see :meth:`Cohort.means`.
-    method : {"cosine", "euclidean"}
-        As the trials are scored.
+    cohort, method, device
+        See :mod:`seedpipe.scoring`.
     top : int, optional
-        Only the so many highest scores of each utterance, as adaptive normalisation wants them; all by default.
+        Only the so many highest scores of each utterance; all by default.
     rows : ndarray of int64, shape (A',), optional
         Only these utterances, in this order.
-    device : str
 
     Returns
     -------
@@ -175,15 +172,10 @@ def normalized_scores(  # noqa: PLR0913 - two sides, and how they meet each othe
 
     Parameters
     ----------
-    enrol, test, enrol_rows, test_rows, method
+    enrol, test, enrol_rows, test_rows
         As for :func:`seedpipe.scoring.pair_scores`.
-    norm : {"none", "z", "t", "s", "as"}
-        See :func:`normalize_scores`.
-    cohort : ndarray of float32, shape (K, D)
-        One embedding of each of K members; see :meth:`Cohort.means`.
-    top : int
-        For ``as``: the so many highest cohort scores of each utterance; all where the cohort is smaller.
-    device : str
+    method, norm, cohort, top, device
+        See :mod:`seedpipe.scoring`.
 
     Returns
     -------

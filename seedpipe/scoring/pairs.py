@@ -47,12 +47,8 @@ def pair_scores(
         May be the same array.
     enrol_rows, test_rows : ndarray of int64, shape (N,)
         The utterances of each trial, as rows of the two.
-    method : {"cosine", "euclidean"}
-        - ``cosine``: of the mean unit-length crop embeddings.
-        - ``euclidean``: minus the mean Euclidean distance over all C x K pairs of unit-length crop embeddings, the
-          authors' scorer.
-    device : str
-        Where to compute; on a GPU scores agree with those of the processor within float32 rounding.
+    method, device
+        See :mod:`seedpipe.scoring`.
 
     Returns
     -------

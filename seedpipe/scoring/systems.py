@@ -54,16 +54,10 @@ def score_conditions(
     ----------
     crops : CropEmbeddings
     trials : Trials
-    method : {"cosine", "euclidean"}
+    method, norm, cohort, top, device
+        See :mod:`seedpipe.scoring`. Each utterance meets the cohort once in each condition.
     mismatch_side : {"test", "enrol", "both"}
         Which side of a trial is under the condition; the other one is clean.
-    norm : {"none", "z", "t", "s", "as"}
-        See :func:`seedpipe.scoring.normalize_scores`. Each utterance meets the cohort once in each condition.
-    cohort : ndarray of float32, shape (K, D), optional
-        Needed for every ``norm`` but ``none``; see :meth:`seedpipe.scoring.Cohort.means`.
-    top : int
-        For ``as``: the so many highest cohort scores of each utterance; all where the cohort is smaller.
-    device : str
 
     Returns
     -------

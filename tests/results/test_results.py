@@ -1,0 +1,132 @@
+"""seedpipe.results: plain types and back, tables, and errors that name the key and the file."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_report import BETTER, RICH, report
+
+from seedpipe.errors import MetricError
+from seedpipe.results import (
+    ComparedMetric,
+    Comparison,
+    Difference,
+    Estimate,
+    Evaluation,
+    Evaluations,
+    ListFigures,
+    Report,
+)
+from seedpipe.results.base import Result
+
+COMPARED = ComparedMetric(
+    Estimate(0.2, 0.1, 0.3), Estimate(0.1), Difference(-0.1, -0.2, -0.05, 0.01), "b has fewer errors"
+)
+COMPARISON = Comparison(100, 10, 5, {"eer": COMPARED, "min_dcf_0.05": replace(COMPARED, verdict="x")}, ["few"])
+FIGURES = ListFigures(
+    "list.txt", "names as they are", 1000, {"eer": Estimate(0.25, 0.2, 0.3), "cllr": Estimate(1.5)}, []
+)
+BLIND = ListFigures("list.txt", "names as they are", 1000, None, [])
+
+
+def evaluations(*found: dict[str, Any]) -> Evaluations:
+    return Evaluations.from_dict({"synthetic": True, "evaluations": list(found)})
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        evaluations(RICH),
+        evaluations(BETTER, BETTER | {"method": "euclidean"}),
+        Report.from_dict(report(RICH)),
+        COMPARISON,
+        FIGURES,
+        BLIND,
+    ],
+    ids=lambda result: type(result).__name__,
+)
+def test_what_is_written_is_read_again(result: Result, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(result.to_dict()), encoding="utf-8")
+    assert type(result).from_json(path) == type(result).from_json(str(path)) == result
+    with pytest.raises(FrozenInstanceError):
+        result.warnings = []  # type: ignore[attr-defined]
+
+
+def test_parts_that_are_not_there_are_not_written() -> None:
+    plain = Evaluation.from_dict(BETTER).to_dict()
+    assert "p_value" not in plain["mean_relative_reduction"]
+    assert not {"timesteps", "noise_seeds", "projection", "train_seed", "frontend"} & set(plain)
+    assert (plain["snr"], plain["warnings"]) == ([], [])
+    seeded = Evaluation.from_dict(BETTER | {"train_seed": 3}).to_dict()
+    assert (seeded["train_seed"], seeded["frontend"]) == (3, "")
+    assert set(Report.from_dict({**report(BETTER), "training": {}, "facts": {}}).to_dict()) == {
+        *("title", "synthetic", "seedpipe_version", "made_by", "evaluations")
+    }
+    assert BLIND.to_dict()["figures"] is None
+
+
+def test_further_metrics_stand_beside_the_others() -> None:
+    plain = Evaluation.from_dict(RICH).to_dict()["conditions"][0]["systems"]["network"]
+    assert list(plain) == ["eer", "min_dcf", "min_dcf_0.01", "cllr", "eer_definition", "det", "histogram"]
+    assert plain["min_dcf_0.01"] == {"value": 0.777}
+
+
+def test_a_table_has_a_row_for_each_condition_and_metric() -> None:
+    frame = Evaluation.from_dict(RICH).to_frame()
+    assert set(frame["condition"]) == {"clean", "noise", "music", "reverb", "noise+reverb"}
+    row = frame.set_index(["condition", "metric"]).loc[("noise", "eer")]
+    found = row[["alone", "alone_low", "alone_high", "enhanced", "difference", "p_value"]].astype(float)
+    assert found.tolist() == pytest.approx([0.25, 0.24, 0.26, 0.19, -0.06, 0.03])
+    of_one_system = frame[(frame["metric"] == "act_dcf") & (frame["condition"] == "clean")].iloc[0]
+    assert np.isnan(float(of_one_system["alone"] or np.nan))
+    both = evaluations(BETTER, BETTER | {"method": "euclidean"})
+    assert both.to_frame()["method"].value_counts().to_dict() == {"cosine": 10, "euclidean": 10}
+    assert [one.method for one in both] == ["cosine", "euclidean"]
+    assert (len(both), both[1].method) == (2, "euclidean")
+
+
+def test_comparisons_are_tables_and_lines() -> None:
+    frame = COMPARISON.to_frame()
+    assert frame[["metric", "a", "b", "difference", "p_value"]].iloc[0].tolist() == ["eer", 0.2, 0.1, -0.1, 0.01]
+    assert COMPARISON.text.splitlines() == [
+        "100 trials, 10 target, 5 speakers",
+        "eer: a 20 [10, 30] %; b 10 %; b - a -10 [-20, -5] %; p = 0.010: b has fewer errors",
+        "min_dcf_0.05: a 0.2 [0.1, 0.3]; b 0.1; b - a -0.1 [-0.2, -0.05]; p = 0.010: x",
+    ]
+    assert FIGURES.to_frame()["metric"].tolist() == ["eer", "cllr"]
+    assert FIGURES.text == "1,000 trials\neer: 25 [20, 30] %\ncllr: 1.5"
+    assert BLIND.to_frame().empty
+    assert BLIND.text == "1,000 trials scored; a list without labels has no error rate"
+
+
+@pytest.mark.parametrize("result", [evaluations(BETTER | {"network": "<b>net</b>"}), COMPARISON, FIGURES, BLIND])
+def test_notebooks_show_a_table(result: Any) -> None:
+    page = result._repr_html_()
+    assert page.startswith("<p>")
+    assert "<table" in page
+    assert "<b>net" not in page
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (lambda path: None, "cannot be read"),
+        (lambda path: path.write_text("{half"), "cannot be read"),
+        (lambda path: path.write_text("[]"), "the whole is []; expected a dictionary"),
+        (lambda path: path.write_text('{"synthetic": 1, "evaluations": []}'), "metrics: synthetic is 1 (and 1 more)"),
+    ],
+)
+def test_a_file_that_is_none_is_named(write: Callable[[Path], Any], words: str, tmp_path: Path) -> None:
+    path = tmp_path / "evaluation.json"
+    write(path)
+    with pytest.raises(MetricError, match=re.escape(words)) as refused:
+        Evaluations.from_json(path)
+    assert refused.value.file == path
