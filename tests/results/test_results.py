@@ -118,7 +118,7 @@ def test_notebooks_show_a_table(result: Any) -> None:
 @pytest.mark.parametrize(
     ("write", "words"),
     [
-        (lambda path: None, "cannot be read"),
+        (lambda _: None, "cannot be read"),
         (lambda path: path.write_text("{half"), "cannot be read"),
         (lambda path: path.write_text("[]"), "the whole is []; expected a dictionary"),
         (lambda path: path.write_text('{"synthetic": 1, "evaluations": []}'), "metrics: synthetic is 1 (and 1 more)"),
