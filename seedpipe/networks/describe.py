@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,16 +33,29 @@ def list_networks(folder: StrPath) -> list[dict[str, Any]]:
 
 
 def describe_network(network: SpeakerNetwork) -> dict[str, Any]:
-    """Name, kind, sizes and fingerprint of a network; None for a number of parameters that only the network knows."""
+    """Name, kind, what it is and where from, sizes and fingerprint of a network; None for what is not known."""
     from torch import nn
 
     parameters = sum(each.numel() for each in network.parameters()) if isinstance(network, nn.Module) else None
+    about, source = _said(type(network))
     return {
         "name": network.name,
         "kind": getattr(network, "kind", type(network).__name__),
+        "about": about,
+        "source": source,
         "dimension": network.dimension,
         "parameters": parameters,
         "sample_rate": network.sample_rate,
         "min_samples": network.min_samples,
         "fingerprint": network.fingerprint(),
     }
+
+
+def _said(network: type) -> tuple[str | None, str | None]:
+    """What the module of a network of ours says that it is, and its source."""
+    if not network.__module__.startswith("seedpipe."):
+        return None, None
+    text = inspect.getdoc(sys.modules[network.__module__]) or ""
+    about, *paragraphs = (" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+    sources = (each.removeprefix("Source: ") for each in paragraphs if each.startswith("Source: "))
+    return about, next(sources, None)

@@ -1,4 +1,4 @@
-"""The GE2E d-vector network of the Resemblyzer wheel: 256-d, small, and the one that works offline.
+"""The GE2E d-vector network of the Resemblyzer wheel: 256-d, small; it works offline.
 
 The weights are read out of the installed wheel; the package itself is not imported. An utterance is cut into partial
 utterances of 160 mel frames (1.6 s), each gives one embedding, and their mean is normalised to unit length.

@@ -51,6 +51,9 @@ def test_a_checkpoint_is_converted_described_and_checked(
     expected = {
         "name": "mine",
         "kind": "resnet34",
+        "about": "ResNet34 with squeeze-and-excitation and attentive statistics pooling (H/ASP): 64 log mels -> 512-d.",
+        "source": 'Heo et al., "Clova baseline system for the VoxCeleb speaker recognition challenge 2020", '
+        "arXiv:2009.14153.",
         "dimension": 16,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "sample_rate": 16_000,
