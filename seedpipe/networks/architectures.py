@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,51 +26,28 @@ MOST_ROWS = 2**17  # two for each value of the longest embedding; a network has 
 TOLERANCE = 1e-4  # of filter banks, windows and filters: other versions of torchaudio round differently
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """A network that can be made from a checkpoint.
-
-    Parameters
-    ----------
-    target : str
-        ``module:class``; the class takes D as ``dimension``.
-    mark : str
-        An entry that no other kind has.
-    output : str
-        The entry whose rows are the dimensions of the embedding.
-    rows : int
-        Rows per dimension.
-    """
-
-    target: str
-    mark: str
-    output: str
-    rows: int = 1
-
-    def make(self, dimension: int) -> FrozenNetwork:
-        """Make the network with random weights."""
-        module, _, name = self.target.partition(":")
-        network: FrozenNetwork = getattr(importlib.import_module(module), name)(dimension)
-        return network
-
-
 ARCHITECTURES = {
-    "resnet34": Architecture("seedpipe.networks.resnet34:ResNet34", "layer4.0.conv1.weight", "fc.weight"),
-    "ecapa": Architecture("seedpipe.networks.ecapa:ECAPA", "fc6.weight", "fc6.weight"),
-    "wavlm_ecapa": Architecture("seedpipe.networks.wavlm_ecapa:WavLMECAPA", "feature_weight", "linear.weight"),
-    "campplus": Architecture(
-        "seedpipe.networks.campplus:CAMPPlus", "xvector.tdnn.linear.weight", "xvector.dense.linear.weight"
-    ),
-    "resnet34_drl": Architecture(
-        "seedpipe.networks.drl:ResNet34DRL", "speaker.layer4.0.conv1.weight", "encoder.1.weight", rows=2
-    ),
-    "ecapa_drl": Architecture("seedpipe.networks.drl:ECAPADRL", "speaker.layer4.weight", "encoder.1.weight", rows=2),
+    "resnet34": "seedpipe.networks.resnet34:ResNet34",
+    "ecapa": "seedpipe.networks.ecapa:ECAPA",
+    "wavlm_ecapa": "seedpipe.networks.wavlm_ecapa:WavLMECAPA",
+    "campplus": "seedpipe.networks.campplus:CAMPPlus",
+    "resnet34_drl": "seedpipe.networks.drl:ResNet34DRL",
+    "ecapa_drl": "seedpipe.networks.drl:ECAPADRL",
 }
+"""``module:class`` of every kind of network."""
+
+
+def architecture(kind: str) -> type[FrozenNetwork]:
+    """The class of a kind of network, which is imported now."""
+    module, _, name = ARCHITECTURES[kind].partition(":")
+    made: type[FrozenNetwork] = getattr(importlib.import_module(module), name)
+    return made
 
 
 def guess_kind(state: Mapping[str, Tensor]) -> str | None:
     """The one kind of network that a tidied state can belong to, if there is one."""
-    fitting = [name for name, kind in ARCHITECTURES.items() if {kind.mark, kind.output} <= state.keys()]
+    known = map(architecture, ARCHITECTURES)
+    fitting = [one.kind for one in known if {one.landmark, one.output} <= state.keys()]
     return fitting[0] if len(fitting) == 1 else None
 
 
@@ -96,17 +72,17 @@ def network_from_state(state: State, kind: str | None, path: Path) -> FrozenNetw
     if chosen not in ARCHITECTURES:
         found = f"unknown kind {kind!r}" if kind else f"no known network has its entries ({listed(state)})"
         raise NetworkError(found, expected=f"one of {', '.join(ARCHITECTURES)}", remedy=_elsewhere(state), file=path)
-    recipe = ARCHITECTURES[chosen]
-    output = state.get(recipe.output)
+    wanted = architecture(chosen)
+    output = state.get(wanted.output)
     rows = 0 if output is None or output.ndim == 0 else output.shape[0]
-    if not 0 < rows <= MOST_ROWS or rows % recipe.rows:
+    if not 0 < rows <= MOST_ROWS or rows % wanted.output_rows:
         raise NetworkError(
-            f"{recipe.output!r} is missing or has {rows:,} rows, so the dimension of the embedding is unknown",
+            f"{wanted.output!r} is missing or has {rows:,} rows, so the dimension of the embedding is unknown",
             expected=f"the entries of {chosen}",
             remedy=_cause(state, chosen),
             file=path,
         )
-    network = recipe.make(rows // recipe.rows)
+    network = wanted(rows // wanted.output_rows)
     load_weights(network, state, path)
     return network
 

@@ -178,6 +178,7 @@ class CAMPPlus(FrozenNetwork):
     """Kaldi filter banks, a two-dimensional head, three dense blocks of TDNN layers, statistics pooling."""
 
     kind = "campplus"
+    landmark, output = "xvector.tdnn.linear.weight", "xvector.dense.linear.weight"
     front_end = "features"
     dimension = 192
     min_samples = FRAME + HOP * (LEAST_FRAMES - 1)

@@ -25,6 +25,9 @@ from seedpipe.networks.resnet34 import ResNet34Trunk
 class _DRL(FrozenNetwork):
     """Pooled moments, and the speaker code that the encoder makes of them."""
 
+    output = "encoder.1.weight"
+    output_rows = 2
+
     def add_encoder(self, inputs: int) -> None:
         """Add the half of the auto-encoder that makes codes of pooled moments (B, inputs)."""
         self.encoder = nn.Sequential(nn.BatchNorm1d(inputs), nn.Linear(inputs, 2 * self.dimension))
@@ -45,6 +48,7 @@ class ResNet34DRL(_DRL):
     """ResNet34 whose pooling gives sqrt(E_w[x^2]) and the standard deviation, and its speaker code."""
 
     kind = "resnet34_drl"
+    landmark = "speaker.layer4.0.conv1.weight"
     front_end = "speaker.torchfb"
     dimension = 512
     min_samples = ResNet34Trunk.min_samples
@@ -63,6 +67,7 @@ class ECAPADRL(_DRL):
     """ECAPA-TDNN on 80 normalised log mels, and its speaker code."""
 
     kind = "ecapa_drl"
+    landmark = "speaker.layer4.weight"
     front_end = "speaker.torchmfcc"
     dimension = 256
     min_samples = ECAPATrunk.min_samples

@@ -121,6 +121,7 @@ class ECAPA(FrozenNetwork, ECAPATrunk):
     """The trunk on MFCCs, batch norm and one linear layer."""
 
     kind = "ecapa"
+    landmark = output = "fc6.weight"
     front_end = "torchmfcc"
     dimension = 256
 

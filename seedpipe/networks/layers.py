@@ -25,8 +25,9 @@ SPECTRUM = {"n_fft": 512, "win_length": 400, "hop_length": 160, "window_fn": tor
 class FrozenNetwork(nn.Module):
     """Waveforms (B, T) float32 in [-1, 1] at 16 kHz -> embeddings (B, D); for inference alone, so without gradients.
 
-    A subclass says its ``kind``, ``min_samples`` and the ``dimension`` of the published network, adds layers in
-    :meth:`build` and embeds in ``forward``. Layers that it shares with others come from a trunk, its second base.
+    A subclass says its ``kind``, its marks in a checkpoint, ``min_samples`` and the ``dimension`` of the published
+    network, adds layers in :meth:`build` and embeds in ``forward``. Layers that it shares with others come from a
+    trunk, its second base.
 
     Parameters
     ----------
@@ -38,7 +39,13 @@ class FrozenNetwork(nn.Module):
     Attributes
     ----------
     kind : str
-        Architecture, a class attribute.
+        Architecture. This one and the next four are class attributes.
+    landmark : str
+        An entry of its checkpoints that those of no other kind have.
+    output : str
+        The entry whose rows are the dimensions of the embedding.
+    output_rows : int
+        Rows for each dimension.
     front_end : str
         The layer that makes features of waveforms; empty where the first layers are learnt.
     name, sample_rate, dimension, min_samples
@@ -46,6 +53,9 @@ class FrozenNetwork(nn.Module):
     """
 
     kind: ClassVar[str] = ""
+    landmark: ClassVar[str]
+    output: ClassVar[str]
+    output_rows: ClassVar[int] = 1
     front_end: ClassVar[str] = ""
     sample_rate = 16_000
     dimension: int

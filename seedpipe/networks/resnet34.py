@@ -97,6 +97,7 @@ class ResNet34(FrozenNetwork, ResNet34Trunk):
     """The trunk, and one linear layer on mean and standard deviation."""
 
     kind = "resnet34"
+    landmark, output = "layer4.0.conv1.weight", "fc.weight"
     front_end = "torchfb"
     dimension = 512
 

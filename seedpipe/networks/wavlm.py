@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 LAYERS, WIDTH = 12, 768
 PARTS = ("q_proj", "k_proj", "v_proj")  # in the order in which torchaudio stacks them
-_LAYER = r"encoder\.layers\.(\d+)\."
 # torchaudio's name, as a pattern, and the original one.
 NAMES = (
     (r"feature_extractor\.conv_layers\.(\d+)\.conv\.weight", r"feature_extractor.conv_layers.\1.0.weight"),

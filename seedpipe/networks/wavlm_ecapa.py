@@ -98,6 +98,7 @@ class WavLMECAPA(FrozenNetwork):
     """ECAPA-TDNN on the weighted hidden states of WavLM Base+."""
 
     kind = "wavlm_ecapa"
+    landmark, output = "feature_weight", "linear.weight"
     dimension = 256
     min_samples = 720  # two frames of WavLM: one has no variance over time
 

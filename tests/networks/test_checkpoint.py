@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from seedpipe.errors import NetworkError
-from seedpipe.networks.architectures import ARCHITECTURES, guess_kind, network_from_state
+from seedpipe.networks.architectures import ARCHITECTURES, architecture, guess_kind, network_from_state
 from seedpipe.networks.checkpoint import read_state, tidy
 from seedpipe.networks.drl import ResNet34DRL
 from seedpipe.networks.layers import FrozenNetwork
@@ -130,7 +130,7 @@ def test_a_checkpoint_of_drl_gives_its_speaker_code(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in ARCHITECTURES if kind != "wavlm_ecapa"])
 def test_every_kind_is_known_by_its_entries(kind: str) -> None:
-    assert guess_kind(ARCHITECTURES[kind].make(4).state_dict()) == kind
+    assert guess_kind(architecture(kind)(4).state_dict()) == kind
 
 
 # ----------------------------------------------------------------------------------------------------- what is refused
