@@ -49,17 +49,7 @@ class SnrPoint:
 
 @dataclass(frozen=True)
 class SnrCurve:
-    """The EER of one condition against SNR.
-
-    Attributes
-    ----------
-    condition : str
-        Name of the condition.
-    kind : str
-        Whether its SNR is "drawn" or "fixed".
-    points : list of SnrPoint
-        By rising SNR.
-    """
+    """The EER of one condition against SNR, which was "drawn" or "fixed" (kind), by rising SNR."""
 
     condition: str
     kind: str
@@ -72,30 +62,16 @@ class SnrCurve:
 
 
 def snr_curves(evaluation: Evaluation) -> list[SnrCurve]:
-    """Gather what an evaluation knows about SNR: its bins, and its conditions of fixed SNR such as ``noise@5``.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-        One network and enhancer on one list.
-
-    Returns
-    -------
-    list of SnrCurve
-        Empty where the evaluation has neither.
-    """
-    found = [
-        ((one.condition, "drawn"), _point((one.low, one.high), one.trials, one.targets, one.systems))
-        for one in evaluation.snr
-    ]
+    """Gather the bins of SNR and the conditions of fixed SNR such as ``noise@5``; empty where there are neither."""
+    curves: dict[tuple[str, str], list[SnrPoint]] = {}
+    for one in evaluation.snr:
+        point = _point((one.low, one.high), one.trials, one.targets, one.systems)
+        curves.setdefault((one.condition, "drawn"), []).append(point)
     for condition in evaluation.conditions:
         if condition.level is not None:
             name, snr_db = condition.level
             point = _point((snr_db, snr_db), evaluation.trials, evaluation.targets, condition.systems)
-            found.append(((name, "fixed"), point))
-    curves: dict[tuple[str, str], list[SnrPoint]] = {}
-    for key, point in found:
-        curves.setdefault(key, []).append(point)
+            curves.setdefault((name, "fixed"), []).append(point)
     return [SnrCurve(*key, sorted(points, key=lambda point: point.low)) for key, points in curves.items()]
 
 

@@ -14,26 +14,18 @@ _NAME = "evaluation.json"
 
 
 def gather(paths: Sequence[StrPath], title: str, made_by: str) -> dict[str, Any]:
-    """Put the evaluations of several runs into one dictionary for :func:`seedpipe.results.report.write_report`.
+    """Put the results of several runs (see :func:`read_results`) into one dictionary for a report.
 
     Parameters
     ----------
     paths : sequence of path
-        Files that the scoring stage wrote, or folders that hold any number of ``evaluation.json``.
-    title : str
-        Heading of the report.
-    made_by : str
-        What made it.
+    title, made_by : str
+        Heading of the report, and what made it.
 
     Returns
     -------
     dict
-        Without training curves; see :mod:`seedpipe.results`.
-
-    Raises
-    ------
-    MetricError
-        A folder holds no results, or a file is none.
+        For :func:`seedpipe.results.report.write_report`; without training curves.
     """
     from seedpipe._version import __version__
 

@@ -43,18 +43,7 @@ _ENHANCERS = {
 
 
 def glossary(report: Report) -> dict[str, str]:
-    """Explain the terms of one report.
-
-    Parameters
-    ----------
-    report : Report
-        Only enhancers and metrics that it has are explained.
-
-    Returns
-    -------
-    dict
-        Term to meaning.
-    """
+    """Explain the terms of one report, term to meaning; only enhancers and metrics that it has."""
     enhancers = dict.fromkeys(evaluation.enhancer for evaluation in report.evaluations)
     systems = (s for e in report.evaluations for c in e.conditions for s in c.systems.both)
     metrics = {metric_name(name).split("(")[0] for s in systems for name in s.further_metrics}

@@ -22,20 +22,7 @@ from seedpipe.results.wording import enhancer_name
 
 
 def render(report: Report) -> tuple[str, str]:
-    """Fill both templates.
-
-    Parameters
-    ----------
-    report : Report
-        The checked metrics.
-
-    Returns
-    -------
-    page : str
-        A whole document in HTML that refers to nothing outside of itself.
-    markdown : str
-        Headings, sentences and pipe tables, no charts.
-    """
+    """Fill both templates: HTML that refers to nothing outside of itself, and Markdown without figures."""
     views = _views(report)
     page = _environment(autoescape=True).get_template("template.html.j2").render(views)
     markdown = _environment(autoescape=False).get_template("template.md.j2").render(views)

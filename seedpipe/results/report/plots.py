@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,53 +15,28 @@ MOST_ROWS = 2_000
 DET = ("method", "condition", "system", "far", "frr")
 HISTOGRAM = ("method", "condition", "system", "low", "high", "target", "nontarget")
 
-Values: TypeAlias = tuple[float, ...]
 Row: TypeAlias = tuple[str | float, ...]
 
 
-def det_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
-    """Thin the DET curves to 2,000 points in all.
-
-    Parameters
-    ----------
-    evaluations : sequence of Evaluation
-        Of one network, enhancer and list.
-
-    Returns
-    -------
-    list of tuple
-        Columns :data:`DET`. Every row is a point of a curve, the ends among them.
-    """
-
-    def points(system: System, most: int) -> Iterable[Values]:
-        return _spread(list(zip(system.det.far, system.det.frr, strict=True)), most)
-
-    return _rows(evaluations, points)
+def det_rows(evaluations: Sequence[Evaluation]) -> Iterator[Row]:
+    """Thin the DET curves to 2,000 points in all, the ends of each among them; columns :data:`DET`."""
+    systems = list(_systems(evaluations))
+    for names, system in systems:
+        points = list(zip(system.det.far, system.det.frr, strict=True))
+        most = min(len(points), MOST_ROWS // len(systems))
+        for k in range(most):  # at even steps along the list, which is even along the curve as it is drawn
+            yield *names, *points[round(k * (len(points) - 1) / (most - 1))]
 
 
-def histogram_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
+def histogram_rows(evaluations: Sequence[Evaluation]) -> Iterator[Row]:
     """List the bins of the histograms; neighbours become one where there would be more than 2,000.
 
-    Parameters
-    ----------
-    evaluations : sequence of Evaluation
-        Of one network, enhancer and list.
-
-    Returns
-    -------
-    list of tuple
-        Columns :data:`HISTOGRAM`: edges of the bin and two densities, whose integrals are those of the histogram.
+    Columns :data:`HISTOGRAM`: edges of the bin and two densities, whose integrals are those of the histogram.
     """
-
-    def bins(system: System, most: int) -> Iterable[Values]:
-        return _merged(system.histogram, most)
-
-    return _rows(evaluations, bins)
-
-
-def _rows(evaluations: Sequence[Evaluation], values: Callable[[System, int], Iterable[Values]]) -> list[Row]:
     systems = list(_systems(evaluations))
-    return [(*names, *row) for names, system in systems for row in values(system, MOST_ROWS // len(systems))]
+    for names, system in systems:
+        for bin_ in _merged(system.histogram, MOST_ROWS // len(systems)):
+            yield *names, *bin_
 
 
 def _systems(evaluations: Sequence[Evaluation]) -> Iterator[tuple[tuple[str, str, str], System]]:
@@ -71,24 +46,13 @@ def _systems(evaluations: Sequence[Evaluation]) -> Iterator[tuple[tuple[str, str
                 yield (evaluation.method, condition.condition, name), getattr(condition.systems, name)
 
 
-def _spread(points: Sequence[Values], most: int) -> list[Values]:
-    """Choose points at even steps along the list, which is even along the curve as it is drawn."""
-    if len(points) <= most:
-        return list(points)
-    return [points[round(k * (len(points) - 1) / (most - 1))] for k in range(most)]
-
-
-def _merged(histogram: Histogram, most: int) -> Iterator[Values]:
-    bins = len(histogram.target)
+def _merged(histogram: Histogram, most: int) -> Iterator[tuple[float, ...]]:
+    edges, bins = histogram.edges, len(histogram.target)
     step = -(-bins // most)
     for first in range(0, bins, step):
         last = min(first + step, bins)
-        low, high = histogram.edges[first], histogram.edges[last]
-        yield (
-            low,
-            high,
-            *(_mean(histogram.edges, side, first, last) for side in (histogram.target, histogram.nontarget)),
-        )
+        means = (_mean(edges, side, first, last) for side in (histogram.target, histogram.nontarget))
+        yield edges[first], edges[last], *means
 
 
 def _mean(edges: Sequence[float], densities: Sequence[float], first: int, last: int) -> float:

@@ -19,18 +19,7 @@ _SIGNS = {"better": "*", "worse": "!", "untested": "?"}
 
 
 def render_text(report: Report) -> str:
-    """Lay out all evaluations, each as a sentence and a table.
-
-    Parameters
-    ----------
-    report : Report
-        The checked metrics.
-
-    Returns
-    -------
-    str
-        ASCII apart from the names in it; ends with a line break.
-    """
+    """Lay out all evaluations, each as a sentence and a table; ASCII apart from the names in it."""
     blocks = [_plain(report.title) + (" (synthetic data)" if report.synthetic else "")]
     if len({(e.source, e.enhancer, e.list, e.train_seed) for e in report.evaluations}) > 1:
         blocks += [_systems(table) for table in accuracy_tables(by_method(report.evaluations))]

@@ -133,35 +133,13 @@ class MethodResults:
 
 
 def by_method(evaluations: Sequence[Evaluation]) -> list[MethodResults]:
-    """Part evaluations by scoring method.
-
-    Parameters
-    ----------
-    evaluations : sequence of Evaluation
-        Each training seed of a system once.
-
-    Returns
-    -------
-    list of MethodResults
-        In the order of mention.
-    """
+    """Part evaluations by scoring method, in the order of mention; each training seed of a system is there once."""
     methods = dict.fromkeys(one.scores for one in evaluations)
     return [MethodResults([one for one in evaluations if one.scores == method]) for method in methods]
 
 
 def accuracy_tables(scores: Sequence[MethodResults]) -> list[Table]:
-    """Lay out Table 1.
-
-    Parameters
-    ----------
-    scores : sequence of MethodResults
-        By scoring method.
-
-    Returns
-    -------
-    list of Table
-        One for each method, or one for each of its lists where lists have conditions; of six columns at most.
-    """
+    """Lay out Table 1 by scoring method, and by list where lists have conditions; six columns at most."""
     return [
         _table(one, columns[start : start + WIDEST])
         for one in scores
@@ -251,18 +229,7 @@ def _record(scores: MethodResults, system: SystemName, column: Column) -> dict[s
 
 
 def seed_tables(evaluations: Sequence[Evaluation]) -> list[Table]:
-    """Set several training seeds of one enhancer side by side.
-
-    Parameters
-    ----------
-    evaluations : sequence of Evaluation
-        Each training seed of a system once.
-
-    Returns
-    -------
-    list of Table
-        One for each network, enhancer, list and method that occur with more than one training seed.
-    """
+    """Set the training seeds of a system side by side: a table for each that has several, by list and method."""
     groups: dict[tuple[str, ...], list[Evaluation]] = {}
     for one in evaluations:
         groups.setdefault((one.source, one.enhancer, one.list, one.scores), []).append(one)
