@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-def describe_audio(params: Params, out: Path) -> dict[str, Any]:
+def describe_audio(params: Params, out: StrPath) -> dict[str, Any]:
     """Describe the data folder, names, sizes and times of change, in a small file that DVC can watch."""
     root = params.manifest.root
     description = {"root": root.as_posix(), "synthetic": is_synthetic(root), "folders": layout.describe_folders(root)}
@@ -243,9 +243,9 @@ def summary(evaluations: Iterable[Evaluation], p_target: float) -> dict[str, Any
     return result
 
 
-def write_json(path: Path, data: object) -> None:
+def write_json(path: StrPath, data: object) -> None:
     """Write a JSON file, whole or not at all."""
-    with whole_file(path) as partial:
+    with whole_file(Path(path)) as partial:
         partial.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -56,20 +55,14 @@ def calibrate(
 
     Example: seedpipe calibrate scores_dev.csv calibration.json
     """
-    from seedpipe.metrics import cllr, min_cllr
-    from seedpipe.scoring import read_columns, read_scores
-    from seedpipe.scoring.calibration import fit_calibration
+    from seedpipe.scoring.calibration import calibrate_file
 
     if out.suffix != ".json":
         raise typer.BadParameter(f"'{out}' does not end in .json", param_hint="OUT")
-    given = read_scores(scores, column)
-    labels = given.trials.expect_labels().labels
-    measures = read_columns(scores, quality or ())
-    fitted = fit_calibration(given.scores, labels, measures, p_target)
-    found = dataclasses.replace(fitted, column=column or "score")
+    found, costs = calibrate_file(scores, column, quality or (), p_target)
     found.save(out)
-    costs = cllr(found(given.scores, measures), labels), min_cllr(given.scores, labels)
     say("seedpipe: Cllr is that of the list of the fit; report it on another list")
-    text = f"{out}: scale {found.scale:.4g}, offset {found.offset:.4g}; Cllr {costs[0]:.4f}, least {costs[1]:.4f} bits"
+    text = f"{out}: scale {found.scale:.4g}, offset {found.offset:.4g}; "
+    text += f"Cllr {costs.cllr:.4f}, least {costs.min_cllr:.4f} bits"
     result = {"calibration": str(out), "scale": found.scale, "offset": found.offset, "quality": dict(found.quality)}
-    show(result | {"cllr": costs[0], "min_cllr": costs[1]}, text, as_json=json)
+    show(result | costs._asdict(), text, as_json=json)

@@ -12,16 +12,18 @@ hold it against scikit-learn.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seedpipe.errors import MetricError
 from seedpipe.files import StrPath, read_json, whole_file
-from seedpipe.metrics import validate
+from seedpipe.metrics import cllr, min_cllr, validate
+from seedpipe.scoring.files import read_columns, read_scores
 
 FORMAT = "seedpipe-calibration-1"
 ITERATIONS = 100
@@ -151,6 +153,38 @@ def fit_calibration(
         )
     offset = float(weights[0] - slopes @ center)
     return Calibration(float(slopes[0]), offset, dict(zip(names, slopes[1:].tolist(), strict=True)))
+
+
+class CalibrationCosts(NamedTuple):
+    """Cllr of calibrated scores, and the least that any calibration leaves, in bits."""
+
+    cllr: float
+    min_cllr: float
+
+
+def calibrate_file(
+    path: StrPath, column: str | None = None, quality: Sequence[str] = (), p_target: float = 0.5
+) -> tuple[Calibration, CalibrationCosts]:
+    """Fit a calibration on a score file with labels, by :func:`fit_calibration`.
+
+    Parameters
+    ----------
+    path, column
+        As for :func:`seedpipe.scoring.read_scores`.
+    quality : sequence of str
+        Columns of quality measures.
+    p_target : float
+
+    Returns
+    -------
+    calibration : Calibration
+    costs : CalibrationCosts
+        On the list of the fit, so too good to report.
+    """
+    given, measures = read_scores(path, column), read_columns(path, quality)
+    labels = given.trials.expect_labels().labels
+    found = replace(fit_calibration(given.scores, labels, measures, p_target), column=column or "score")
+    return found, CalibrationCosts(cllr(found(given.scores, measures), labels), min_cllr(given.scores, labels))
 
 
 def pair_quality(
