@@ -35,12 +35,11 @@ def check(
 
     Example: seedpipe trials check data/demo/eval/trials_demo.txt --cache cache/dvector/demo
     """
-    from seedpipe.scoring.trials import check_trials
+    from seedpipe.scoring.trials import check_trials, utterances_of
 
     if cache and manifest:
         raise typer.BadParameter("give --cache or --manifest, not both")
-    known, where = _known(cache, manifest)
-    found = check_trials(trials, known, where)
+    found = check_trials(trials, *utterances_of(cache, manifest))
     show(found.as_dict(), _described(found), as_json=json)
     if not found.usable:
         raise typer.Exit(1)
@@ -101,18 +100,6 @@ def make_vcmix(
 def _result(out: Path, lines: Sequence[tuple[int, str, str]]) -> dict[str, object]:
     targets = sum(label for label, _, _ in lines)
     return {"list": str(out), "trials": len(lines), "targets": targets, "nontargets": len(lines) - targets}
-
-
-def _known(cache: Path | None, manifest: Path | None) -> tuple[Sequence[str] | None, str]:
-    if cache:
-        from seedpipe.cache import open_cache
-
-        return open_cache(cache).frame()["utterance"].drop_duplicates().tolist(), f"the cache {cache}"
-    if manifest:
-        from seedpipe.audio import read_manifest
-
-        return read_manifest(manifest).frame["utterance"].tolist(), f"the manifest {manifest}"
-    return None, ""
 
 
 def _described(found: TrialCheck) -> str:

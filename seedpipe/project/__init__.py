@@ -2,6 +2,7 @@
 
 from seedpipe.project.doctor import examine
 from seedpipe.project.finding import Finding, healthy
+from seedpipe.project.paths import ProjectPaths
 from seedpipe.project.start import start_project
 
-__all__ = ["Finding", "examine", "healthy", "start_project"]
+__all__ = ["Finding", "ProjectPaths", "examine", "healthy", "start_project"]

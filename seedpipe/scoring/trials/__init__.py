@@ -26,7 +26,7 @@ Contents
 
 from __future__ import annotations
 
-from seedpipe.scoring.trials.check import Problem, TrialCheck, check_trials, doubts
+from seedpipe.scoring.trials.check import Problem, TrialCheck, check_trials, doubts, utterances_of
 from seedpipe.scoring.trials.known import KNOWN, OF_THE_PAPER, KnownList, recognise
 from seedpipe.scoring.trials.list import UNKNOWN, Trials
 from seedpipe.scoring.trials.make import make_trials, make_vcmix, read_speakers, write_trials
@@ -52,5 +52,6 @@ __all__ = [
     "read_speakers",
     "read_trials",
     "recognise",
+    "utterances_of",
     "write_trials",
 ]

@@ -129,6 +129,19 @@ def check_trials(path: StrPath, known: Sequence[str] | None = None, where: str =
     )
 
 
+def utterances_of(cache: StrPath | None, manifest: StrPath | None) -> tuple[list[str] | None, str]:
+    """Utterances of a cache or of a manifest, and what they come from, as :func:`check_trials` takes them."""
+    if cache:
+        from seedpipe.cache import open_cache
+
+        return open_cache(cache).frame()["utterance"].drop_duplicates().tolist(), f"the cache {cache}"
+    if manifest:
+        from seedpipe.audio import read_manifest
+
+        return read_manifest(manifest).frame["utterance"].tolist(), f"the manifest {manifest}"
+    return None, ""
+
+
 def doubts(trials: Trials) -> list[Problem]:
     """Find what changes the meaning of a list's figures: self-trials, repeated and reversed trials."""
     return [finding for finding in (_self_trials(trials), *_repeated(trials)) if finding is not None]
