@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import joblib
 import numpy as np
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from seedpipe.files import StrPath
 
 T = TypeVar("T")
+Stamp: TypeAlias = tuple[int, int, int]
+"""Size, time of modification and inode: what tells that a file was not written since it was verified."""
 MOST_THREADS = 8  # each holds one shard in memory
 NUMBERS = ("embeddings", "draw", "crop_start", "noise_offset", "snr_db")  # the other datasets hold text
 CLOCK_SECONDS = 2.0  # a file that is changed twice within this time may keep its time of modification
@@ -60,7 +62,7 @@ class Cache:
 
     def __init__(self, path: Path, info: CacheInfo) -> None:
         self.path, self.info = path, info
-        self._verified: dict[str, tuple[_Stamp, Extents]] = {}
+        self._verified: dict[str, tuple[Stamp, Extents]] = {}
         self._ends = list(itertools.accumulate(shard.rows for shard in info.shards))
 
     def __repr__(self) -> str:
@@ -185,13 +187,15 @@ class Cache:
         """
         path = self.path / shard.file
         with _damage(path), path.open("rb") as file:
-            stamp = _Stamp.of(os.fstat(file.fileno()))
+            status = os.fstat(file.fileno())
+            stamp = status.st_size, status.st_mtime_ns, status.st_ino
+            settled = abs(time.time() - status.st_mtime_ns / 1e9) > CLOCK_SECONDS  # a later change would show
             known = self._verified.get(shard.file)
-            if known and known[0] == stamp and stamp.settled() and not afresh:
+            if known and known[0] == stamp and settled and not afresh:
                 return OpenShard(path, known[1], None)
-            _check_size(path, shard, stamp.size)
-            data = np.empty(stamp.size, np.uint8)  # in huge pages, where bytes would be as slow as hashing them
-            if file.readinto(data.data) != stamp.size or hashlib.sha256(data.data).hexdigest() != shard.sha256:
+            _check_size(path, shard, status.st_size)
+            data = np.empty(status.st_size, np.uint8)  # in huge pages, where bytes would be as slow as hashing them
+            if file.readinto(data.data) != status.st_size or hashlib.sha256(data.data).hexdigest() != shard.sha256:
                 raise _damaged(path, "does not have the digest in manifest.json")
             opened = OpenShard(path, extents(file), data)
             self._check(shard, opened)
@@ -284,23 +288,6 @@ class OpenShard:
 
     def _source(self) -> AbstractContextManager[Any]:
         return self.path.open("rb") if self.data is None else nullcontext(self.data)
-
-
-@dataclass(frozen=True)
-class _Stamp:
-    """What tells that a file was not written since it was verified."""
-
-    size: int
-    modified: int
-    inode: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> _Stamp:
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
-
-    def settled(self) -> bool:
-        """Whether a later change would show."""
-        return abs(time.time() - self.modified / 1e9) > CLOCK_SECONDS
 
 
 @contextmanager

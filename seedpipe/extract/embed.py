@@ -50,7 +50,7 @@ class Embedder:
         """Embed waveforms that come in chunks, shape (any, T); gives (sum of any, D) in their order."""
         import torch
 
-        vectors = [self._forward(block, self.precision)[:used] for block, used in self._blocks(chunks)]
+        vectors = [self._forward(block, self.precision)[:used] for block, used in _blocks(chunks, self.block)]
         # Fetched once: until here, a GPU has not been waited for.
         return torch.cat(vectors).cpu().numpy() if vectors else np.empty((0, self.network.dimension), np.float32)
 
@@ -58,7 +58,7 @@ class Embedder:
         """Compare a block in reduced precision with the same block in float32."""
         import torch
 
-        block, _ = next(self._blocks([waveforms]))
+        block, _ = next(_blocks([waveforms], self.block))
         reduced, exact = (self._forward(block, precision).double() for precision in (self.precision, "float32"))
         lowest = float(torch.nn.functional.cosine_similarity(reduced, exact).min())
         if not lowest >= PARITY:
@@ -68,12 +68,6 @@ class Embedder:
                 expected=f"{PARITY} or more",
                 remedy="set extract.precision: float32",
             )
-
-    def _blocks(self, chunks: Iterable[Tensor]) -> Iterator[tuple[Tensor, int]]:
-        """Blocks of one shape, each with the number of its rows that are wanted."""
-        if self.block is None:
-            return ((chunk, len(chunk)) for chunk in chunks)
-        return _filled(chunks, self.block)
 
     def _forward(self, block: Tensor, precision: str) -> Tensor:
         import torch
@@ -127,10 +121,13 @@ def _made_on_one_thread(items: Iterable[Item]) -> Generator[Item]:
         yield from items
 
 
-def _filled(chunks: Iterable[Tensor], size: int) -> Iterator[tuple[Tensor, int]]:
-    """Blocks of ``size`` rows; the last one is filled up with copies of its last row."""
+def _blocks(chunks: Iterable[Tensor], size: int | None) -> Iterator[tuple[Tensor, int]]:
+    """Blocks of ``size`` rows, each with the number of its rows that count; the last one repeats its last row."""
     import torch
 
+    if size is None:
+        yield from ((chunk, len(chunk)) for chunk in chunks)
+        return
     waiting: list[Tensor] = []
     rows = 0
     for chunk in chunks:

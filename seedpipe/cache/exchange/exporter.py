@@ -56,44 +56,40 @@ def export_cache(cache: Cache, out: StrPath, *, variant: str = "", mean: bool = 
         raise ExchangeError(
             f"there is no variant {variant!r}", expected=", ".join(cache.info.variants), file=cache.path
         )
+    variants = (variant,) if variant else cache.info.variants
+    if out.suffix == ".ark" and len(variants) > 1:
+        raise ExchangeError(
+            f"a Kaldi archive holds one variant, the cache {len(variants)}",
+            expected=", ".join(variants),
+            remedy="choose one with --variant",
+            file=cache.path,
+        )
+    shards = _chosen(cache, variant)
     if out.suffix == ".npz":
-        variants = np.array([variant] if variant else cache.info.variants)
         shape = (cache.info.rows, len(variants), cache.info.network.dimension)
-        return write_npz(out, shape, _rows(cache, variant), variants=variants)
+        return write_npz(out, shape, _rows(shards), variants=np.array(variants))
     if out.suffix == ".parquet":
-        return write_parquet(out, ("utterance", "speaker", "draw", "variant"), _rows_and_variants(cache, variant))
-    return write_kaldi(out, _entries(cache, _single(cache, variant), mean=mean))
+        return write_parquet(out, ("utterance", "speaker", "draw", "variant"), _rows_and_variants(shards))
+    return write_kaldi(out, _entries(shards, mean=mean))
 
 
-def _rows(cache: Cache, variant: str) -> Iterator[Block]:
-    for shard in _chosen(cache, variant):
+def _rows(shards: Iterable[Shard]) -> Iterator[Block]:
+    for shard in shards:
         yield {name: shard.columns[name] for name in ("utterance", "draw")}, shard.embeddings
 
 
-def _rows_and_variants(cache: Cache, variant: str) -> Iterator[Block]:
-    for shard in _chosen(cache, variant):
+def _rows_and_variants(shards: Iterable[Shard]) -> Iterator[Block]:
+    for shard in shards:
         rows, count, _ = shard.embeddings.shape
         columns = {name: np.repeat(shard.columns[name], count) for name in ("utterance", "speaker", "draw")}
         yield columns | {"variant": np.tile(np.array(shard.variants), rows)}, shard.embeddings.reshape(rows * count, -1)
 
 
-def _entries(cache: Cache, variant: str, *, mean: bool) -> Iterator[tuple[str, NDArray[Any]]]:
-    for shard in _chosen(cache, variant):
+def _entries(shards: Iterable[Shard], *, mean: bool) -> Iterator[tuple[str, NDArray[Any]]]:
+    for shard in shards:
         names, vectors = shard.columns["utterance"].tolist(), shard.embeddings[:, 0]
         keys = (f"{name}#{draw}" for name, draw in zip(names, shard.columns["draw"], strict=True))
         yield from _means(names, vectors) if mean else zip(keys, vectors, strict=True)
-
-
-def _single(cache: Cache, variant: str) -> str:
-    """The variant of a Kaldi archive."""
-    if variant or len(cache.info.variants) == 1:
-        return variant or cache.info.variants[0]
-    raise ExchangeError(
-        f"a Kaldi archive holds one variant, the cache {len(cache.info.variants)}",
-        expected=", ".join(cache.info.variants),
-        remedy="choose one with --variant",
-        file=cache.path,
-    )
 
 
 def _means(names: list[str], vectors: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -113,20 +113,15 @@ def _check_pairs(clean: Vectors, noisy: Vectors) -> None:
             expected=f"{clean.values.shape[1]}, as in {clean.path}",
             file=noisy.path,
         )
-    missing = _lacking(clean.keys, noisy.keys)
-    extra = _lacking(noisy.keys, clean.keys)
-    if missing or extra:
-        parts = [
-            f"{len(keys):,} rows are {what}: {listed(f'{name}#{draw}' if draw else name for name, draw in keys)}"
-            for what, keys in (("missing", missing), ("not among the clean ones", extra))
-            if keys
-        ]
+    parts = []
+    for what, wanted, found in (
+        ("missing", clean.keys, set(noisy.keys)),
+        ("not among the clean ones", noisy.keys, set(clean.keys)),
+    ):
+        if keys := [f"{name}#{draw}" if draw else name for name, draw in wanted if (name, draw) not in found]:
+            parts.append(f"{len(keys):,} rows are {what}: {listed(keys)}")
+    if parts:
         raise ExchangeError(" and ".join(parts), expected=f"the rows of {clean.path}", file=noisy.path)
-
-
-def _lacking(wanted: list[Key], found: list[Key]) -> list[Key]:
-    there = set(found)
-    return [key for key in wanted if key not in there]
 
 
 def _crops(keys: list[Key], path: Path) -> int:

@@ -88,14 +88,7 @@ def write_vectors(vectors: Vectors) -> list[Path]:
     Returns
     -------
     list of Path
-        The files written; each appears whole or not at all.
-
-    Raises
-    ------
-    ExchangeError
-        The extension is unknown, or a name cannot be written in the format.
-    MissingExtraError
-        Parquet is wanted and pyarrow is not installed.
+        The files written, as :func:`export_cache` gives them, which says what can go wrong.
     """
     out = vectors.path
     check_extension(out, WRITTEN)
