@@ -37,10 +37,11 @@ class Crops:
     """Which of the waveforms each crop has: crops of short audio coincide, and share one."""
 
 
-def load_banks(spec: ExtractionSpec, sample_rate: int | None) -> dict[str, Bank]:
+def load_banks(spec: ExtractionSpec, sample_rate: int) -> dict[str, Bank]:
     """The noise, music and rooms that the variants need, as decoded into the work folder if that has been done."""
+    rate = sample_rate if spec.params.resample else None
     return {
-        part: Bank(read_manifest(spec.manifests / name), sample_rate, spec.work)
+        part: Bank(read_manifest(spec.manifests / name), rate, spec.work)
         for part, name in bank_files(spec.variants).items()
     }
 
@@ -52,7 +53,8 @@ class Cropper:
         self, spec: ExtractionSpec, banks: dict[str, Bank], network: SpeakerNetwork, device: torch.device
     ) -> None:
         self.spec, self.banks, self.device = spec, banks, device
-        self.rate, self.min_samples = spec.rate(network), network.min_samples
+        self.rate = network.sample_rate if spec.params.resample else None
+        self.min_samples = network.min_samples
         frontend = load_frontend(spec.params.frontend, network.sample_rate)
         self.frontend = frontend.to(device) if frontend else None
 

@@ -158,7 +158,7 @@ def _prepare(wanted: Extraction) -> None:
     """All that can go wrong before any network runs on speech; decodes the noise, music and rooms."""
     spec = wanted.spec
     refuse_visibly_bad(wanted)
-    for bank in load_banks(spec, wanted.info["network"].sample_rate if spec.params.resample else None).values():
+    for bank in load_banks(spec, wanted.info["network"].sample_rate).values():
         bank.decode(joblib.cpu_count())
     if spec.params.precision != "float32":
         utterances = (utterance for job in wanted.jobs(range(wanted.shards)) for utterance in job.utterances)

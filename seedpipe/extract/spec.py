@@ -94,10 +94,6 @@ class ExtractionSpec:
         """Whole utterances of one shard."""
         return max(1, self.params.shard_rows // self.crops)
 
-    def rate(self, network: SpeakerNetwork) -> int | None:
-        """The rate to which audio is resampled; None for none."""
-        return network.sample_rate if self.params.resample else None
-
 
 def describe(spec: ExtractionSpec, speech: Manifest) -> dict[str, Any]:
     """Provenance of the cache to be, all but its rows and shards."""

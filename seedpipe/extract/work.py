@@ -115,7 +115,7 @@ class Worker:
         device = torch.device(spec.device)
         network = load_network(spec.network)
         self.spec = spec
-        self.crop = Cropper(spec, load_banks(spec, spec.rate(network)), network, device)
+        self.crop = Cropper(spec, load_banks(spec, network.sample_rate), network, device)
         embedding = in_engine(network, spec.engine)
         self.embed = Embedder(embedding, device, spec.params.precision, block=None if spec.whole else BLOCK)
 
