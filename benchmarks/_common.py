@@ -73,7 +73,7 @@ def prepare(params: Params, paths: ProjectPaths) -> None:
 def train_and_score(params: Params, paths: ProjectPaths, network: str, enhancer: EnhancerKind) -> None:
     """Train one enhancer of one network and score every list."""
     bar = ProgressBar(f"train {network} {enhancer}", "epochs")
-    pipeline.train(params, network, enhancer, paths, lambda epoch, total: bar(epoch.epoch, total))
+    pipeline.train(params, network, enhancer, paths, bar.epoch)
     for name in params.manifest.evaluations:
         pipeline.score(params, network, enhancer, name, paths)
         say(f"scored {network}, {enhancer}, {name}: {paths.results(network, enhancer, name)}")

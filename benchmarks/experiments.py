@@ -169,10 +169,8 @@ class Trainings:
 
     def _train(self, kind: Kind, params: TrainParams) -> tuple[Enhancer, float]:
         started = time.monotonic()
-        draw = ProgressBar("train", "epochs")
-        enhancer, _ = train(
-            self.cache, self.work, params, kind=kind, progress=lambda epoch, total: draw(epoch.epoch, total)
-        )
+        bar = ProgressBar("train", "epochs")
+        enhancer, _ = train(self.cache, self.work, params, kind=kind, progress=bar.epoch)
         return enhancer, time.monotonic() - started
 
     def _used(self, enhancer: Enhancer, use: dict[str, Any]) -> Enhancer:

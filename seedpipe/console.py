@@ -35,6 +35,8 @@ from seedpipe.errors import SeedpipeError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from seedpipe.enhancers.base import Epoch
+
 __all__ = [
     "FAILED",
     "INTERRUPTED",
@@ -236,6 +238,10 @@ class ProgressBar:
             print(text, file=self.stream, flush=True)
         if done >= total:
             _stderr.end_bar()
+
+    def epoch(self, epoch: Epoch, total: int) -> None:
+        """Note an epoch of a training, and its loss."""
+        self(epoch.epoch, total, f", loss {epoch.loss:.4f}")
 
 
 def _can_draw(stream: IO[str]) -> bool:

@@ -5,7 +5,6 @@ from typing import cast
 
 from seedpipe import pipeline
 from seedpipe.console import ProgressBar, resumable
-from seedpipe.enhancers import Epoch
 from seedpipe.params import EnhancerKind, load_params
 from seedpipe.project.paths import ProjectPaths
 
@@ -13,12 +12,8 @@ from seedpipe.project.paths import ProjectPaths
 @resumable
 def main(network: str, enhancer: str) -> None:
     """Run the stage for one network and one enhancer."""
-    draw = ProgressBar(f"train {network} {enhancer}", "epochs")
-
-    def progress(epoch: Epoch, total: int) -> None:
-        draw(epoch.epoch, total, f", loss {epoch.loss:.4f}")
-
-    pipeline.train(load_params(), network, cast(EnhancerKind, enhancer), ProjectPaths(), progress)
+    bar = ProgressBar(f"train {network} {enhancer}", "epochs")
+    pipeline.train(load_params(), network, cast(EnhancerKind, enhancer), ProjectPaths(), bar.epoch)
 
 
 if __name__ == "__main__":

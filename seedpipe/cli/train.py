@@ -45,15 +45,11 @@ def train(
     Example: seedpipe train cache/dvector/train models/dvector/seed --epochs 30
     """
     from seedpipe.cache import open_cache
-    from seedpipe.enhancers import Epoch, train_enhancer
+    from seedpipe.enhancers import train_enhancer
     from seedpipe.workers import choose_device
 
     settings = _with(load_params_or_defaults(params), enhancer.value, seed=seed, epochs=epochs)
     place = choose_device(device.value if device else settings.machine.device)
-    draw = ProgressBar("train", "epochs")
-
-    def progress(epoch: Epoch, total: int) -> None:
-        draw(epoch.epoch, total, f", loss {epoch.loss:.4f}")
 
     trained, result = train_enhancer(
         enhancer.value,
@@ -62,7 +58,7 @@ def train(
         settings,
         device=place,
         log=log.value if log else settings.machine.log,
-        progress=progress,
+        progress=ProgressBar("train", "epochs").epoch,
     )
     eer = result.held_out_eer
     held_out = "" if eer is None else f"; held-out EER {100 * eer[0]:.2f} % before, {100 * eer[1]:.2f} % after"
