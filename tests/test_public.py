@@ -40,7 +40,7 @@ def load(name: str) -> ModuleType:
         pytest.skip(f"{name} needs an optional package: {error}")
 
 
-@pytest.mark.parametrize("name", ["seedpipe", "seedpipe.cli", "seedpipe.console"])
+@pytest.mark.parametrize("name", ["seedpipe", "seedpipe.cli", "seedpipe.console", "seedpipe.enhancers"])
 def test_importing_is_light(name: str) -> None:
     code = f"import {name}, sys; print(*[m for m in {HEAVY!r} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

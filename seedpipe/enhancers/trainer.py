@@ -11,6 +11,7 @@ Source: SEED, section 3.3, eq. (9): the clean embedding x_0 is predicted from x_
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -18,13 +19,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal, TypeAlias, cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from seedpipe._version import __version__
 from seedpipe.enhancers.base import Epoch, EpochCallback
@@ -38,7 +39,6 @@ from seedpipe.params import TrainParams
 
 CHECKPOINT = "checkpoint.safetensors"
 WARMUP_STEPS = 100
-Tensors: TypeAlias = list[Tensor] | tuple[Tensor, ...]
 
 
 def fit_network(job: TrainingJob) -> Fitted:
@@ -105,6 +105,8 @@ def precision(wanted: str, device: torch.device) -> str:
 class Trainer:
     """Weights, their moving average, optimiser and generator, and what an epoch does to them.
 
+    What a step makes smaller is :meth:`_distance`: a further term of the objective belongs there.
+
     It begins with new weights, or goes on from a :class:`~seedpipe.enhancers.checkpoint.Checkpoint`. A regression
     differs in its schedule alone, which has one timestep and adds no noise.
     """
@@ -121,20 +123,14 @@ class Trainer:
         self.steps = params.epochs * (loader.count // self.batch_rows)
         self.generator = torch.Generator(device).manual_seed(params.seed)
         self.network = _seeded_network(loader.held_out.embeddings.shape[2], params.seed).to(device)
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.schedule = (Schedule.of(params) if diffusion else Schedule("none")).to(device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
         )
         self.held_out = loader.normalization(loader.held_out.embeddings.to(device))
         self._quick_distance = _compiled(self._distance) if params.compile else self._distance
-        self._averaged = AveragedModel(self.network, multi_avg_fn=self._average_into)
-        self._averaged.update_parameters(self.network)  # its first call copies: the average starts where they do
         self._go_on(0, ())
-
-    @property
-    def average(self) -> SeedMLP:
-        """The network with the moving average of the weights."""
-        return cast("SeedMLP", self._averaged.module)
 
     def epochs(self) -> Iterator[Epoch]:
         """Train, one epoch at a time, from where the curve ends.
@@ -162,7 +158,7 @@ class Trainer:
         self.optimizer.step()
         self.learning_rate.step()
         self.step += 1
-        self._averaged.update_parameters(self.network)
+        self._update_average()
         return loss.detach()
 
     def checkpoint(self) -> Checkpoint:
@@ -172,7 +168,7 @@ class Trainer:
             moments = self.optimizer.state[weight]
             tensors |= {
                 f"network.{name}": weight.detach(),
-                f"average.{name}": mean.detach(),
+                f"average.{name}": mean,
                 f"exp_avg.{name}": moments["exp_avg"],
                 f"exp_avg_sq.{name}": moments["exp_avg_sq"],
             }
@@ -184,7 +180,7 @@ class Trainer:
         moments = {}
         for number, (name, weight) in enumerate(self.network.named_parameters()):
             weight.data.copy_(checkpoint.tensors[f"network.{name}"])
-            self.average.get_parameter(name).data.copy_(checkpoint.tensors[f"average.{name}"])
+            self.average.get_parameter(name).copy_(checkpoint.tensors[f"average.{name}"])
             moments[number] = {
                 "step": torch.tensor(float(checkpoint.step)),
                 "exp_avg": checkpoint.tensors[f"exp_avg.{name}"],
@@ -201,10 +197,11 @@ class Trainer:
     def _annealing(self, step: int) -> float:
         return _cosine(step, self.steps) if self.params.learning_rate_schedule == "cosine" else 1.0
 
-    def _average_into(self, means: Tensors, weights: Tensors, _: Tensor | int) -> None:
+    def _update_average(self) -> None:
         # A young average follows quickly, or it would keep the zeros that the network starts from.
         decay = min(self.params.ema_decay, (1 + self.step) / (10 + self.step)) if self.params.ema_decay else 0.0
-        get_ema_multi_avg_fn(decay)(means, weights, self.step)  # type: ignore[no-untyped-call]
+        update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        update(list(self.average.parameters()), [weight.detach() for weight in self.network.parameters()], self.step)
 
     def _draw(self, batch_BVD: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Noised embeddings y_t (B * V, D), the clean ones x_0 that they stand for, and their timesteps."""

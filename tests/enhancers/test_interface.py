@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 from synthetic import QUICK, D, contents, draw_embeddings, enhancer, evaluation_cache, network_info, training_cache
 
 from seedpipe.cache import Cache
-from seedpipe.enhancers import EmbeddingEnhancer, FixedMap, TrainingResult, load_enhancer, train_enhancer
+from seedpipe.enhancers import EmbeddingEnhancer, FixedMap, TrainingResult, enhance_file, load_enhancer, train_enhancer
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.errors import BusyError, CacheError, CacheMismatchError, ModelError
 from seedpipe.files import locked
@@ -148,6 +148,16 @@ def test_a_model_that_another_process_trains_is_left_alone(cache: Cache, tmp_pat
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ModelError, match="cannot be written"):
         train_enhancer("none", cache, tmp_path / "file" / "m", PARAMS)
+
+
+def test_paths_may_be_text(cache: Cache, tmp_path: Path) -> None:
+    folder, source, out = (str(tmp_path / name) for name in ("m", "in.npy", "out.npy"))
+    model, _ = train_enhancer("none", cache, folder, PARAMS)
+    rows = draw_embeddings(2, 1, 1, seed=3)[:, 0]
+    np.save(source, rows)
+    assert enhance_file(folder, source, out).files == (Path(out),)
+    assert (np.load(out) == model(rows)).all()
+    assert type(load_enhancer(folder)) is type(FixedMap.load(folder)) is FixedMap
 
 
 def test_an_unknown_kind_is_refused(cache: Cache, tmp_path: Path) -> None:
