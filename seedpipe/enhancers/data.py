@@ -59,7 +59,7 @@ class ResidentLoader(EmbeddingLoader):
     """All rows in one tensor on the device."""
 
     def __init__(self, cache: Cache, params: TrainParams, device: torch.device) -> None:
-        subset = _Subset.of(cache, params, codes_of(cache), torch.tensor(cache.frame()["draw"].to_numpy()))
+        subset = _Subset.of(cache, params)
         embeddings, codes = subset(cache.to_torch()), subset.codes
         mask = held_out_mask(codes, params.validation_share)
         apart = _spread(mask.nonzero()[:, 0], HELD_OUT_ROWS)
@@ -93,7 +93,7 @@ class StreamingLoader(EmbeddingLoader):
 
     def __init__(self, cache: Cache, params: TrainParams, device: torch.device) -> None:
         self._cache, self._device = cache, device
-        self._subset = subset = _Subset.of(cache, params, codes_of_shards(cache), _draws_of_shards(cache))
+        self._subset = subset = _Subset.of(cache, params)
         codes = subset.codes
         mask = held_out_mask(codes, params.validation_share)
         self._train = torch.zeros(len(cache), dtype=torch.bool)
@@ -154,8 +154,9 @@ class _Subset(NamedTuple):
     codes: Tensor
 
     @classmethod
-    def of(cls, cache: Cache, params: TrainParams, codes: Tensor, draws: Tensor) -> _Subset:
+    def of(cls, cache: Cache, params: TrainParams) -> _Subset:
         """Find them; a cache without them is refused."""
+        codes, draws = utterances_and_draws(cache)
         known = list(cache.info.variants)
         lacking = next((name for name in params.variants if name not in known), None)
         if lacking:
@@ -215,33 +216,25 @@ def embedding_loader(cache: Cache, params: TrainParams, device: torch.device) ->
     return ResidentLoader(cache, params, device) if fits else StreamingLoader(cache, params, device)
 
 
-class HeldOut(NamedTuple):
-    """The held-out utterances of a cache.
+def hold_out(cache: Cache, share: float) -> tuple[Tensor, Sample]:
+    """Set the same utterances apart as a training of SEED does, for enhancers that go through the cache themselves.
 
-    Attributes
-    ----------
+    Returns
+    -------
     mask : Tensor of bool, shape (R,)
         Which rows of the cache are theirs.
     sample : Sample
         Evenly spaced rows of them, 4,096 at most.
-    """
-
-    mask: Tensor
-    sample: Sample
-
-
-def hold_out(cache: Cache, share: float) -> HeldOut:
-    """Set the same utterances apart as a training of SEED does, for enhancers that go through the cache themselves.
 
     Raises
     ------
     CacheError
         No utterance would be left.
     """
-    codes = codes_of_shards(cache)
+    codes, _ = utterances_and_draws(cache)
     mask = held_out_mask(codes, share)
     apart = _spread(mask.nonzero()[:, 0], HELD_OUT_ROWS)
-    return HeldOut(mask, Sample(_gather(cache, apart), codes[apart]))
+    return mask, Sample(_gather(cache, apart), codes[apart])
 
 
 def row_bytes(cache: Cache) -> int:
@@ -260,23 +253,18 @@ def held_out_mask(codes: Tensor, share: float) -> Tensor:
     return torch.isin(codes, torch.linspace(0, utterances - 1, count).round().long())
 
 
-def codes_of(cache: Cache) -> Tensor:
-    """Number of the utterance of each row, shape (R,), counted from 0 in the order of the cache."""
-    return torch.from_numpy(cache.frame()["utterance"].factorize()[0])
+def utterances_and_draws(cache: Cache) -> tuple[Tensor, Tensor]:
+    """Numbers of the utterance, from 0 in the order of the cache, and of the draw of each row, both of shape (R,).
 
-
-def codes_of_shards(cache: Cache) -> Tensor:
-    """The same without all names in memory: rows of an utterance are neighbours."""
-    parts, last, code = [], "", -1
+    Without all names in memory: the rows of an utterance are neighbours.
+    """
+    codes, draws, last, code = [], [], "", -1
     for shard in cache.shards():
         names = shard.columns["utterance"]
-        parts.append(code + (names != np.concatenate(([last], names[:-1]))).cumsum())
-        last, code = names[-1], int(parts[-1][-1])
-    return torch.from_numpy(np.concatenate(parts))
-
-
-def _draws_of_shards(cache: Cache) -> Tensor:
-    return torch.from_numpy(np.concatenate([shard.columns["draw"] for shard in cache.shards()]).astype(np.int64))
+        codes.append(code + (names != np.concatenate(([last], names[:-1]))).cumsum())
+        draws.append(shard.columns["draw"].astype(np.int64))
+        last, code = names[-1], int(codes[-1][-1])
+    return torch.from_numpy(np.concatenate(codes)), torch.from_numpy(np.concatenate(draws))
 
 
 def _gather(cache: Cache, rows: Tensor) -> Tensor:

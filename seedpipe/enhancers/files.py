@@ -87,27 +87,16 @@ class Use:
 
 @dataclass(frozen=True)
 class Enhanced:
-    """What was written.
-
-    Parameters
-    ----------
-    files : tuple of Path
-        The files, or the folder of a cache.
-    rows : int
-        Embeddings.
-    dimension : int
-        D.
-    seconds : float
-        Time from the loaded model to the written result.
-    remarks : tuple of str
-        What a person should know of the audio.
-    """
+    """What was written: so many rows of length D."""
 
     files: tuple[Path, ...]
+    """The files, or the folder of a cache."""
     rows: int
     dimension: int
     seconds: float = 0.0
+    """Time from the loaded model to the written result."""
     remarks: tuple[str, ...] = ()
+    """What a person should know of the audio."""
 
 
 def enhance_file(

@@ -18,10 +18,10 @@ from torch.nn import functional
 from seedpipe._version import __version__
 from seedpipe.cache import NetworkInfo
 from seedpipe.enhancers.base import CardText, EmbeddingEnhancer, Embeddings, EnhancerConfig, Epoch, fill, read_model
-from seedpipe.enhancers.data import HeldOut, hold_out
+from seedpipe.enhancers.data import hold_out
 from seedpipe.enhancers.drl import SpeakerEncoder, train_drl
 from seedpipe.enhancers.labels import environments, speakers
-from seedpipe.enhancers.training import Fitted, TrainingJob
+from seedpipe.enhancers.training import Fitted, Sample, TrainingJob
 from seedpipe.enhancers.whitening import Whitening, fit_whitening
 from seedpipe.files import StrPath
 from seedpipe.params import DRLParams, WhiteningParams
@@ -97,44 +97,45 @@ class FixedMap(EmbeddingEnhancer):
 
 def fit_none(job: TrainingJob) -> Fitted:
     """The embeddings as they are."""
-    return _fitted(job, _held_out(job), nn.Identity(), None)
+    return _fitted(job, *_held_out(job), nn.Identity())
 
 
 def fit_closed_form(job: TrainingJob) -> Fitted:
     """Whitening, in closed form; ``lda`` needs speaker labels."""
-    held_out, params = _held_out(job), job.params.enhancers
-    settings = params.whitening
+    mask, held_out = _held_out(job)
+    params, settings = job.params.enhancers, job.params.enhancers.whitening
     known = speakers(job.cache, job.cache.frame(), params.speaker_pattern) if settings.covariance == "lda" else None
-    return _fitted(job, held_out, fit_whitening(job.cache, ~held_out.mask.numpy(), settings, known), settings)
+    return _fitted(job, mask, held_out, fit_whitening(job.cache, ~mask.numpy(), settings, known), settings)
 
 
 def fit_drl(job: TrainingJob) -> Fitted:
     """The disentangling encoder, from speaker labels."""
-    held_out, params, frame = _held_out(job), job.params.enhancers, job.cache.frame()
-    training = ~held_out.mask
+    mask, held_out = _held_out(job)
+    params, frame, training = job.params.enhancers, job.cache.frame(), ~mask
     known = speakers(job.cache, frame, params.speaker_pattern)[training.numpy()]
     _, known = np.unique(known, return_inverse=True)  # without gaps where all utterances of a speaker are held out
     where = environments(frame, job.cache.info.variants)[training.numpy()]
     rows = job.cache.to_torch()[training].to(job.device)
     module, curve = train_drl(rows, known, where, params.drl, job.progress)
-    return _fitted(job, held_out, module, params.drl, curve)
+    return _fitted(job, mask, held_out, module, params.drl, curve)
 
 
-def _held_out(job: TrainingJob) -> HeldOut:
+def _held_out(job: TrainingJob) -> tuple[Tensor, Sample]:
     return hold_out(job.cache, job.params.train.validation_share)
 
 
 def _fitted(
     job: TrainingJob,
-    held_out: HeldOut,
+    mask: Tensor,
+    held_out: Sample,
     module: nn.Module,
-    settings: WhiteningParams | DRLParams | None,
+    settings: WhiteningParams | DRLParams | None = None,
     curve: tuple[Epoch, ...] = (),
 ) -> Fitted:
-    info, apart = job.cache.info, int(held_out.mask.sum())
+    info, apart = job.cache.info, int(mask.sum())
     kind, cache = cast("FixedKind", job.kind), info.fingerprint
     config = FixedMapConfig(kind=kind, network=info.network, settings=settings, cache=cache, seedpipe=__version__)
-    return Fitted(FixedMap(module.to("cpu"), config), len(job.cache) - apart, apart, held_out.sample, curve)
+    return Fitted(FixedMap(module.to("cpu"), config), len(job.cache) - apart, apart, held_out, curve)
 
 
 def _empty(kind: FixedKind, dimension: int) -> nn.Module:

@@ -172,7 +172,7 @@ def test_a_subset_of_draws_and_variants_trains_as_a_cache_of_them_alone(tmp_path
     chosen = data.embedding_loader(whole, params, torch.device("cpu"))
     rows = np.flatnonzero(whole.frame()["draw"].to_numpy() < 2)
     expected = whole.to_torch()[rows][:, [0, whole.info.variants.index("reverb")]]
-    apart = torch.isin(data.codes_of(whole)[rows], chosen.held_out.codes)
+    apart = torch.isin(data.utterances_and_draws(whole)[0][rows], chosen.held_out.codes)
     assert chosen.count + chosen.held_out_count == len(rows)
     assert torch.equal(chosen.held_out.embeddings, expected[apart])
     assert torch.equal(chosen.calibration.embeddings, expected[~apart])
@@ -226,7 +226,7 @@ def test_without_moving_average_the_last_weights_are_kept(cache: Cache, decay: f
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.2, 0.5, 0.98])
 def test_whole_utterances_are_held_out(cache: Cache, share: float) -> None:
-    mask = data.held_out_mask(data.codes_of(cache), share).numpy()
+    mask = data.held_out_mask(data.utterances_and_draws(cache)[0], share).numpy()
     names = cache.frame()["utterance"].to_numpy()
     assert not set(names[mask]) & set(names[~mask])
     assert len(set(names[mask])) == round(share * 240)
@@ -247,7 +247,7 @@ def test_held_out_embeddings_do_not_reach_the_weights(tmp_path: Path) -> None:
     other = embeddings.copy()
     params = TrainParams(epochs=2, batch_rows=4, validation_share=0.3)
     first = write_cache(tmp_path / "first", embeddings, names, kind="training")
-    other[data.held_out_mask(data.codes_of(first), 0.3).numpy()] *= -3.0
+    other[data.held_out_mask(data.utterances_and_draws(first)[0], 0.3).numpy()] *= -3.0
     second = write_cache(tmp_path / "second", other, names, kind="training")
     train(first, tmp_path / "a", params)
     train(second, tmp_path / "b", params)

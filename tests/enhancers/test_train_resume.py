@@ -267,7 +267,7 @@ def test_an_epoch_of_streaming_gives_every_row_once(cache: Cache, batch_rows: in
     streamed, resident = data.embedding_loader(cache, params, CPU), data.embedding_loader(cache, PARAMS, CPU)
     generator = torch.Generator().manual_seed(0)
     epochs = [torch.cat(list(streamed.batches(batch_rows, generator))) for _ in range(2)]
-    mask = data.held_out_mask(data.codes_of(cache), 0.2)
+    mask = data.held_out_mask(data.utterances_and_draws(cache)[0], 0.2)
     wanted = {row.numpy().tobytes() for row in cache.to_torch()[~mask]}
     for rows in epochs:
         found = [row.numpy().tobytes() for row in rows]
@@ -283,7 +283,7 @@ def test_streaming_holds_the_same_utterances_out(cache: Cache) -> None:
     assert set(streamed.held_out.codes.tolist()) <= set(resident.held_out.codes.tolist())
     rows = cache.to_torch()
     for row, code in zip(streamed.held_out.embeddings, streamed.held_out.codes, strict=True):
-        assert any(torch.equal(row, other) for other in rows[data.codes_of(cache) == code])
+        assert any(torch.equal(row, other) for other in rows[data.utterances_and_draws(cache)[0] == code])
 
 
 @pytest.mark.parametrize("memory_gb", [2e-5, 1e-4])
