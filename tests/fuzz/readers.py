@@ -465,7 +465,7 @@ def read_calibration(path: Path) -> None:
 
 
 def _evaluation(folder: Path) -> Path:
-    from test_report import BETTER, report
+    from example_results import BETTER, report
 
     path = folder / "evaluation.json"
     path.write_text(json.dumps(report(BETTER), indent=1), encoding="utf-8")

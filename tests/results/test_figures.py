@@ -10,11 +10,11 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from example_results import BETTER, CONDITIONS, RICH, Metrics, report
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from test_report import BETTER, CONDITIONS, RICH, Metrics, report
 
 from seedpipe.results import Evaluation, Report, figures
 from seedpipe.results.derived import numbered_speakers, snr_curves

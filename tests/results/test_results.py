@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_report import BETTER, RICH, report
+from example_results import BETTER, RICH, report
 
 from seedpipe.errors import MetricError
 from seedpipe.results import (
