@@ -11,7 +11,7 @@ name, whatever is in it. :data:`STYLE` is the look that the report gives to all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ BEFORE, AFTER, OTHER = "#747d86", "#0072b2", "#d55e00"
 SPEAKERS = ("#0071b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55d00", INK)
 """As many as the colour-blind can tell apart on white and on black; a shade off the colours above, which may vary."""
 MARKS = "o^sDv*"
-"""Condition by condition, from the first again after the last."""
+"""By condition, from the first again after the last."""
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": SOFT,
@@ -70,6 +70,11 @@ _LINES: tuple[dict[str, Any], ...] = (
     {"color": SPEAKERS[3], "linestyle": "-", "marker": "D"},
     {"color": SPEAKERS[1], "linestyle": ":", "marker": "v"},
 )
+_STAGES: dict[str, dict[str, Any]] = {
+    "front end": {"facecolor": to_rgba(OTHER, 0.3), "edgecolor": OTHER, "linestyle": _DASHED},
+    "network": {"color": BEFORE},
+    "enhancer": {"color": AFTER},
+}
 _DET_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 _DET_POINTS = 200
 _STEPS = (1, 2, 5, 10)  # between ticks
@@ -137,12 +142,15 @@ def histogram(axes: Axes, scores: Histogram, limits: tuple[float, float] | None 
     limits : tuple of float, optional
         Lowest and highest score drawn; those of the histogram by default.
     """
-    outline: dict[str, Any] = {"fill": True, "linewidth": 1.3}
-    axes.stairs(
-        scores.nontarget, scores.edges, facecolor=to_rgba(OTHER, 0.15), edgecolor=OTHER, linestyle=_DASHED, **outline
-    )
-    axes.stairs(scores.target, scores.edges, facecolor=to_rgba(AFTER, 0.3), edgecolor=AFTER, **outline)
-    axes.set(xlim=limits or (scores.edges[0], scores.edges[-1]), xlabel="Score", yticks=[])
+    low, high = limits or (scores.edges[0], scores.edges[-1])
+    cut = low > scores.edges[0] or high < scores.edges[-1]
+    for densities, colour, opacity, line in (
+        (scores.nontarget, OTHER, 0.15, _DASHED),
+        (scores.target, AFTER, 0.3, "-"),
+    ):
+        look: dict[str, Any] = {"facecolor": to_rgba(colour, opacity), "edgecolor": colour, "linestyle": line}
+        axes.stairs(densities, scores.edges, fill=True, linewidth=1.3, clip_on=cut, **look)
+    axes.set(xlim=(low, high), xlabel="Score", yticks=[])
     axes.set_ylim(0.0, 1.1 * max(*scores.target, *scores.nontarget, 1e-12))
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
     axes.spines["left"].set_visible(False)
@@ -298,11 +306,10 @@ def training_curve(axes: Axes, training: Training) -> Axes:
     Parameters
     ----------
     axes : Axes
-    training : Training
-        With at least two epochs.
+    training : Training, of at least two epochs
     """
-    epochs = [point.epoch for point in training.curve]
-    axes.plot(epochs, [point.loss for point in training.curve], **{**_LINES[0], "marker": ""}, label="training loss")
+    epochs, losses = zip(*((point.epoch, point.loss) for point in training.curve), strict=True)
+    axes.plot(epochs, losses, **{**_LINES[0], "marker": ""}, label="training loss")
     validated = [(point.epoch, point.validation) for point in training.curve if point.validation is not None]
     if validated:
         axes.plot(*zip(*validated, strict=True), **{**_LINES[1], "marker": ""}, label="validation loss")
@@ -329,8 +336,8 @@ def cost(axes: Axes, names: Sequence[str], stages: Mapping[str, Sequence[float]]
     )
     rows = np.arange(len(names)) + 0.33 * np.maximum(np.cumsum(others == 0.0) - 1, 0)  # a network alone begins a group
     whole = np.zeros(len(names))
-    for (stage, factors), look in zip(stages.items(), _stage_looks(stages), strict=True):
-        axes.barh(rows, factors, left=whole, height=0.62, label=stage, **look)
+    for stage, factors in stages.items():
+        axes.barh(rows, factors, left=whole, height=0.62, label=stage, **_STAGES[stage])
         whole = whole + np.array(factors)
     for row, end, note in zip(rows, whole, notes, strict=True):
         axes.annotate(note, (end, row), (6.0, 0.0), textcoords="offset points", va="center", parse_math=False)
@@ -341,9 +348,3 @@ def cost(axes: Axes, names: Sequence[str], stages: Mapping[str, Sequence[float]]
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("Real-time factor")
     return axes
-
-
-def _stage_looks(stages: Iterable[str]) -> Iterator[dict[str, Any]]:
-    front: dict[str, Any] = {"facecolor": to_rgba(OTHER, 0.3), "edgecolor": OTHER, "linestyle": _DASHED}
-    looks: dict[str, dict[str, Any]] = {"front end": front, "network": {"color": BEFORE}, "enhancer": {"color": AFTER}}
-    return (looks[stage] for stage in stages)
