@@ -92,7 +92,7 @@ class _Stderr:
             self.bar = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(20, complete_style="cyan", finished_style="green"),
-                console=Console(file=stream, force_terminal=True),
+                console=Console(file=stream),
                 auto_refresh=False,
                 redirect_stdout=False,
                 redirect_stderr=False,

@@ -39,7 +39,7 @@ MOST_DOCUMENT = 2**28  # bytes; the manifest of a cache of a million shards
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: StrPath) -> Iterator[Path]:
     """Give a partial path to write to; it takes the wanted name when the block ends well, and is removed when not.
 
     Examples
@@ -47,6 +47,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     >>> with whole_file(Path("metrics.json")) as partial:
     ...     _ = partial.write_text("{}")
     """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The name is no process number: on a cluster, two machines that share the folder may have the same.
     partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
@@ -63,8 +64,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def publish_folder(work: Path, out: Path) -> None:
+def publish_folder(work: StrPath, out: StrPath) -> None:
     """Put a finished folder in the place of an older one, in one instant where the file system can do that."""
+    work, out = Path(work), Path(out)
     old = out.with_name(f".{out.name}.old")
     fsync(work)
     if not out.exists():
@@ -82,12 +84,12 @@ def publish_folder(work: Path, out: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
+def locked(folder: StrPath, *, shared: bool = False) -> Iterator[None]:
     """Keep other processes from writing a folder; the lock goes with the process, however that ends.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or path
         It need not exist: the lock is a hidden file beside it.
     shared : bool
         Let others that also ask for a shared lock write at the same time.
@@ -97,6 +99,7 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
     BusyError
         Another process has the lock; the text says which one.
     """
+    folder = Path(folder)
     path = folder.with_name(f".{folder.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = _lock(path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, folder)
@@ -142,12 +145,12 @@ def _exchange(one: Path, other: Path) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(one), None, str(other))
 
 
-def refuse_foreign(folder: Path, own: Sequence[str], what: str, error: type[SeedpipeError]) -> None:
+def refuse_foreign(folder: StrPath, own: Sequence[str], what: str, error: type[SeedpipeError]) -> None:
     """Refuse to replace a folder that holds anything but files of ours.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or path
         It may be missing.
     own : sequence of str
         Patterns of the file names that we write there.
@@ -161,6 +164,7 @@ def refuse_foreign(folder: Path, own: Sequence[str], what: str, error: type[Seed
     SeedpipeError
         Of that class. The text names a file that is not ours; nothing has been touched.
     """
+    folder = Path(folder)
     if not folder.exists():
         return
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else [folder.name]
@@ -174,7 +178,7 @@ def refuse_foreign(folder: Path, own: Sequence[str], what: str, error: type[Seed
         )
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: StrPath) -> Any:
     """Read a JSON file.
 
     Raises
@@ -190,7 +194,7 @@ def read_json(path: Path) -> Any:
         raise ValueError("brackets in brackets, too many of them") from error
 
 
-def read_document(path: Path, most: int = MOST_DOCUMENT) -> bytes:
+def read_document(path: StrPath, most: int = MOST_DOCUMENT) -> bytes:
     """Read a file of settings or figures, which is small; a link may lead to a device that never ends.
 
     Raises
@@ -200,7 +204,7 @@ def read_document(path: Path, most: int = MOST_DOCUMENT) -> bytes:
     ValueError
         It has more bytes than ``most``, or its name cannot be that of a file.
     """
-    with path.open("rb") as file:
+    with Path(path).open("rb") as file:
         data = file.read(most + 1)
     if len(data) > most:
         raise ValueError(f"more than {most:,} bytes")
@@ -212,7 +216,7 @@ def most_unpacked(packed: int) -> int:
     return max(ALWAYS_UNPACKED, MOST_GROWTH * packed)
 
 
-def fsync(path: Path) -> None:
+def fsync(path: StrPath) -> None:
     """Wait until a file or folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
