@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import functools
 import html
-import os
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from pydantic import Field, Strict, TypeAdapter, ValidationError
 from typing_extensions import TypeVar
 
 from seedpipe.errors import MetricError
-from seedpipe.files import read_json
+from seedpipe.files import StrPath, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +67,7 @@ class Result:
         return found
 
     @classmethod
-    def from_json(cls, path: str | os.PathLike[str]) -> Self:
+    def from_json(cls, path: StrPath) -> Self:
         """Read a file with what :meth:`to_dict` gave.
 
         Raises
@@ -85,7 +84,7 @@ class Result:
             raise MetricError(error.found, expected=error.expected, remedy=error.remedy, file=Path(path)) from None
 
 
-class TabularResult(Result):
+class TabularResult(Result, ABC):
     """A result that is a table as well."""
 
     @property

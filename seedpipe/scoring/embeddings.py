@@ -45,14 +45,10 @@ def score_files(  # noqa: PLR0913 - files of different kinds
         The list.
     params : ScoreParams
         The first of its methods counts.
-    ids : str or path, optional
-        For ``.npy``: the name of each row, one a line.
-    cohort : str or path, optional
-        A training cache, for every ``params.norm`` but ``none``.
-    models : str or path, optional
-        Enrolment models; see :func:`seedpipe.scoring.trials.read_models`.
-    calibration : str or path, optional
-        Makes the scores log likelihood ratios; see :func:`seedpipe.scoring.calibration.load_calibration`.
+    ids, cohort, models, calibration : str or path, optional
+        For ``.npy``, the name of each row, one a line; a training cache, for every ``params.norm`` but ``none``;
+        enrolment models, as :func:`seedpipe.scoring.trials.read_models` takes them; what makes the scores log
+        likelihood ratios, as :func:`seedpipe.scoring.calibration.load_calibration` takes it.
     device : str
 
     Returns
