@@ -50,7 +50,6 @@ def train(
 
     settings = _with(load_params_or_defaults(params), enhancer.value, seed=seed, epochs=epochs)
     place = choose_device(device.value if device else settings.machine.device)
-
     trained, result = train_enhancer(
         enhancer.value,
         open_cache(cache),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.errors import MissingExtraError, ModelError
-from seedpipe.files import whole_file
+from seedpipe.files import StrPath, whole_file
 
 OPSET = 17
 TRACED_ROWS = 2  # the number is free in the exported graph
@@ -19,7 +19,7 @@ COMPARED_ROWS = 1_000
 TOLERANCE = 1e-4  # of entries of unit-length embeddings
 
 
-def export_onnx(enhancer: Enhancer, path: Path | str, *, noise: bool = False) -> float | None:
+def export_onnx(enhancer: Enhancer, path: StrPath, *, noise: bool = False) -> float | None:
     """Write an enhancer as an ONNX graph, float32, any number of rows.
 
     Where onnxruntime is installed, the graph is run and compared with the enhancer before it takes its name.
@@ -27,7 +27,7 @@ def export_onnx(enhancer: Enhancer, path: Path | str, *, noise: bool = False) ->
     Parameters
     ----------
     enhancer : Enhancer
-    path : Path or str
+    path : str or PathLike
     noise : bool
         Whether the noise eps is a second input, so that whoever runs the graph decides on its source. Without it the
         noise is zero, and the same input gives the same output.
@@ -50,6 +50,7 @@ def export_onnx(enhancer: Enhancer, path: Path | str, *, noise: bool = False) ->
     Inputs are ``embeddings`` (B, D) and perhaps ``noise`` (B, D), the output is ``enhanced`` (B, D), of unit length.
     The metadata name the speaker network, its fingerprint and how an embedding enters.
     """
+    path = Path(path)
     try:
         import onnx
     except ImportError as error:
@@ -75,8 +76,8 @@ def export_onnx(enhancer: Enhancer, path: Path | str, *, noise: bool = False) ->
     onnx.helper.set_model_props(model, _facts(enhancer, noise))
     onnx.checker.check_model(model)
     graph = model.SerializeToString(deterministic=True)
-    difference = _difference(graph, enhancer, names, Path(path))
-    with whole_file(Path(path)) as partial:
+    difference = _difference(graph, enhancer, names, path)
+    with whole_file(path) as partial:
         partial.write_bytes(graph)
     return difference
 

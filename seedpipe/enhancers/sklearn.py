@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.errors import MissingExtraError
+from seedpipe.files import StrPath
 
 try:
     from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -25,7 +25,7 @@ class SeedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     Parameters
     ----------
-    model : Path or str
+    model : str or PathLike
         Model folder.
     t, steps, ensemble, noise
         As in :meth:`seedpipe.enhancers.seed.Enhancer.__call__`; None for what the model says.
@@ -47,7 +47,7 @@ class SeedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def __init__(
         self,
-        model: Path | str = "model",
+        model: StrPath = "model",
         *,
         t: int | None = None,
         steps: int | None = None,

@@ -510,7 +510,7 @@ def test_the_styles_of_shared_marks_reach_them(full_page: Page) -> None:
     assert not re.search(r"svg +[.a-z]", sheet[1])
 
 
-def test_rivals_on_one_list_have_the_same_axes(full_page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_enhancers_on_one_list_have_the_same_axes(full_page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     easy = evaluation((0.01, 0.01), (0.02, 0.02), None)
     limits: list[tuple[float, float]] = []
     monkeypatch.setattr(figures, "det", lambda _axes, _systems, found: limits.append(found))
@@ -520,7 +520,7 @@ def test_rivals_on_one_list_have_the_same_axes(full_page: Page, monkeypatch: pyt
 
 
 def test_a_page_of_forty_evaluations_stays_below_a_megabyte_and_a_half(full_page: Page) -> None:
-    """Eight rivals on a list, with everything that the score stage measures."""
+    """Eight enhancers on a list, with everything that the score stage measures."""
     rng = np.random.default_rng(0)
     labels = np.repeat([1, 0], [1_000, 20_000])
 
@@ -541,15 +541,15 @@ def test_a_page_of_forty_evaluations_stays_below_a_megabyte_and_a_half(full_page
 
     base = but(RICH, snr=[snr_bin(name, 5 * k, 0.3, 0.2) for name in ("noise", "music", "both") for k in range(5)])
     alone, before = cloud(), [drawn(1.5) for _ in CONDITIONS]
-    rivals = []
+    enhancers = []
     for seed in range(8):
         one = but(base, train_seed=seed, projection={"systems": {"network": alone, "enhanced": cloud()}})
         for part, network in zip(one["conditions"], before, strict=True):
             part["systems"]["network"] |= network
             part["systems"]["enhanced"] |= drawn(2.0)
-        rivals.append(one)
-    html, _ = full_page(report(*rivals))
-    assert len(html.encode()) < 1_500_000 * len(rivals) / 40
+        enhancers.append(one)
+    html, _ = full_page(report(*enhancers))
+    assert len(html.encode()) < 1_500_000 * len(enhancers) / 40
 
 
 # --- tables for dvc plots ---------------------------------------------------------------------------------------------

@@ -191,15 +191,15 @@ def _cell(
 ) -> Cell:
     if not scores.seeds(system, column):
         return ()
-    rivals = [one for one in systems if one.network == system.network and scores.seeds(one, column)]
-    return tuple(_figure(scores, rivals, system, column, metric, places) for metric in METRICS)
+    peers = [one for one in systems if one.network == system.network and scores.seeds(one, column)]
+    return tuple(_figure(scores, peers, system, column, metric, places) for metric in METRICS)
 
 
 def _figure(
-    scores: MethodResults, rivals: Sequence[SystemName], system: SystemName, column: Column, metric: Metric, places: int
+    scores: MethodResults, peers: Sequence[SystemName], system: SystemName, column: Column, metric: Metric, places: int
 ) -> Entry:
     """Best and lower go by the figures as shown: what looks equal is called equal."""
-    values = {one: float(figure(scores.mean(one, column, metric), metric, places)) for one in rivals}
+    values = {one: float(figure(scores.mean(one, column, metric), metric, places)) for one in peers}
     own, reference = values[system], system.reference
     deviation = scores.deviation(system, column, metric)
     return Entry(
