@@ -21,6 +21,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.ticker import MaxNLocator
 
 from seedpipe.results.derived import Plane, SnrCurve, centre, plane
+from seedpipe.results.wording import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,9 +77,8 @@ _STAGES: dict[str, dict[str, Any]] = {
     "enhancer": {"color": AFTER},
 }
 _DET_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
-_DET_POINTS = 200
+_DET_POINTS, _LONGEST_NAME = 200, 15
 _STEPS = (1, 2, 5, 10)  # between ticks
-_LONGEST_NAME = 15
 
 
 def det(axes: Axes, systems: Mapping[str, System], limits: tuple[float, float] | None = None) -> Axes:
@@ -101,7 +101,7 @@ def det(axes: Axes, systems: Mapping[str, System], limits: tuple[float, float] |
         axes.plot(np.take(system.det.far, kept), np.take(system.det.frr, kept), **{**line, "marker": ""}, label=name)
         axes.plot([system.eer.value], [system.eer.value], clip_on=False, **{**line, "linestyle": ""})
     shown = [tick for tick in _DET_TICKS if low <= tick <= high]
-    labels = _spaced(shown, _probit(np.array(shown)), 0.095 * float(_probit(high) - _probit(low)))
+    labels = _spaced([f"{100.0 * tick:g}" for tick in shown], _probit(np.array(shown)))
     axes.set_xticks(shown, labels=labels)
     axes.set_yticks(shown, labels=labels)
     axes.set(xlim=(low, high), ylim=(low, high), xlabel="False alarms, %", ylabel="Misses, %")
@@ -122,14 +122,14 @@ def _probit(rates: NDArray[np.float64] | float) -> NDArray[np.float64]:
     return quantiles
 
 
-def _spaced(ticks: Sequence[float], places: NDArray[np.float64], least: float) -> list[str]:
-    """Label rates as percentages, without those that would run into the one before."""
-    labels, last = [], -np.inf
-    for tick, place in zip(ticks, places, strict=True):
-        fits = place - last >= least
-        labels.append(f"{100.0 * tick:g}" if fits else "")
+def _spaced(labels: Sequence[str], places: NDArray[np.float64]) -> list[str]:
+    """Leave out labels that would run into the one before."""
+    shown, last = [], -np.inf
+    for label, place in zip(labels, places, strict=True):
+        fits = place - last >= 0.095 * np.ptp(places)
+        shown.append(label if fits else "")
         last = place if fits else last
-    return labels
+    return shown
 
 
 def histogram(axes: Axes, scores: Histogram, limits: tuple[float, float] | None = None) -> Axes:
@@ -226,7 +226,7 @@ def eer_by_snr(axes: Axes, curve: SnrCurve, highest: float | None = None) -> Axe
             [point.middle + shift * span for point in points], values, yerr=errors, capsize=3.5, clip_on=False, **line
         )
     axes.set_xlim(bounds[0] - 0.08 * span, bounds[-1] + 0.08 * span)
-    axes.set_xticks(bounds)
+    axes.set_xticks(bounds, labels=_spaced([number(bound) for bound in bounds], np.array(bounds)))
     axes.set_ylim(0.0, 100.0 * (highest or highest_rate(one for side in sides for one in side)))
     axes.set(xlabel="SNR, dB", ylabel="EER, %")
     return axes
@@ -249,7 +249,7 @@ def eer_by_timestep(axes: Axes, evaluation: Evaluation) -> Axes:
         mark = MARKS[order.index(name) % len(MARKS)]
         axes.plot(times, rates, color=AFTER, linewidth=1.2, marker=mark, clip_on=False, label=shortened(name))
     axes.set_xscale("log")
-    axes.set_xticks(times, labels=[str(t) for t in times])
+    axes.set_xticks(times, labels=_spaced([str(t) for t in times], np.log(times)))
     axes.set_xticks([], minor=True)
     axes.set_xlim(times[0] / 1.3, times[-1] * 1.3)
     axes.set_ylim(0.0, 105.0 * max(0.0095, *(rate for step in steps for rate in step.conditions.values())))
@@ -291,9 +291,9 @@ def projection(
             own = [(place.x, place.y) for place in places if (place.speaker, place.condition) == (speaker, condition)]
             mark = MARKS[shape % len(MARKS)]
             axes.plot(*np.reshape(own, (-1, 2)).T, linestyle="", clip_on=False, marker=mark, **look)
-    for speaker, number in numbers.items():
+    for speaker, digit in numbers.items():
         at = centre([place for place in places if place.speaker == speaker])
-        axes.text(*at, str(number), ha="center", va="center", fontsize=14.0, fontweight="bold", color=INK)
+        axes.text(*at, str(digit), ha="center", va="center", fontsize=14.0, fontweight="bold", color=INK)
     axes.set(xlim=across, ylim=up, xticks=[], yticks=[])
     axes.set_aspect("equal")
     axes.spines[:].set(visible=True, color=GRID)
