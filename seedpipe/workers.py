@@ -32,6 +32,7 @@ Result = TypeVar("Result")
 Call: TypeAlias = Callable[..., Result]
 WantedDevice: TypeAlias = Literal["auto", "cpu", "cuda"]
 ANSWER_SECONDS = 10  # an address must answer within this time, and a Dask cluster have a worker
+STOP_SECONDS = 60  # Ray's calls end within this time when they are cancelled, also on a busy machine
 LONELY_SECONDS = 15  # a Dask cluster that has no worker twice, so far apart, is given up
 # What Ray and Dask say of a function that cannot be imported on the other side.
 NOT_THERE = ("failed to import on the worker", "deserialization of the task graph")
@@ -171,20 +172,24 @@ def _end_with_parent(parent: int) -> None:
 def _ray(function: Call[Result], engine: Engine) -> Iterator[tuple[Call[Result], joblib.Parallel]]:
     ray = _imported("ray", "ray")
     task = ray.remote(num_cpus=1, max_retries=0)(function)
-    running: set[Any] = set()
+    running: dict[int, Any] = {}  # what each thread waits for; nothing while it asks
+    stopped = threading.Event()
 
     def run(*arguments: Any) -> Result:
-        reference = task.remote(*arguments)
-        running.add(reference)
+        thread = threading.get_ident()
+        running[thread] = None
         try:
-            result: Result = ray.get(reference)
+            if stopped.is_set():
+                raise _lost()  # nobody looks at it
+            running[thread] = task.remote(*arguments)
+            result: Result = ray.get(running[thread])
             return result
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except ray.exceptions.RayError as error:
             raise _lost() from error
         finally:
-            running.discard(reference)
+            del running[thread]
 
     with contextlib.ExitStack() as stack:
         if not ray.is_initialized():  # a session that the caller has opened is used and left open
@@ -195,17 +200,19 @@ def _ray(function: Call[Result], engine: Engine) -> Iterator[tuple[Call[Result],
                 raise _no_answer(engine.address, error) from error
             stack.callback(ray.shutdown)
             stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # there Ray tells of lost workers
-        stack.callback(_stop, running, ray.cancel)
+        stack.callback(_stop, running, stopped, ray.cancel)
         cores = int(ray.cluster_resources().get("CPU", 0))
         yield run, _parallel(engine.workers or cores, "threading")
 
 
-def _stop(running: set[Any], cancel: Callable[..., object]) -> None:
+def _stop(running: dict[int, Any], stopped: threading.Event, cancel: Callable[..., object]) -> None:
     """End the calls and wait for their threads: one that asked Ray after the end of a session would start another."""
-    deadline = time.monotonic() + ANSWER_SECONDS
+    stopped.set()
+    deadline = time.monotonic() + STOP_SECONDS
     while running and time.monotonic() < deadline:
-        for reference in list(running):
-            cancel(reference, force=True)
+        for reference in list(running.values()):
+            if reference is not None:
+                cancel(reference, force=True)
         time.sleep(0.05)
 
 
