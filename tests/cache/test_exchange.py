@@ -13,6 +13,8 @@ from typing import Any
 import kaldiio
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile  # noqa: F401  (kaldiio looks for it, and warns of older ones)
 from conftest import folder_bytes
@@ -193,7 +195,12 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "cut in a key": ("x.ark", GOOD + b"c", "there is no key"),
     "a huge claim": ("x.ark", b"a \0BFV \4" + struct.pack("<i", 2**31 - 1) + b"abcd", "a claims 2,147,483,647 values"),
     "a negative claim": ("x.ark", b"a \0BFV \4" + struct.pack("<i", -1) + b"abcd", "a claims -1 values"),
-    "a matrix": ("x.ark", b"a \0BFM \4\1\0\0\0\4\1\0\0\0abcd", "a is no vector (it starts with 'FM')"),
+    "a matrix": ("x.ark", b"a \0BFM \4\2\0\0\0\4\1\0\0\0abcdefgh", "a is no vector but a matrix of 2 x 1"),
+    "a matrix in words": ("x.ark", b"a  [\n  1 2\n  3 4 ]\n", "a is no vector but a matrix of 2 rows"),
+    "a compressed matrix": ("x.ark", b"a \0BCM \4\1\0\0\0\4\1\0\0\0abcd", "a is no vector (it starts with 'CM')"),
+    "all zero": ("x.ark", b"a [ 1 2 ]\nb [ 0 0 ]\n", "x.ark, row 2: 1 embeddings are all zero: b"),
+    "an index without offset": ("x.scp", b"a x.scp\n", "x.scp, row 1: a: a is no vector"),
+    "an empty one in the middle": ("x.ark", b"a [ 1 2 ]\nb [ ]\n", "x.ark, row 2: the vector of b has 0 values"),
     "another dimension": ("x.ark", ark(("a", vectors(1)[0]), ("b", vectors(1, 4)[0])), "the vector of b has 4 values"),
     "a key twice": ("x.ark", ark(("a", vectors(1)[0]), ("a#0", vectors(1)[0])), "1 keys are repeated: a#0"),
     "a gap": ("x.ark", ark(("a#0", vectors(1)[0]), ("a#2", vectors(1)[0])), "the draws of 1 keys have gaps: a#2"),
@@ -228,6 +235,109 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, monkeypatch: pyte
         read_vectors(Path(name))
     assert found in str(caught.value)
     assert name in str(caught.value) or "missing" in case or "long" in case
+
+
+def test_an_index_without_offsets_names_vectors_or_an_archive_with_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("both.ark").write_bytes(GOOD)
+    Path("one.vec").write_bytes(GOOD[2 : len(GOOD) // 2])
+    Path("words.vec").write_bytes(b" [ 1 2 3 ]\n")
+    Path("x.scp").write_text("b both.ark\nc one.vec\na both.ark\nd words.vec\n")
+    read = read_vectors("x.scp")
+    assert [name for name, _ in read.keys] == ["b", "c", "a", "d"]
+    np.testing.assert_array_equal(read.values, [*vectors(1, seed=1), *vectors(1), *vectors(1), [1, 2, 3]])
+    Path("x.scp").write_text("a both.ark\nc both.ark\n")
+    with pytest.raises(ExchangeError, match=r"x\.scp, row 2: c: .* no offset, and the archive no key c"):
+        read_vectors("x.scp")
+    Path("two.vec").write_bytes(GOOD[2:])
+    Path("x.scp").write_text("a two.vec\n")
+    with pytest.raises(ExchangeError, match=r"x\.scp, row 1: a: something follows the vector"):
+        read_vectors("x.scp")
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_matrices_of_one_row_are_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: bool) -> None:
+    monkeypatch.chdir(tmp_path)
+    kaldiio.save_ark("in.ark", {name: vectors(1, seed=n) for n, name in enumerate("ab")}, scp="in.scp", text=text)
+    for name in ("in.ark", "in.scp"):
+        read = read_vectors(name)
+        assert read.keys == [("a", 0), ("b", 0)]
+        np.testing.assert_allclose(read.values, [*vectors(1), *vectors(1, seed=1)], rtol=1e-5)
+
+
+def test_an_npz_may_hold_an_array_for_each_utterance(tmp_path: Path) -> None:
+    path = tmp_path / "in.npz"
+    np.savez(path, **{"id1/a.wav": vectors(1)[0], "ΩΩ": vectors(1, seed=1)})
+    read = read_vectors(path)
+    assert read.keys == [("id1/a.wav", 0), ("ΩΩ", 0)]
+    np.testing.assert_array_equal(read.values, [*vectors(1), *vectors(1, seed=1)])
+    for other, found in ((vectors(1, 4), "row 2: the vector of b has 4 values"), (vectors(2), "the array b has shape")):
+        np.savez(path, a=vectors(1), b=other)
+        with pytest.raises(ExchangeError, match=found):
+            read_vectors(path)
+
+
+ROWS = {
+    "null": ([1.0, 2.0], None, "that of b is null"),
+    "null first": (None, [1.0, 2.0], "that of a is null"),
+    "empty": ([1.0, 2.0], [], "that of b is 0 values"),
+    "long": ([1.0, 2.0], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "that of b is 6 values"),
+    "a null inside": ([1.0, 2.0], [1.0, None], "1 embeddings are not finite: b"),
+    "all zero": ([1.0, 2.0], [0.0, 0.0], "1 embeddings are all zero: b"),
+}
+
+
+@pytest.mark.parametrize("kind", ["list", "large_list", "fixed"])
+@pytest.mark.parametrize("case", ROWS)
+def test_rows_of_parquet_do_not_move(tmp_path: Path, case: str, kind: str) -> None:
+    first, second, found = ROWS[case]
+    if kind == "fixed" and case in ("empty", "long"):
+        pytest.skip("cannot be")
+    column = {"list": pa.list_, "large_list": pa.large_list, "fixed": lambda of: pa.list_(of, 2)}[kind](pa.float32())
+    rows = [first, second, [3.0, 4.0], [5.0, 6.0]]
+    table = pa.table({"utterance": list("abcd"), "embedding": pa.array(rows, column)})
+    pq.write_table(table, tmp_path / "in.parquet")
+    row = 1 if case == "null first" else 2
+    with pytest.raises(ExchangeError, match=re.escape(found)) as caught:
+        read_vectors(tmp_path / "in.parquet")
+    assert caught.value.row == row
+    pq.write_table(table.slice(2), tmp_path / "in.parquet")
+    np.testing.assert_array_equal(read_vectors(tmp_path / "in.parquet").values, [[3, 4], [5, 6]])
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [
+        ({"utterance": ["a"]}, "lacks the column embedding"),
+        ({"utterance": ["a"], "embedding": [1.0]}, "the column embedding holds double"),
+        ({"utterance": ["a", None], "embedding": [[1.0], [2.0]]}, "row 2: 1 rows have a name that is no text"),
+        ({"utterance": ["a", "a"], "embedding": [[1.0], [2.0]], "draw": [0, 2]}, "the draws of 1 keys have gaps: a#2"),
+        ({"utterance": ["a", "a"], "embedding": [[1.0], [2.0]], "draw": [1, 1]}, "1 keys are repeated: a#1"),
+        ({"utterance": ["a", "a"], "embedding": [[1.0], [2.0]], "draw": [0, None]}, "'draw' has shape (2,) and type"),
+    ],
+)
+def test_tables_that_cannot_be_used_are_refused(tmp_path: Path, columns: dict[str, Any], found: str) -> None:
+    pq.write_table(pa.table(columns), tmp_path / "in.parquet")
+    with pytest.raises(ExchangeError, match=re.escape(found)):
+        read_vectors(tmp_path / "in.parquet")
+
+
+@pytest.mark.parametrize("extension", ["npz", "parquet"])
+def test_draws_are_those_of_their_column(made: Cache, tmp_path: Path, extension: str) -> None:
+    path = tmp_path / f"out.{extension}"
+    export_cache(made, path, variant="noise")
+    whole = read_vectors(path)
+    if extension == "npz":
+        with np.load(path) as arrays:
+            np.savez(path, **{name: arrays[name][::-1] for name in ("embeddings", "utterance", "draw")})
+    else:
+        table = pq.read_table(path)
+        pq.write_table(table.take(list(range(len(table)))[::-1]), path)
+    turned = read_vectors(path)
+    assert turned.keys == whole.keys[::-1]
+    np.testing.assert_array_equal(np.flip(turned.values, axis=0), whole.values)
 
 
 def test_no_command_is_run(tmp_path: Path) -> None:

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from seedpipe import cache
 from seedpipe._version import __version__
 from seedpipe.cache import Cache, CacheKind, NetworkInfo, Shard
-from seedpipe.cache.exchange.vectors import Vectors, listed, read_vectors
+from seedpipe.cache.exchange.vectors import Key, Vectors, listed, read_vectors
 from seedpipe.errors import ExchangeError
 from seedpipe.files import StrPath
 
 SHARD_ROWS = 4096
-Key = tuple[str, int]
 
 
 def import_cache(

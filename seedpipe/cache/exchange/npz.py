@@ -47,10 +47,18 @@ def read_npy(path: StrPath) -> NDArray[Any]:
 
 
 def read_npz(path: Path, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Read those of the wanted arrays that an .npz file has."""
+    """Read those of the wanted arrays that an .npz file has; all of its arrays, if it has none of them."""
     with readable(path), zipfile.ZipFile(path) as archive:
-        names = [name for name in wanted if f"{name}.npy" in archive.namelist()]
-        return {name: _member(archive, archive.getinfo(f"{name}.npy"), path.stat().st_size) for name in names}
+        there = [name.removesuffix(".npy") for name in archive.namelist()]
+        if len(set(there)) < len(there):
+            raise ValueError("an array stands twice")
+        names = [name for name in wanted if name in there] or there
+        members = {name: archive.getinfo(f"{name}.npy") for name in names}
+        size = path.stat().st_size
+        # Of the whole archive: repeated names grow as zeros do, the embeddings beside them do not.
+        if (unpacked := sum(info.file_size for info in members.values())) > most_unpacked(size):
+            raise ValueError(f"{size:,} bytes unpack to {unpacked:,}")
+        return {name: _member(archive, info) for name, info in members.items()}
 
 
 def write_npz(out: Path, shape: tuple[int, ...], blocks: Iterable[Block], **further: NDArray[Any]) -> list[Path]:
@@ -85,10 +93,7 @@ def readable(path: Path, expected: str = "embeddings") -> Iterator[None]:
         ) from error
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> NDArray[Any]:
-    # Of the whole archive: repeated names grow as zeros do, the embeddings beside them do not.
-    if info.file_size > most_unpacked(size):
-        raise ValueError(f"{size:,} bytes unpack to {info.file_size:,}")
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
     with archive.open(info) as file:
         shape, fortran, dtype = _header(file, info.file_size)
         data = file.read(math.prod(shape) * dtype.itemsize)

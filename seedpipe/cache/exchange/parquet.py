@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seedpipe.cache.exchange.npz import Block, readable
-from seedpipe.errors import MissingExtraError
+from seedpipe.errors import ExchangeError, MissingExtraError
 from seedpipe.files import StrPath, most_unpacked, whole_file
 
 WIDEST = 8  # bytes of a number
@@ -35,6 +36,40 @@ def read_parquet(path: StrPath, wanted: Collection[str] | None = None, expected:
             raise ValueError(f"{path.stat().st_size:,} bytes unpack to {claimed:,}")
         names = file.schema_arrow.names
         return file.read(columns=[name for name in names if wanted is None or name in wanted])
+
+
+def embedding_column(path: Path, table: Any, names: Sequence[object]) -> NDArray[Any]:
+    """The column ``embedding`` of a table as an array (N, D); each row says by itself how many values it has.
+
+    Raises
+    ------
+    ExchangeError
+        The column holds no lists, or a row is null, empty or of another length: the row and its utterance.
+    """
+    pa, _ = _pyarrow()
+    import pyarrow.compute as pc
+
+    column = table["embedding"].combine_chunks()
+    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if not any(is_kind(column.type) for is_kind in kinds):
+        found = f"the column embedding holds {column.type}"
+        raise ExchangeError(found, expected="a list of numbers in each row", file=path)
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    null = column.is_null().to_numpy(zero_copy_only=False)
+    dimension = int(lengths[lengths > 0][0]) if lengths.any() else 0
+    if (wrong := np.flatnonzero(null | (lengths != dimension))).size:
+        first = int(wrong[0])
+        what = "null" if null[first] else f"{lengths[first]:,} values"
+        raise ExchangeError(
+            f"{wrong.size:,} of {len(lengths):,} rows have no embedding of {dimension:,} values; "
+            f"that of {names[first]} is {what}",
+            expected="as many values in every row",
+            remedy="leave these rows out, and their utterances out of the list, or extract them again",
+            file=path,
+            row=first + 1,
+        )
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(values).reshape(len(lengths), dimension)
 
 
 def write_parquet(out: Path, columns: Sequence[str], blocks: Iterable[Block]) -> list[Path]:

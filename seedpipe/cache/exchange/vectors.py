@@ -8,14 +8,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe.cache.exchange.kaldi import Vector, read_ark, read_scp, write_kaldi
 from seedpipe.cache.exchange.npz import Block, read_npy, read_npz, readable, write_npz
-from seedpipe.cache.exchange.parquet import read_parquet, write_parquet
+from seedpipe.cache.exchange.parquet import embedding_column, read_parquet, write_parquet
 from seedpipe.errors import ExchangeError
 from seedpipe.files import StrPath
 
@@ -23,6 +23,9 @@ WRITTEN = (".npz", ".parquet", ".ark")
 NAMES_SHOWN = 5
 NUMBERED = re.compile(r"(.+)#([0-9]{1,9})")
 BLOCK = 65536  # rows
+Key: TypeAlias = tuple[str, int]
+_Read: TypeAlias = tuple[list[str], NDArray[Any], NDArray[Any] | None]
+"""Names, embeddings (N, D), and the numbers of the draws where the file has them."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Vectors:
     """
 
     path: Path
-    keys: list[tuple[str, int]]
+    keys: list[Key]
     values: NDArray[np.floating[Any]]
 
 
@@ -49,19 +52,22 @@ def read_vectors(path: StrPath, ids: StrPath | None = None) -> Vectors:
     Parameters
     ----------
     path : Path
-        ``.npz`` with the arrays ``embeddings`` (N, D) or (N, 1, D) and ``utterance`` or ``ids`` (N,); ``.npy`` (N, D);
-        ``.parquet`` with the columns ``utterance`` and ``embedding``; Kaldi ``.ark`` or ``.scp``. A repeated name
-        stands for several draws in order; in Kaldi files, where keys are unique, ``utterance#number`` does.
+        ``.npz`` with the arrays ``embeddings`` (N, D) or (N, 1, D) and ``utterance`` or ``ids`` (N,), or with one
+        array (D,) or (1, D) under the name of each utterance; ``.npy`` (N, D); ``.parquet`` with the columns
+        ``utterance`` and ``embedding``; Kaldi ``.ark`` or ``.scp`` of vectors or matrices (1, D). ``draw`` numbers the
+        draws of an utterance; without it a repeated name stands for several in order. In Kaldi files, where keys are
+        unique, ``utterance#number`` does.
     ids : Path, optional
         For ``.npy``: a text file with the name of each row, one a line.
 
     Raises
     ------
     ExchangeError
-        The file cannot be read, is empty, or holds vectors of several lengths or values that are not finite.
+        The file cannot be read, is empty, or holds vectors of several lengths, of zeros alone or of values that are
+        not finite; the draws of an utterance have gaps.
     """
     path = Path(path)
-    readers: dict[str, Callable[[Path], tuple[list[str], NDArray[Any]]]] = {
+    readers: dict[str, Callable[[Path], _Read]] = {
         ".npz": _read_npz,
         ".npy": lambda path: _read_npy(path, ids),
         ".parquet": _read_parquet,
@@ -69,10 +75,14 @@ def read_vectors(path: StrPath, ids: StrPath | None = None) -> Vectors:
         ".scp": lambda path: _stacked(path, read_scp(path)),
     }
     check_extension(path, tuple(readers), "convert it, or rename it to what it is")
-    names, values = readers[path.suffix](path)
+    names, values, draws = readers[path.suffix](path)
     _check(path, names, values)
-    keys = _numbered(path, names) if path.suffix in (".ark", ".scp") else _counted(names)
-    return Vectors(path, keys, values)
+    if path.suffix in (".ark", ".scp"):
+        return Vectors(path, _checked_keys(path, _split_keys(names)), values)
+    if draws is None:
+        return Vectors(path, _counted(names), values)
+    numbers = _draw_numbers(path, draws, len(names))
+    return Vectors(path, _checked_keys(path, list(zip(names, numbers, strict=True))), values)
 
 
 def write_vectors(vectors: Vectors) -> list[Path]:
@@ -112,34 +122,51 @@ def listed(names: Iterable[object]) -> str:
     return ", ".join(shown[:NAMES_SHOWN]) + (", ..." if len(shown) > NAMES_SHOWN else "")
 
 
-def _read_npz(path: Path) -> tuple[list[str], NDArray[Any]]:
-    arrays = read_npz(path, ("embeddings", "utterance", "ids"))
+def _read_npz(path: Path) -> _Read:
+    known = ("embeddings", "utterance", "ids", "draw")
+    arrays = read_npz(path, known)
+    if arrays and not arrays.keys() & set(known):
+        return _stacked(path, ((name, _one(path, name, array)) for name, array in arrays.items()))
     names = arrays.get("utterance", arrays.get("ids"))
     if names is None or "embeddings" not in arrays:
         found = f"lacks an array (it has {', '.join(arrays) or 'none of them'})"
         raise ExchangeError(found, expected="'embeddings' and 'utterance' or 'ids'", file=path)
-    return _texts(path, names), _flat(path, arrays["embeddings"])
+    return _texts(path, names), _flat(path, arrays["embeddings"]), arrays.get("draw")
 
 
-def _read_npy(path: Path, ids: StrPath | None) -> tuple[list[str], NDArray[Any]]:
+def _one(path: Path, name: str, array: NDArray[Any]) -> Vector:
+    """The array of one utterance, as some toolkits write an .npz."""
+    if array.shape not in {(array.size,), (1, array.size)} or array.dtype.kind != "f":
+        raise ExchangeError(
+            f"the array {name} has shape {array.shape} and type {array.dtype}",
+            expected="the arrays 'embeddings' and 'utterance' or 'ids', or one array (D,) of floats for each utterance",
+            file=path,
+        )
+    return array.reshape(-1)
+
+
+def _read_npy(path: Path, ids: StrPath | None) -> _Read:
     if ids is None:
         raise ExchangeError("has no names for its rows", remedy="give a text file with --ids", file=path)
     ids = Path(ids)
     with readable(ids):
-        names = ids.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    return names, _flat(path, read_npy(path))
+        names = ids.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
+    return names, _flat(path, read_npy(path)), None
 
 
-def _read_parquet(path: Path) -> tuple[list[str], NDArray[Any]]:
-    table = read_parquet(path, ("utterance", "embedding", "variant"))
+def _read_parquet(path: Path) -> _Read:
+    table = read_parquet(path, ("utterance", "embedding", "variant", "draw"))
+    if lacking := [name for name in ("utterance", "embedding") if name not in table.column_names]:
+        raise ExchangeError(f"lacks the column {', '.join(lacking)}", expected="'utterance' and 'embedding'", file=path)
     with readable(path):
         if len(table) and "variant" in table.column_names and len(table["variant"].unique()) > 1:
             raise _several(path, table["variant"].unique().to_pylist())
-        values = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return _words(path, table["utterance"].to_pylist()), values.reshape(len(table), -1) if len(table) else values
+        names = _words(path, table["utterance"].to_pylist())
+        draws = table["draw"].to_numpy() if "draw" in table.column_names else None
+        return names, embedding_column(path, table, names), draws
 
 
-def _stacked(path: Path, entries: Iterable[tuple[str, Vector]]) -> tuple[list[str], NDArray[Any]]:
+def _stacked(path: Path, entries: Iterable[tuple[str, Vector]]) -> _Read:
     names: list[str] = []
     vectors: list[Vector] = []
     for name, vector in entries:
@@ -148,10 +175,11 @@ def _stacked(path: Path, entries: Iterable[tuple[str, Vector]]) -> tuple[list[st
                 f"the vector of {name} has {vector.size} values, that of {names[0]} {vectors[0].size}",
                 expected="vectors of one network",
                 file=path,
+                row=len(names) + 1,
             )
         names.append(name)
         vectors.append(vector)
-    return names, np.stack(vectors) if vectors else np.empty((0, 0), np.float32)
+    return names, np.stack(vectors) if vectors else np.empty((0, 0), np.float32), None
 
 
 def _check(path: Path, names: list[str], values: NDArray[Any]) -> None:
@@ -167,33 +195,56 @@ def _check(path: Path, names: list[str], values: NDArray[Any]) -> None:
         raise ExchangeError(f"has {len(values):,} rows and {len(names):,} names", expected="as many", file=path)
     if empty := [row for row, name in enumerate(names, 1) if not name]:
         raise ExchangeError(f"{len(empty):,} rows have an empty name", file=path, row=empty[0])
-    bad: list[str] = []
+    _check_values(path, names, values)
+
+
+def _check_values(path: Path, names: list[str], values: NDArray[Any]) -> None:
+    """Refuse values that are not finite, and zeros, which have no direction: scores of them mean nothing."""
+    infinite: list[int] = []
+    zero: list[int] = []
     for first in range(0, len(values), BLOCK):
         with np.errstate(over="ignore"):  # a double that float32 does not hold becomes infinite, and is refused
-            finite = np.isfinite(values[first : first + BLOCK].astype(np.float32)).all(axis=1)
-        bad.extend(names[first + row] for row in np.flatnonzero(~finite))
-    if bad:
-        raise ExchangeError(
-            f"{len(bad):,} embeddings are not finite: {listed(bad)}", remedy="leave these rows out", file=path
-        )
+            block = values[first : first + BLOCK].astype(np.float32)
+        infinite.extend(first + np.flatnonzero(~np.isfinite(block).all(axis=1)))
+        zero.extend(first + np.flatnonzero(~block.any(axis=1)))
+    for rows, what in ((infinite, "not finite"), (zero, "all zero")):
+        if rows:
+            raise ExchangeError(
+                f"{len(rows):,} embeddings are {what}: {listed(names[row] for row in rows)}",
+                remedy="leave these rows out",
+                file=path,
+                row=int(rows[0]) + 1,
+            )
 
 
-def _counted(names: list[str]) -> list[tuple[str, int]]:
+def _counted(names: list[str]) -> list[Key]:
     """Number the draws of each utterance in order."""
     numbers: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
     return [(name, next(numbers[name])) for name in names]
 
 
-def _numbered(path: Path, names: list[str]) -> list[tuple[str, int]]:
+def _split_keys(names: list[str]) -> list[Key]:
     """Read the draws from keys of Kaldi."""
     matches = [(name, NUMBERED.fullmatch(name)) for name in names]
-    keys = [(match[1], int(match[2])) if match else (name, 0) for name, match in matches]
+    return [(match[1], int(match[2])) if match else (name, 0) for name, match in matches]
+
+
+def _draw_numbers(path: Path, draws: NDArray[Any], rows: int) -> list[int]:
+    if draws.shape != (rows,) or draws.dtype.kind not in "iu":
+        found = f"'draw' has shape {draws.shape} and type {draws.dtype}"
+        raise ExchangeError(found, expected=f"a whole number for each of {rows:,} rows", file=path)
+    numbers: list[int] = draws.tolist()
+    return numbers
+
+
+def _checked_keys(path: Path, keys: list[Key]) -> list[Key]:
+    """Refuse keys that are repeated, and draws that are not 0, 1, ... of their utterance."""
     labels = [f"{name}#{draw}" for name, draw in keys]
     if repeated := [label for label, earlier in _counted(labels) if earlier]:
         found = f"{len(repeated):,} keys are repeated: {listed(repeated)}"
         raise ExchangeError(found, expected="each key once", file=path)
     draws = Counter(name for name, _ in keys)
-    if gaps := [label for label, (name, draw) in zip(labels, keys, strict=True) if draw >= draws[name]]:
+    if gaps := [label for label, (name, draw) in zip(labels, keys, strict=True) if not 0 <= draw < draws[name]]:
         found = f"the draws of {len(gaps):,} keys have gaps: {listed(gaps)}"
         raise ExchangeError(found, expected="utterance#0, utterance#1, ... without gaps", file=path)
     return keys
