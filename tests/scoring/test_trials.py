@@ -65,6 +65,11 @@ LAYOUTS = {
     "no last newline": "1 a.wav b.wav\n0 a.wav c.wav",
     "runs of blanks": "  1   a.wav b.wav  \n0 a.wav    c.wav\n",
     "truth": "a.wav b.wav True\na.wav c.wav False\n",
+    "short words": "a.wav b.wav tgt\na.wav c.wav imp\n",
+    "short words first": "tgt a.wav b.wav\nimp a.wav c.wav\n",
+    "impostors": "a.wav b.wav target\na.wav c.wav impostor\n",
+    "phrases": "a.wav b.wav TC\na.wav c.wav IW\n",
+    "a header with blanks": "enrol test label\na.wav b.wav 1\na.wav c.wav 0\n",
     "capitals": "Target a.wav b.wav\nNontarget a.wav c.wav\n",
     "byte order mark": "\ufeff1 a.wav b.wav\n0 a.wav c.wav\n",
 }
@@ -78,7 +83,23 @@ def test_layouts_mean_the_same(tmp_path: Path, layout: str) -> None:
     assert found.labels.tolist() == [1, 0]
     assert found.enrol.tolist() == [0, 0]
     assert found.test.tolist() == [1, 2]
-    assert found.rows.tolist() == [1, 2]
+    assert found.rows.tolist() == ([2, 3] if "header" in layout else [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "enrol"),
+    [
+        ("1 u1 1\n1 u2 0\n", [1, 0], "1"),
+        ("0 u1 target\n1 u1 nontarget\n0 u2 nontarget\n", [1, 0, 0], "0"),
+        ("7 u1 1\n1 u2 0\n0 u2 1\n8 u2 1\n", [1, 0, 1, 1], "7"),
+    ],
+)
+def test_models_with_names_of_labels_are_told_by_what_the_other_column_holds(
+    tmp_path: Path, text: str, labels: list[int], enrol: str
+) -> None:
+    found = read_trials(write(tmp_path, text))
+    assert found.labels.tolist() == labels
+    assert found.utterances[0] == enrol
 
 
 def test_blank_lines_are_passed_over_and_counted(tmp_path: Path) -> None:
@@ -111,7 +132,33 @@ BAD = {
     "csv row short": ("label,enrol,test\n1,a,b\n\n0,a\n", 4, "2 columns", "expected 3"),
     "csv names a column twice": ("enrol,test,file1\na,b,c\n", 1, "the header names the enrol column twice", "rename"),
     "csv label": ("label,enrol,test\n1,a,b\nmaybe,a,c\n", 3, "the label is 'maybe'", "1, target or true"),
-    "no labels": ("a b tgt\na c imp\n", 1, "neither 'a' nor 'tgt' is a label", "a list without labels has two columns"),
+    "no labels": ("a b yes\na c no\n", 1, "neither 'a' nor 'yes' is a label", "a list without labels has two columns"),
+    "models called 0 and 1": (
+        "0 u1 1\n1 u2 1\n0 u2 0\n1 u1 0\n",
+        1,
+        "can be read as 'label enrol test' and as 'enrol test label'",
+        "names of the columns first",
+    ),
+    "tests called 0 and 1": ("\n1 a 0\n0 a 1\n1 b 0\n", 2, "can be read as 'label enrol test' and as", "one reading"),
+    "models called 0 and 1, and a slip": (
+        "0 u1 1\n1 u2 1\n0 u2 0\n1 u1 O\n",
+        4,
+        "'label enrol test' is one reading; but for 'O', column 3",
+        "one reading",
+    ),
+    "sides": (
+        "modelid\tsegmentid\tside\ttargettype\nm s a target\n".replace(" ", "\t") + "m\ts\tb\tnontarget\n",
+        3,
+        "the column side says which part of a file is meant (a, b)",
+        "as s1-a and s1-b",
+    ),
+    "channels": ("enrol,test,Channel,label\na,b,1,1\na,c,2,0\n", 3, "the column Channel says which part", "leave out"),
+    "a column that is not known decides": (
+        "enrol,test,phrase,label\na,b,p,1\na,c,p,0\na,b,q,0\n",
+        4,
+        "1 trials are both target and non-target",
+        "into",
+    ),
     "scores": ("a b 0.5\na c -0.1\n", 1, "neither 'a' nor '0.5' is a label", "one of scores is none"),
     "later row short": ("1 a b\n\n0 a\n", 3, "2 columns", "expected 3 as in the lines before"),
     "only targets": ("1 a b\n1 a c\n", None, "only target trials", "error rates need both"),
@@ -196,6 +243,8 @@ HEADERS = {
     "quoted": '"label","enrol","test"\n"1","a one.wav","b.wav"\n"0","a one.wav","c.wav"\n',
     "other columns": "snr,Enroll,test,Target\n3,a one.wav,b.wav,true\n4,a one.wav,c.wav,false\n",
     "tsv": "enrolment\ttest\tlabel\na one.wav\tb.wav\ttarget\na one.wav\tc.wav\tnontarget\n",
+    "NIST": "modelid\tsegmentid\tside\ttargettype\na one.wav\tb.wav\ta\ttarget\na one.wav\tc.wav\ta\tnontarget\n",
+    "words joined": "enroll_id,test_id,is_target\na one.wav,b.wav,1\na one.wav,c.wav,0\n",
     "windows": "label,enrol,test\r\n1,a one.wav,b.wav\r\n0,a one.wav,c.wav\r\n",
 }
 

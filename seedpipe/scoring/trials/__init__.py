@@ -27,11 +27,12 @@ Contents
 from __future__ import annotations
 
 from seedpipe.scoring.trials.check import Problem, TrialCheck, check_trials, doubts, utterances_of
+from seedpipe.scoring.trials.columns import LABELS
 from seedpipe.scoring.trials.known import KNOWN, OF_THE_PAPER, KnownList, recognise
 from seedpipe.scoring.trials.list import UNKNOWN, Trials
 from seedpipe.scoring.trials.make import make_trials, make_vcmix, read_speakers, write_trials
 from seedpipe.scoring.trials.names import Match, match_names
-from seedpipe.scoring.trials.read import LABELS, read_models, read_trials
+from seedpipe.scoring.trials.read import read_models, read_trials
 
 __all__ = [
     "KNOWN",

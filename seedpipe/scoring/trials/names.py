@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe.errors import TrialError
+from seedpipe.scoring.trials.columns import normal
 from seedpipe.scoring.trials.list import Trials
 
 MOST_PARTS = 6
@@ -61,8 +62,9 @@ class Match:
 def match_names(names: Sequence[str], known: Sequence[str]) -> Match:
     """Find names of a list among known utterances, by the first rule that finds all of them.
 
-    Rules: the names as they are; without extension; the last 6, 5, ... 1 parts of the paths on both sides, with and
-    without extension. A rule that makes two names one is passed over, so a name is never found twice. Where no rule
+    Rules: the names as they are; in one normal form of Unicode, as all further ones are; without extension; the last
+    6, 5, ... 1 parts of the paths on both sides, with and without extension. A rule that makes two names one is passed
+    over, so a name is never found twice, but for one that stands in two forms of Unicode. Where no rule
     finds everything, the first of those that find most is taken, so that what is missing is what really is.
 
     Parameters
@@ -92,11 +94,17 @@ def match_names(names: Sequence[str], known: Sequence[str]) -> Match:
 
 
 def _rules() -> list[tuple[str, Callable[[str], str]]]:
-    rules: list[tuple[str, Callable[[str], str]]] = [("names as they are", str), ("names without extension", _stem)]
+    rules: list[tuple[str, Callable[[str], str]]] = [
+        ("names as they are", str),
+        ("names in one normal form of Unicode (NFC)", normal),
+        ("names without extension", lambda name: _stem(normal(name))),
+    ]
     for count in range(MOST_PARTS, 0, -1):
         parts = f"the last {count} parts of the paths" if count > 1 else "the last part of the paths"
-        rules.append((parts, lambda name, count=count: _tail(name, count)))  # type: ignore[misc]
-        rules.append((parts + ", without extension", lambda name, count=count: _stem(_tail(name, count))))  # type: ignore[misc]
+        rules.append((parts, lambda name, count=count: _tail(normal(name), count)))  # type: ignore[misc]
+        rules.append(
+            (parts + ", without extension", lambda name, count=count: _stem(_tail(normal(name), count)))  # type: ignore[misc]
+        )
     return rules
 
 
@@ -104,7 +112,7 @@ def _find(names: Sequence[str], known: Sequence[str], key: Callable[[str], str])
     """Positions of the names under a rule; None where the rule makes two different names one."""
     index = {key(name): row for row, name in enumerate(known)}
     wanted = [key(name) for name in names]
-    if len(index) < len(known) or len(set(wanted)) < len(wanted):
+    if len(index) < len(known) or (len(set(wanted)) < len(wanted) and len(set(wanted)) < len(set(map(normal, names)))):
         return None
     return np.array([index.get(name, -1) for name in wanted], dtype=np.int64)
 

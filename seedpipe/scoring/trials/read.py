@@ -16,17 +16,10 @@ from numpy.typing import NDArray
 
 from seedpipe.errors import TrialError
 from seedpipe.files import StrPath, most_unpacked
+from seedpipe.scoring.trials import columns as known
+from seedpipe.scoring.trials.columns import LABELS, LABELS_IN_WORDS, VOCABULARIES, Reading
 from seedpipe.scoring.trials.list import UNKNOWN, Trials
 
-VOCABULARIES = ({"1": 1, "0": 0}, {"target": 1, "nontarget": 0}, {"true": 1, "false": 0})
-LABELS = {word: label for vocabulary in VOCABULARIES for word, label in vocabulary.items()}
-"""Every word for a label, in small letters."""
-LABELS_IN_WORDS = "1, target or true for the same speaker, 0, nontarget or false for two"
-HEADERS = {
-    "enrol": {"enrol", "enroll", "enrolment", "enrollment", "model", "modelid", "file1", "utt1", "path1"},
-    "test": {"test", "segment", "segmentid", "file2", "utt2", "path2"},
-    "label": {"label", "target", "targettype", "is_target", "same_speaker"},
-}
 GZIP_MAGIC = b"\x1f\x8b"
 CHUNK = 2**20  # bytes unpacked at a time
 BLANK = np.array([chr(code).isspace() for code in range(128)])  # what str.split takes for white space, in ASCII
@@ -39,9 +32,13 @@ class _Table:
     path: Path
     columns: Sequence[Sequence[str]]
     rows: NDArray[np.int64]
-    enrol: int
-    test: int
-    label: int | None
+    reading: Reading
+    header: bool = False
+
+    @property
+    def sides(self) -> tuple[Sequence[str], Sequence[str]]:
+        """Names of both sides."""
+        return self.columns[self.reading.enrol], self.columns[self.reading.test]
 
 
 def read_trials(path: StrPath) -> Trials:
@@ -70,12 +67,16 @@ def parse(path: StrPath) -> Trials:
     """Read a trial list of any classes."""
     path = Path(path)
     table = _table(path)
-    enrol, test = table.columns[table.enrol], table.columns[table.test]
-    return Trials.of_names(path, enrol, test, _labels(table), table.rows)
+    labels = _labels(table)
+    if table.header:
+        _expect_told_apart(table, labels)
+    return Trials.of_names(path, *table.sides, labels, table.rows)
 
 
 def read_models(path: StrPath) -> dict[str, tuple[str, ...]]:
     """Read enrolment models: a line for each, ``model utterance utterance ...``.
+
+    A table with a header, as NIST gives them (``modelid``, ``segmentid``), has a line for each utterance.
 
     Returns
     -------
@@ -89,7 +90,12 @@ def read_models(path: StrPath) -> dict[str, tuple[str, ...]]:
     """
     path = Path(path)
     models: dict[str, tuple[str, ...]] = {}
-    for row, line in enumerate(_text(path).splitlines(), start=1):
+    text = _text(path)
+    if table := _headed(path, text):
+        for model, utterance in zip(*table.sides, strict=True):
+            models[model] = (*models.get(model, ()), utterance)
+        text = ""
+    for row, line in enumerate(text.splitlines(), start=1):
         name, *utterances = line.split() or ("",)
         if not name:
             continue
@@ -130,12 +136,9 @@ def _unpacked(content: bytes) -> bytes:
 
 def _table(path: Path) -> _Table:
     text = _text(path)
-    first = next((line for line in text.split("\n") if line.strip()), "")
-    delimiter = next((mark for mark in (",", "\t") if mark in first), None)
-    header = [_plain(cell) for cell in first.split(delimiter)]
-    if any(cell in HEADERS["enrol"] for cell in header) and any(cell in HEADERS["test"] for cell in header):
-        return _with_header(path, text, header, delimiter)
-    width = len(first.split())
+    if table := _headed(path, text):
+        return table
+    width = len(_first_line(text).split())
     columns: Sequence[Sequence[str]]
     if width in (2, 3) and _uniform(text, width):
         words = text.split()
@@ -143,9 +146,19 @@ def _table(path: Path) -> _Table:
     else:
         lines = [(row, line.split()) for row, line in enumerate(text.split("\n"), start=1) if line.strip()]
         columns, rows = _columns(path, lines, (2, 3))
-    label = _label_column(path, columns, rows)
-    enrol, test = {None: (0, 1), 0: (1, 2), 2: (0, 1)}[label]
-    return _Table(path, columns, rows, enrol, test, label)
+    return _Table(path, columns, rows, _reading(path, columns, rows))
+
+
+def _first_line(text: str) -> str:
+    return next((line for line in text.split("\n") if line.strip()), "")
+
+
+def _headed(path: Path, text: str) -> _Table | None:
+    """The table where the first line names its columns."""
+    first = _first_line(text)
+    delimiter = next((mark for mark in (",", "\t") if mark in first), None)
+    header = first.split(delimiter)
+    return _with_header(path, text, header, delimiter) if known.is_header(header) else None
 
 
 def _uniform(text: str, width: int) -> bool:
@@ -169,17 +182,26 @@ def _with_header(path: Path, text: str, header: list[str], delimiter: str | None
         lines = [(row, [cell.strip() for cell in line]) for row, line in enumerate(cells, start=1) if any(line)]
     except csv.Error as error:
         raise TrialError(f"is no csv ({error})", remedy="check its quotes", file=path) from error
-    places = {kind: [n for n, cell in enumerate(header) if cell in names] for kind, names in HEADERS.items()}
-    twice = next((kind for kind, found in places.items() if len(found) > 1), None)
-    if twice:
-        raise TrialError(f"the header names the {twice} column twice", remedy="rename one", file=path, row=lines[0][0])
     columns, rows = _columns(path, lines, (len(header),))
-    label = places["label"][0] if places["label"] else None
-    return _Table(path, [column[1:] for column in columns], rows[1:], places["enrol"][0], places["test"][0], label)
+    columns, rows = [column[1:] for column in columns], rows[1:]
+    return _Table(path, columns, rows, known.of_header(path, header, columns, rows), header=True)
 
 
-def _plain(cell: str) -> str:
-    return cell.strip().strip('"').lower().replace("-", "").replace(" ", "")
+def _expect_told_apart(table: _Table, labels: NDArray[np.int8]) -> None:
+    """Refuse trials that only a column that is not used tells apart."""
+    others = [n for n in range(len(table.columns)) if n not in vars(table.reading).values()]
+    if not others:
+        return
+    frame = pd.DataFrame({"enrol": table.sides[0], "test": table.sides[1], "label": labels})
+    first = frame.groupby(["enrol", "test"], sort=False)["label"].transform("first").to_numpy()
+    if (wrong := np.flatnonzero(first != labels)).size:
+        raise TrialError(
+            f"{wrong.size:,} trials are both target and non-target, and differ by other columns alone",
+            expected="names that tell trials apart",
+            remedy="write what decides into the names of utterances or models",
+            file=table.path,
+            row=int(table.rows[wrong[0]]),
+        )
 
 
 def _columns(
@@ -214,13 +236,12 @@ def _columns_in_words(count: int) -> str:
     return f"{count} column{'s' * (count != 1)}"
 
 
-def _label_column(path: Path, columns: Sequence[Sequence[str]], rows: NDArray[np.int64]) -> int | None:
-    """Where the labels are: the column that holds nothing else, the first of two; else what the first line says."""
+def _reading(path: Path, columns: Sequence[Sequence[str]], rows: NDArray[np.int64]) -> Reading:
+    """Which columns are which; where no column holds labels alone, what the first line says."""
     if len(columns) == 2:
-        return None
-    for column in (0, 2):
-        if all(word.lower() in LABELS for word in set(columns[column])):
-            return column
+        return Reading(0, 1)
+    if reading := known.of_words(path, columns, rows, label=True):
+        return reading
     first, last = columns[0][0], columns[2][0]
     if not {first.lower(), last.lower()} & LABELS.keys():
         raise TrialError(
@@ -230,18 +251,20 @@ def _label_column(path: Path, columns: Sequence[Sequence[str]], rows: NDArray[np
             file=path,
             row=int(rows[0]),
         )
-    return 0 if first.lower() in LABELS else 2
+    return Reading(1, 2, 0) if first.lower() in LABELS else Reading(0, 1, 2)
 
 
 def _labels(table: _Table) -> NDArray[np.int8]:
-    if table.label is None or not len(table.rows):
+    place = table.reading.label
+    if place is None or not len(table.rows):
         return np.full(len(table.rows), UNKNOWN, dtype=np.int8)
-    codes, words = pd.factorize(np.array(table.columns[table.label], dtype=object))
-    vocabulary = next((known for known in VOCABULARIES if words[0].lower() in known), VOCABULARIES[0])
-    for code, word in enumerate(words):
-        if word.lower() not in vocabulary:
-            raise _wrong_label(table, table.label, int(np.flatnonzero(codes == code)[0]), words[0])
-    return np.array([vocabulary[word.lower()] for word in words], dtype=np.int8)[codes]
+    codes, words = pd.factorize(np.array(table.columns[place], dtype=object))
+    small = [word.lower() for word in words]
+    vocabulary = max(VOCABULARIES, key=lambda each: (small[0] in each, sum(word in each for word in small)))
+    for code, word in enumerate(small):
+        if word not in vocabulary:
+            raise _wrong_label(table, place, int(np.flatnonzero(codes == code)[0]), words[0])
+    return np.array([vocabulary[word] for word in small], dtype=np.int8)[codes]
 
 
 def _wrong_label(table: _Table, label: int, line: int, first: str) -> TrialError:
@@ -249,7 +272,7 @@ def _wrong_label(table: _Table, label: int, line: int, first: str) -> TrialError
     remedy = "correct the line"
     if word.lower() in LABELS:
         remedy = f"the lines before say {first}: use one pair of words throughout"
-    elif line and len(table.columns) == 3 and table.columns[2 - label][line].lower() in LABELS:
+    elif line and len(table.columns) == 3 and not table.header and table.columns[2 - label][line].lower() in LABELS:
         place, other = ("first", "last") if label == 0 else ("last", "first")
         remedy = f"the label stands {place} in the lines before and {other} here: use one layout throughout"
     return TrialError(
