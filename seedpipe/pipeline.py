@@ -133,7 +133,7 @@ def score(params: Params, network: str, enhancer: str, name: str, paths: Project
     return evaluations
 
 
-def score_cache(
+def score_cache(  # noqa: PLR0913 - files of different kinds
     cache: StrPath,
     model: StrPath,
     trials: StrPath,
@@ -142,6 +142,7 @@ def score_cache(
     cohort: StrPath | None = None,
     models: StrPath | None = None,
     calibrations: Sequence[StrPath] = (),
+    speakers: StrPath | None = None,
     device: str = "cpu",
 ) -> tuple[Evaluations, pd.DataFrame]:
     """Score a list on an evaluation cache, with the network alone and with the model of a folder.
@@ -157,6 +158,8 @@ def score_cache(
         Enrolment models.
     calibrations : sequence of str or path
         One for each system that is to be calibrated.
+    speakers : str or path, optional
+        The speakers of the utterances, where the list does not tell them.
     device : str
         Where to enhance and to score.
 
@@ -170,7 +173,7 @@ def score_cache(
     from seedpipe.enhancers import load_enhancer
     from seedpipe.scoring import evaluate
     from seedpipe.scoring.calibration import load_calibration
-    from seedpipe.scoring.trials import read_models, read_trials
+    from seedpipe.scoring.trials import read_models, read_speaker_map, read_trials
 
     listed, opened = read_trials(trials), open_cache(cache)
     return evaluate(
@@ -182,6 +185,7 @@ def score_cache(
         cohort=open_cache(cohort) if cohort else None,
         models=read_models(models) if models else None,
         calibrations=[load_calibration(path) for path in calibrations],
+        speakers=read_speaker_map(speakers) if speakers else None,
     )
 
 

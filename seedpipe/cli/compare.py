@@ -22,6 +22,9 @@ def compare(
     column_a: Annotated[str | None, typer.Option(help="Column of the scores in A, 'score' by default.")] = None,
     column_b: Annotated[str | None, typer.Option(help="Column of the scores in B, 'score' by default.")] = None,
     trials: Annotated[Path | None, typer.Option("--list", help="Trial list, where the files have no labels.")] = None,
+    speakers: Annotated[
+        Path | None, typer.Option(help="Speaker map, lines 'utterance speaker', where the list does not tell them.")
+    ] = None,
     replicates: Annotated[int, typer.Option(min=100, help="Resamplings of the speakers.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the resampling.")] = 0,
     json: Json = False,
@@ -31,10 +34,12 @@ def compare(
     Example: seedpipe compare scores_network.csv scores_enhanced.csv
     """
     from seedpipe.scoring import compare_scores, read_scores
-    from seedpipe.scoring.trials import read_trials
+    from seedpipe.scoring.trials import read_speaker_map, read_trials
 
     labelled = read_trials(trials) if trials else None
-    found = compare_scores(read_scores(a, column_a), read_scores(b, column_b), labelled, replicates, seed)
+    known = read_speaker_map(speakers) if speakers else None
+    scores = read_scores(a, column_a), read_scores(b, column_b)
+    found = compare_scores(*scores, labelled, replicates, seed, speakers=known)
     for warning in found.warnings:
         say(f"seedpipe: warning: {warning}")
     show({"a": str(a), "b": str(b)} | found.to_dict(), found.text, as_json=json)

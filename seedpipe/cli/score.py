@@ -40,6 +40,9 @@ def score(
         list[Path] | None,
         typer.Option(help="What 'seedpipe calibrate' wrote, applied to the scores; of a cache, one for each column."),
     ] = None,
+    speakers: Annotated[
+        Path | None, typer.Option(help="Speaker map, lines 'utterance speaker', where the list does not tell them.")
+    ] = None,
     ids: Annotated[Path | None, typer.Option(help="Names of the rows of .npy files, one a line.")] = None,
     device: Annotated[Device | None, typer.Option(help="Where to enhance and to score.")] = None,
     params: ParamsFile = None,
@@ -71,6 +74,7 @@ def score(
             cohort=cohort,
             models=models,
             calibrations=calibration or (),
+            speakers=speakers,
             device=place,
         )
         result, text = _reported(evaluations)
@@ -78,7 +82,16 @@ def score(
         only = settings.model_copy(update={"methods": (method or "cosine",), "norm": norm or "none"})
         ratios = _only_one(calibration, only, cohort)
         figures, table = score_files(
-            source, other, trials, only, ids=ids, cohort=cohort, models=models, calibration=ratios, device=place
+            source,
+            other,
+            trials,
+            only,
+            ids=ids,
+            cohort=cohort,
+            models=models,
+            calibration=ratios,
+            speakers=speakers,
+            device=place,
         )
         result, text = figures.to_dict() | {"out": None}, figures.text
         _remark(figures)

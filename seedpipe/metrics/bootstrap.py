@@ -57,6 +57,9 @@ class SpeakerBootstrap:
     definition : {"linear", "max", "mean", "hull"}
         For the metric ``eer``; see :func:`seedpipe.metrics.eer`. The last three walk through every trial of
         every replicate, which takes longer.
+    agree : bool
+        Whether labels that disagree with the speakers are refused. Where files have several speakers or phrases decide,
+        a trial counts by its speakers, whatever its label.
 
     Raises
     ------
@@ -92,7 +95,7 @@ class SpeakerBootstrap:
     True
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as many as there are choices
         self,
         enrol_speaker: ArrayLike,
         test_speaker: ArrayLike,
@@ -103,6 +106,7 @@ class SpeakerBootstrap:
         c_miss: float = 1.0,
         c_fa: float = 1.0,
         definition: Definition = "linear",
+        agree: bool = True,
     ) -> None:
         enrol, test = np.asarray(enrol_speaker), np.asarray(test_speaker)
         if enrol.ndim != 1 or enrol.shape != test.shape or not enrol.size:
@@ -119,6 +123,7 @@ class SpeakerBootstrap:
         self.speakers = int(names.size)
         self.replicates = replicates
         self.definition: Definition = definition
+        self._agree = agree
         self._enrol, self._test = numbers[: enrol.size], numbers[enrol.size :]
         self._costs = p_target, c_miss, c_fa
         costs(*self._costs)
@@ -252,7 +257,7 @@ class SpeakerBootstrap:
                 expected="one of each per trial",
             )
         wrong = target != (self._enrol == self._test)
-        if wrong.any():
+        if self._agree and wrong.any():
             first = int(wrong.argmax())
             kind = "a target trial of two speakers" if target[first] else "a non-target trial of one speaker"
             raise MetricError(

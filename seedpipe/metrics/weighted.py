@@ -54,8 +54,9 @@ class Weighted:
     ) -> None:
         self.trials, self.draws = trials, draws
         self.enrol = enrol[trials.order]
-        # As second factor of a target trial, the column of ones leaves c_s instead of c_s squared.
-        self.test = np.where(trials.target, draws.shape[1] - 1, test[trials.order])
+        # As second factor of a trial of one speaker, the column of ones leaves c_s instead of c_s squared.
+        same = enrol[trials.order] == test[trials.order]
+        self.test = np.where(same, draws.shape[1] - 1, test[trials.order])
         size = max(_LEAST_BLOCK, -(-trials.order.size // _MOST_BLOCKS))
         wanted = np.arange(size - 1, trials.order.size - 1, size)
         # Blocks end where a group of equal scores ends: inside one there is no threshold.

@@ -15,6 +15,7 @@ from seedpipe.results import NoiseSeeds, Pair, SnrBin, SnrSystem, Spread, Timest
 from seedpipe.scoring.crops import CropEmbeddings
 from seedpipe.scoring.estimates import NamedMetric, bootstrap_of, estimate
 from seedpipe.scoring.systems import ByCondition, Enhance, Scorer, diffusion_of, enhance_with, samples_noise
+from seedpipe.scoring.trials import TrialSpeakers
 from seedpipe.scoring.vectors import Method
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def over_snr(
     cache: Cache,
     rows: NDArray[np.int64],
     scores: Mapping[str, ByCondition],
-    speakers: NDArray[np.int64],
+    speakers: TrialSpeakers,
     scorer: Scorer,
 ) -> list[SnrBin]:
     """EER by the SNR at which the test utterance was mixed, or the enrolment utterance where that alone is noisy.
@@ -40,7 +41,7 @@ def over_snr(
         Where they are in the cache; enrolment models, which have no SNR, come after its last utterance.
     scores : mapping
         System to scores by condition.
-    speakers : ndarray of int64, shape (utterances of the list,)
+    speakers : TrialSpeakers
     scorer : Scorer
 
     Returns
@@ -60,7 +61,7 @@ def over_snr(
             targets = int(labels.sum())
             if min(targets, len(labels) - targets) < LEAST_TRIALS:
                 continue
-            bootstrap = bootstrap_of(trials, speakers, params, inside)
+            bootstrap = bootstrap_of(speakers, params.bootstrap, params.seed, params.eer_definition, inside)
             systems = {
                 system: SnrSystem(estimate(bootstrap, by[condition][inside], labels, NamedMetric("eer", "eer")))
                 for system, by in scores.items()

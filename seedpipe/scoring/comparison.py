@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from seedpipe import metrics
 from seedpipe.results import ComparedMetric, Comparison, Det, Difference, Estimate
-from seedpipe.scoring.estimates import difference, estimate, metrics_of
+from seedpipe.scoring.estimates import bootstrap_of, difference, estimate, metrics_of
 from seedpipe.scoring.files import ScoreFile
-from seedpipe.scoring.trials import Trials
-from seedpipe.scoring.warnings import about_costs, about_list
+from seedpipe.scoring.trials import SpeakerMap, Trials, TrialSpeakers, tell_speakers
+from seedpipe.scoring.warnings import about_costs, about_trials
 
 PRIORS = (0.05, 0.01)
 
@@ -25,6 +25,7 @@ def figures(
     *,
     p_targets: Sequence[float] = PRIORS,
     calibrated: bool = False,
+    speakers: TrialSpeakers | None = None,
 ) -> dict[str, Estimate]:
     """EER and minDCF, with 95 % intervals over speakers where the list has enough of them.
 
@@ -40,6 +41,8 @@ def figures(
         Priors of the detection costs.
     calibrated : bool
         Whether scores are log likelihood ratios: then actDCF, Cllr and minCllr are given too.
+    speakers : TrialSpeakers, optional
+        As :func:`seedpipe.scoring.trials.tell_speakers` gives them; told from the list by default.
 
     Returns
     -------
@@ -53,14 +56,17 @@ def figures(
     MetricError
         The scores allow no error rate, or look negated.
     """
-    bootstrap = _bootstrap(trials, replicates, seed)
+    bootstrap = bootstrap_of(speakers or tell_speakers(trials), replicates, seed)
     metrics.check_direction(scores, trials.labels)
     wanted = metrics_of(p_targets, calibrated=calibrated)
     return {metric.name: estimate(bootstrap, scores, trials.labels, metric) for metric in wanted}
 
 
 def warnings_about(
-    trials: Trials, scores: Mapping[str, NDArray[np.float64]], p_targets: Sequence[float] = PRIORS
+    trials: Trials,
+    scores: Mapping[str, NDArray[np.float64]],
+    p_targets: Sequence[float] = PRIORS,
+    speakers: TrialSpeakers | None = None,
 ) -> list[str]:
     """Tell what a reader of figures should know, a sentence each.
 
@@ -72,6 +78,8 @@ def warnings_about(
         Of each system.
     p_targets : sequence of float
         Priors of the detection costs.
+    speakers : TrialSpeakers, optional
+        As for :func:`figures`.
 
     Returns
     -------
@@ -82,11 +90,17 @@ def warnings_about(
     for system, values in scores.items():
         far, frr, _ = metrics.det_curve(values, trials.labels)
         curves.append((system, Det(far.tolist(), frr.tolist())))
-    return about_list(trials, trials.speakers()) + about_costs(curves, trials.labels, p_targets)
+    return about_trials(trials, speakers or tell_speakers(trials)) + about_costs(curves, trials.labels, p_targets)
 
 
 def compare_scores(
-    a: ScoreFile, b: ScoreFile, labelled: Trials | None = None, replicates: int = 1000, seed: int = 0
+    a: ScoreFile,
+    b: ScoreFile,
+    labelled: Trials | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+    *,
+    speakers: SpeakerMap | None = None,
 ) -> Comparison:
     """Compare two systems on the same trials.
 
@@ -100,6 +114,8 @@ def compare_scores(
         Resamplings of the speakers.
     seed : int
         Of the resampling.
+    speakers : mapping of str to sequence of str, optional
+        As :func:`seedpipe.scoring.trials.read_speaker_map` gives it, where the list does not tell them.
 
     Returns
     -------
@@ -114,7 +130,8 @@ def compare_scores(
         Scores allow no error rate, or look negated.
     """
     trials = labelled or (b.trials if a.trials.blind else a.trials)
-    bootstrap = _bootstrap(trials, replicates, seed)
+    told = tell_speakers(trials, speakers)
+    bootstrap = bootstrap_of(told, replicates, seed)
     scores = a.in_order_of(trials), b.in_order_of(trials)
     for system in scores:
         metrics.check_direction(system, trials.labels)
@@ -122,19 +139,14 @@ def compare_scores(
     for metric in metrics_of(PRIORS):
         of_a, of_b = (estimate(bootstrap, system, trials.labels, metric) for system in scores)
         change = difference(bootstrap, *scores, trials.labels, metric)
-        found[metric.name] = ComparedMetric(of_a, of_b, change, _verdict(change))
-    warnings = warnings_about(trials, dict(zip("ab", scores, strict=True)))
+        found[metric.name] = ComparedMetric(of_a, of_b, change, _verdict(change, told))
+    warnings = warnings_about(trials, dict(zip("ab", scores, strict=True)), speakers=told)
     return Comparison(len(trials), int(trials.labels.sum()), bootstrap.speakers, found, warnings)
 
 
-def _bootstrap(trials: Trials, replicates: int, seed: int) -> metrics.SpeakerBootstrap:
-    speakers = trials.expect_labels().speakers()
-    return metrics.SpeakerBootstrap(speakers[trials.enrol], speakers[trials.test], replicates, seed)
-
-
-def _verdict(change: Difference) -> str:
+def _verdict(change: Difference, speakers: TrialSpeakers) -> str:
     if change.low is None:
-        return "not tested: too few speakers"
+        return "not tested: " + ("too few speakers" if speakers.told_by else "speakers are not known")
     if not change.measurable:
         return "no measurable difference"
     return "b has fewer errors" if change.difference < 0.0 else "b has more errors"

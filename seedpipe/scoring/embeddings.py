@@ -19,7 +19,7 @@ from seedpipe.scoring.calibration import load_calibration, pair_quality
 from seedpipe.scoring.comparison import figures, warnings_about
 from seedpipe.scoring.crops import CropEmbeddings, with_models
 from seedpipe.scoring.norms import Norm, cohort_from, normalized_scores
-from seedpipe.scoring.trials import Trials, match_names, read_models, read_trials
+from seedpipe.scoring.trials import Trials, match_names, read_models, read_speaker_map, read_trials, tell_speakers
 from seedpipe.scoring.vectors import Floats, Method
 
 
@@ -33,6 +33,7 @@ def score_files(  # noqa: PLR0913 - files of different kinds
     cohort: StrPath | None = None,
     models: StrPath | None = None,
     calibration: StrPath | None = None,
+    speakers: StrPath | None = None,
     device: str = "cpu",
 ) -> tuple[ListFigures, pd.DataFrame]:
     """Score a list on embedding files of any toolkit.
@@ -45,10 +46,11 @@ def score_files(  # noqa: PLR0913 - files of different kinds
         The list.
     params : ScoreParams
         The first of its methods counts.
-    ids, cohort, models, calibration : str or path, optional
+    ids, cohort, models, calibration, speakers : str or path, optional
         For ``.npy``, the name of each row, one a line; a training cache, for every ``params.norm`` but ``none``;
         enrolment models, as :func:`seedpipe.scoring.trials.read_models` takes them; what makes the scores log
-        likelihood ratios, as :func:`seedpipe.scoring.calibration.load_calibration` takes it.
+        likelihood ratios, as :func:`seedpipe.scoring.calibration.load_calibration` takes it;
+        the speakers of the utterances, as :func:`seedpipe.scoring.trials.read_speaker_map` takes them.
     device : str
 
     Returns
@@ -63,8 +65,8 @@ def score_files(  # noqa: PLR0913 - files of different kinds
         A file cannot be read, or does not fit the others.
     """
     listed = read_trials(trials)
-    if not listed.blind:
-        listed.speakers()  # refuses a list that contradicts itself, before any work
+    known = read_speaker_map(speakers) if speakers else None
+    told = None if listed.blind else tell_speakers(listed, known)  # refuses a list before any work
     ratios = load_calibration(calibration) if calibration else None
     drawn = cohort_from(open_cache(cohort), params.cohort_size, params.seed).means() if cohort else None
     left = read_embeddings(enrol, ids)
@@ -76,11 +78,18 @@ def score_files(  # noqa: PLR0913 - files of different kinds
         measures = {name: table[name].to_numpy() for name in ratios.quality if name in table}
         table["score"] = ratios(table["score"].to_numpy(), measures)
     found, warnings = None, []
-    if not listed.blind:
+    if told:
         scores, priors = table["score"].to_numpy(), params.p_targets
-        calibrated = ratios is not None
-        found = figures(listed, scores, params.bootstrap, params.seed, p_targets=priors, calibrated=calibrated)
-        warnings = warnings_about(listed, {"": scores}, priors)
+        found = figures(
+            listed,
+            scores,
+            params.bootstrap,
+            params.seed,
+            p_targets=priors,
+            calibrated=ratios is not None,
+            speakers=told,
+        )
+        warnings = warnings_about(listed, {"": scores}, priors, told)
     return ListFigures(str(trials), rule, len(listed), found, warnings), table
 
 

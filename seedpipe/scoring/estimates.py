@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe.errors import TooFewSpeakersError
-from seedpipe.metrics import Metric, SpeakerBootstrap
-from seedpipe.params import ScoreParams
+from seedpipe.metrics import Definition, Metric, SpeakerBootstrap
 from seedpipe.results import Difference, Estimate
-from seedpipe.scoring.trials import Trials
+from seedpipe.scoring.trials import TrialSpeakers
 
 ALL = slice(None)
 
@@ -56,12 +55,30 @@ def metrics_of(p_targets: Sequence[float], *, calibrated: bool = False, short: b
     return [NamedMetric("eer", "eer"), *costs, *ratios]
 
 
+class NotResampled(SpeakerBootstrap):
+    """Figures of a list whose speakers are not known: their values, and no intervals."""
+
+    def __init__(self, definition: Definition = "linear") -> None:
+        super().__init__([0, 1], [0, 1], 40, definition=definition)
+        self.speakers = 0
+
+    def distribution(self, *_: object, **__: object) -> NoReturn:
+        """Refuse, as nothing can be resampled."""
+        raise TooFewSpeakersError("speakers are not known", expected="a speaker map", remedy="give one with --speakers")
+
+
 def bootstrap_of(
-    trials: Trials, speakers: NDArray[np.int64], params: ScoreParams, which: NDArray[np.bool_] | slice = ALL
+    speakers: TrialSpeakers,
+    replicates: int,
+    seed: int,
+    definition: Definition = "linear",
+    which: NDArray[np.bool_] | slice = ALL,
 ) -> SpeakerBootstrap:
-    """Resample the speakers (one for each utterance of the list) of all trials, or of some."""
-    sides = speakers[trials.enrol[which]], speakers[trials.test[which]]
-    return SpeakerBootstrap(*sides, params.bootstrap, params.seed, definition=params.eer_definition)
+    """Resample the speakers of all trials, or of some."""
+    if not speakers.told_by:
+        return NotResampled(definition)
+    sides = speakers.enrol[which], speakers.test[which]
+    return SpeakerBootstrap(*sides, replicates, seed, definition=definition, agree=speakers.told_by == "list")
 
 
 def estimate(

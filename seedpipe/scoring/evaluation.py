@@ -32,15 +32,15 @@ from seedpipe.scoring.estimates import NamedMetric, bootstrap_of, difference, es
 from seedpipe.scoring.norms import Cohort, cohort_from
 from seedpipe.scoring.projection import project
 from seedpipe.scoring.systems import SYSTEMS, ByCondition, Scorer, enhance_with
-from seedpipe.scoring.trials import Trials, match_names
+from seedpipe.scoring.trials import SpeakerMap, Trials, match_names, tell_speakers
 from seedpipe.scoring.vectors import Method
-from seedpipe.scoring.warnings import about_conditions, about_data, about_list
+from seedpipe.scoring.warnings import about_conditions, about_data, about_trials
 
 if TYPE_CHECKING:
     from seedpipe.enhancers.base import EmbeddingEnhancer
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - what the files of an evaluation hold
     cache: Cache,
     enhancer: EmbeddingEnhancer,
     trials: Trials,
@@ -50,6 +50,7 @@ def evaluate(
     cohort: Cache | None = None,
     models: Mapping[str, Sequence[str]] | None = None,
     calibrations: Sequence[Calibration] = (),
+    speakers: SpeakerMap | None = None,
 ) -> tuple[Evaluations, pd.DataFrame]:
     """Compare the network alone with network -> enhancer on one evaluation list.
 
@@ -71,6 +72,8 @@ def evaluate(
     calibrations : sequence of Calibration
         Each is applied to the system whose column it was fitted on: the scores of that system become log likelihood
         ratios, and actDCF, Cllr and minCllr are given.
+    speakers : mapping of str to sequence of str, optional
+        As :func:`seedpipe.scoring.trials.read_speaker_map` gives it, where the list does not tell them.
 
     Returns
     -------
@@ -93,8 +96,8 @@ def evaluate(
     # Refuse a list that does not fit, or contradicts itself, before any work.
     known = (*alone.utterances, *(models or {}))
     match = match_names(trials.utterances, known).expect_all(trials, known)
-    speakers = trials.expect_labels().speakers()
-    bootstrap = bootstrap_of(trials, speakers, params)
+    told = tell_speakers(trials, speakers)
+    bootstrap = bootstrap_of(told, params.bootstrap, params.seed, params.eer_definition)
     members = _cohort(cohort, enhancer, params)
     scorer = Scorer(trials, params, members, models or {}, calibrations, enhancer.device.type)
     systems = {"network": scorer.system(alone), "enhanced": scorer.system(alone, enhance_with(enhancer, params.seed))}
@@ -104,9 +107,9 @@ def evaluate(
         "list": name,
         "speakers": bootstrap.speakers,
         "utterance_rule": match.rule,
-        "projection": project({name: system.crops for name, system in systems.items()}, match.rows, speakers),
+        "projection": project({name: system.crops for name, system in systems.items()}, match.rows, told.of_utterance),
     }
-    remarks = [*about_list(trials, speakers), *about_data(cache, enhancer, members, params)]
+    remarks = [*about_trials(trials, told), *about_data(cache, enhancer, members, params)]
     evaluations, table = [], _table(trials)
     for method in params.methods:
         scores = {system: scorer.scores(systems[system], method, system) for system in SYSTEMS}
@@ -114,7 +117,7 @@ def evaluate(
         table = table.assign(**columns)
         evaluation = Evaluation(
             **(about | _figures(scores, bootstrap, scorer, method)),
-            snr=over_snr(cache, match.rows, scores, speakers, scorer),
+            snr=over_snr(cache, match.rows, scores, told, scorer),
             timesteps=timesteps.get(method, []),
             noise_seeds=noise_seeds.get(method),
         )

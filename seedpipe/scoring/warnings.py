@@ -13,7 +13,7 @@ from seedpipe.params import ScoreParams
 from seedpipe.results import Condition, Det
 from seedpipe.scoring.norms import Cohort
 from seedpipe.scoring.systems import samples_noise
-from seedpipe.scoring.trials import OF_THE_PAPER, Trials, doubts, recognise
+from seedpipe.scoring.trials import OF_THE_PAPER, Trials, TrialSpeakers, doubts, recognise
 
 if TYPE_CHECKING:
     from seedpipe.enhancers.base import EmbeddingEnhancer
@@ -24,13 +24,7 @@ FEW_ERRORS = 10
 
 def about_list(trials: Trials, speakers: NDArray[np.int64]) -> list[str]:
     """What the list does to its figures: few speakers, doubtful trials, a list that is easily taken for another."""
-    count = np.unique(speakers[trials.enrol[trials.labels == 1]]).size
-    lines = []
-    if count < FEW_SPEAKERS:
-        lines.append(
-            f"the list has {count} speakers with target trials: intervals over so few are rough, "
-            "and tend to be too narrow"
-        )
+    lines = _about_few(speakers[trials.enrol[trials.labels == 1]])
     joined = np.zeros(len(speakers), dtype=bool)
     for side in (trials.enrol, trials.test):
         joined[side[trials.labels == 1]] = True
@@ -39,9 +33,29 @@ def about_list(trials: Trials, speakers: NDArray[np.int64]) -> list[str]:
             f"{np.count_nonzero(~joined):,} of {len(joined):,} utterances are in no target trial: each counts as a "
             "speaker of its own, and intervals are too narrow where that is wrong"
         )
+    return lines + _about_trials(trials)
+
+
+def about_trials(trials: Trials, speakers: TrialSpeakers) -> list[str]:
+    """What the list does to its figures, wherever its speakers are told from."""
+    if speakers.told_by == "list":
+        return about_list(trials, speakers.of_utterance)
+    few = _about_few(speakers.enrol[trials.labels == 1]) if speakers.told_by else []
+    return [*speakers.remarks, *few, *_about_trials(trials)]
+
+
+def _about_few(speakers: NDArray[np.int64]) -> list[str]:
+    count = np.unique(speakers).size
+    if count >= FEW_SPEAKERS:
+        return []
+    return [
+        f"the list has {count} speakers with target trials: intervals over so few are rough, and tend to be too narrow"
+    ]
+
+
+def _about_trials(trials: Trials) -> list[str]:
     known = recognise(trials)
-    if known and not known.endswith(OF_THE_PAPER):
-        lines.append(f"the list {known}")
+    lines = [f"the list {known}"] if known and not known.endswith(OF_THE_PAPER) else []
     return lines + [finding.text for finding in doubts(trials)]
 
 

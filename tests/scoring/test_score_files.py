@@ -169,6 +169,36 @@ def test_a_blind_list_gives_scores_and_no_figures(files: tuple[Path, Path], list
     assert "has scores but no error rate" in failed.stderr
 
 
+def test_a_list_that_does_not_tell_its_speakers_has_intervals_with_a_map_alone(
+    files: tuple[Path, Path], listed: Path, tmp_path: Path
+) -> None:
+    trials = read_trials(listed)
+    speakers = trials.speakers()
+    extra = np.flatnonzero((trials.labels == 1) & (trials.enrol != trials.test))[:2]
+    wrong = {tuple(sorted((int(trials.enrol[n]), int(trials.test[n])))) for n in extra}
+    lines = [
+        f"{int(label and tuple(sorted((int(a), int(b)))) not in wrong)} {trials.utterances[a]} {trials.utterances[b]}"
+        for label, a, b in zip(trials.labels, trials.enrol, trials.test, strict=True)
+    ]
+    path, known = tmp_path / "phrases.txt", tmp_path / "map.txt"
+    path.write_text("\n".join(lines))
+    known.write_text("".join(f"{name} s{n}\n" for name, n in zip(trials.utterances, speakers, strict=True)))
+    found = printed("score", *files, path)
+    assert found["figures"]["eer"]["low"] is None
+    assert "there are no intervals, which need a speaker map" in found["warnings"][0]
+    mapped = printed("score", *files, path, "--speakers", known)
+    assert mapped["figures"]["eer"]["value"] == found["figures"]["eer"]["value"]
+    assert mapped["figures"]["eer"]["low"] < mapped["figures"]["eer"]["value"] < mapped["figures"]["eer"]["high"]
+    assert "trials are non-target, and of one speaker by the speaker map" in mapped["warnings"][0]
+    a, b = scored(tmp_path / "a.csv", path, 0), scored(tmp_path / "b.csv", path, 1)
+    compared = printed("compare", a, b, "--replicates", 100)
+    assert compared["figures"]["eer"]["verdict"] == "not tested: speakers are not known"
+    compared = printed("compare", a, b, "--replicates", 100, "--speakers", known)
+    assert compared["figures"]["eer"]["difference"]["p_value"] is not None
+    plain, same = printed("score", *files, listed), printed("score", *files, listed, "--speakers", known)
+    assert plain["figures"] == same["figures"]
+
+
 def test_a_rule_for_names_is_shown(files: tuple[Path, Path], listed: Path) -> None:
     listed.write_text(listed.read_text().replace("speaker", "/data/speaker"))
     result = run("score", *files, listed)

@@ -33,8 +33,10 @@ from seedpipe.scoring.trials import (
     make_vcmix,
     match_names,
     read_models,
+    read_speaker_map,
     read_trials,
     recognise,
+    tell_speakers,
     write_trials,
 )
 from seedpipe.scoring.trials import known as known_module
@@ -216,6 +218,77 @@ def test_contradicting_labels_are_found(tmp_path: Path, text: str, row: int, pai
     assert caught.value.row == row
 
 
+SEVERAL = "A x1 target\nB x1 target\nB x2 target\nA x2 nontarget\nC x1 nontarget\nC x3 target\n"
+PHRASES = "m1 u1 1\nm1 u2 0\nm2 u2 1\nm2 u1 0\nm1 v 1\nm2 v 1\nm3 u1 0\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"), [(SEVERAL, "row 4"), (PHRASES, "rows 2, 4"), ("1 a b\n1 b c\n0 a c\n", "row 3")]
+)
+def test_speakers_that_a_list_does_not_tell_are_not_made_up(tmp_path: Path, text: str, rows: str) -> None:
+    told = tell_speakers(read_trials(write(tmp_path, text)))
+    assert told.told_by == ""
+    assert "one speaker: files have several speakers, phrases decide, or labels are wrong" in told.remarks[0]
+    assert rows in told.remarks[0]
+    assert told.remarks[0].endswith("there are no intervals, which need a speaker map (--speakers)")
+    assert findings(tmp_path / "trials_x.txt")["joined"][0] == "warning"
+    assert check_trials(tmp_path / "trials_x.txt").usable
+
+
+@pytest.mark.parametrize("text", ["1 a b\n0 a b\n", "1 a b\n0 b a\n", "1 a b\n0 a a\n"])
+def test_a_pair_of_both_kinds_is_refused_with_a_map_and_without(tmp_path: Path, text: str) -> None:
+    for known in (None, {"a": ["s"], "b": ["t"]}):
+        with pytest.raises(TrialError, match="target trials join them") as caught:
+            tell_speakers(read_trials(write(tmp_path, text)), known)
+        assert caught.value.row == 2
+
+
+MAPS = {
+    "lines": "A a\nB b\nC c\nx1 b\nx1 a\nx2 b\n\nx3 c\n",
+    "all in one line": "A a\nB b\nC c\nx1 b a\nx2 b\nx3 c\n",
+    "csv": "utterance,seconds,speaker\nA,1,a\nB,1,b\nC,1,c\nx1,1,b\nx1,1,a\nx2,1,b\nx3,1,c\n",
+    "other names": "w/A.wav a\nw/B.wav b\nw/C.wav c\nw/x1.wav b a\nw/x2.wav b\nw/x3.wav c\n",
+}
+
+
+@pytest.mark.parametrize("layout", MAPS)
+def test_a_map_says_whose_trials_they_are(tmp_path: Path, layout: str) -> None:
+    path = tmp_path / "map.txt"
+    path.write_text(MAPS[layout], encoding="utf-8")
+    told = tell_speakers(read_trials(write(tmp_path, SEVERAL)), read_speaker_map(path))
+    names = np.array(["a", "b", "c"])
+    assert (told.told_by, told.remarks) == ("map", ())
+    assert names[told.enrol].tolist() == ["a", "b", "b", "a", "c", "c"]
+    assert names[told.test].tolist() == ["a", "b", "b", "b", "b", "c"]
+
+
+def test_maps_and_labels_that_disagree_are_counted(tmp_path: Path) -> None:
+    known = {name: ["s" if name[0] in "muv" else name] for name in ("m1", "m2", "m3", "u1", "u2", "v")}
+    told = tell_speakers(read_trials(write(tmp_path, PHRASES)), known | {"m3": ["t"], "v": ["w"]})
+    assert [line.partition(",")[0] for line in told.remarks] == [
+        "2 of 7 trials are non-target",
+        "2 of 7 trials are target",
+    ]
+    assert "(rows 2, 4)" in told.remarks[0]
+    assert "(rows 5, 6)" in told.remarks[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "row", "words"),
+    [
+        ("A a\nB\n", 2, "B has no speaker"),
+        ("\n", None, "no speakers"),
+        ("utterance,name\nA,a\n", None, "lacks the column speaker"),
+        ("A a\nB b\nC c\nx1 a\nx2 b\n", 6, "1 of 6 utterances are not in the speaker map: x3"),
+    ],
+)
+def test_maps_that_cannot_be_used_are_refused(tmp_path: Path, text: str, row: int | None, words: str) -> None:
+    (tmp_path / "map.txt").write_text(text)
+    with pytest.raises(TrialError, match=words) as caught:
+        tell_speakers(read_trials(write(tmp_path, SEVERAL)), read_speaker_map(tmp_path / "map.txt"))
+    assert caught.value.row == row
+
+
 @given(pairs=st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14), st.integers(0, 1)), min_size=1, max_size=40))
 @settings(max_examples=150, deadline=None)
 def test_speakers_agree_with_connected_components(pairs: list[tuple[int, int, int]]) -> None:
@@ -314,6 +387,10 @@ def test_the_digest_is_of_the_trials_and_not_of_the_layout(tmp_path: Path) -> No
 def test_models_are_read_with_their_utterances(tmp_path: Path) -> None:
     path = write(tmp_path, "anna a1 a2 a3\n\nben b1\n")
     assert read_models(path) == {"anna": ("a1", "a2", "a3"), "ben": ("b1",)}
+    path = write(tmp_path, "modelid\tsegmentid\tside\nanna\ta1\ta\nben\tb1\ta\nanna\ta2\ta\n")
+    assert read_models(path) == {"anna": ("a1", "a2"), "ben": ("b1",)}
+    with pytest.raises(TrialError, match="row 4: the column side says which part"):
+        read_models(write(tmp_path, path.read_text().replace("a2\ta", "a2\tb")))
 
 
 @pytest.mark.parametrize(
@@ -334,6 +411,9 @@ RULES = [
     (["/corpora/vox/id1/x/1.wav"], ["wav/id1/x/1.wav", "wav/id2/x/1.wav"], "the last 3 parts of the paths", [0]),
     (["/c/id1/x/1.wav"], ["id1-x-2", "id1/x/1"], "the last 3 parts of the paths, without extension", [1]),
     (["1.wav"], ["deep/er/1.wav", "deep/er/2.wav"], "the last part of the paths", [0]),
+    (["ä.wav", "a\u0308.wav", "b"], ["b", "ä.wav"], "names in one normal form of Unicode (NFC)", [1, 1, 0]),
+    (["/c/ä.wav"], ["a\u0308.flac", "a.flac"], "the last part of the paths, without extension", [0]),
+    (["ä", "a\u0308"], ["a\u0308", "ä"], "names as they are", [1, 0]),
     (["C:\\vox\\id1\\1.wav"], ["id2/1.wav", "id1/1.wav"], "the last 2 parts of the paths", [1]),
 ]
 

@@ -7,12 +7,17 @@ Conventions
 - Rows are lines of the file, counted from 1 as editors do.
 - A list is text, ``.gz`` or not, in one of these layouts, the same in every line:
 
-  ======================== ===============================================================
-  ``label enrol test``     label 1/0, target/nontarget or true/false
-  ``enrol test label``     the same, where the last column holds labels and the first not
+  ======================== =========================================================================
+  ``label enrol test``     label 1/0, target/nontarget (or impostor), true/false, tgt/imp
+  ``enrol test label``     the same, where the last column holds labels and the first does not
   ``enrol test``           blind
-  csv or tsv with a header columns by name, as in ``label,enrol,test``; others are ignored
-  ======================== ===============================================================
+  a header                 columns by name, as in ``label,enrol,test`` or ``modelid segmentid side
+                           targettype``; comma, tab or blanks between; others are ignored
+  ======================== =========================================================================
+
+- Where both outer columns hold labels, words come before 1 and 0, and what has both kinds of trials before what has
+  one; if that does not decide, the list is refused. A column that decides which audio is meant (``side``,
+  ``channel``, ``start``) is refused by name where it has several values.
 
 Contents
 --------
@@ -21,6 +26,7 @@ Contents
 - :func:`recognise`: which published list it is, by count and digest.
 - :func:`match_names`: the rule by which names in a list are found in a cache or manifest.
 - :func:`read_models`: enrolment from several utterances.
+- :func:`tell_speakers` of :func:`read_speaker_map` or of the list itself: whose trials they are.
 - :func:`make_trials` of :func:`read_speakers`, :func:`make_vcmix`, :func:`write_trials`: new lists.
 """
 
@@ -33,6 +39,7 @@ from seedpipe.scoring.trials.list import UNKNOWN, Trials
 from seedpipe.scoring.trials.make import make_trials, make_vcmix, read_speakers, write_trials
 from seedpipe.scoring.trials.names import Match, match_names
 from seedpipe.scoring.trials.read import read_models, read_trials
+from seedpipe.scoring.trials.speakers import SpeakerMap, TrialSpeakers, read_speaker_map, tell_speakers
 
 __all__ = [
     "KNOWN",
@@ -42,7 +49,9 @@ __all__ = [
     "KnownList",
     "Match",
     "Problem",
+    "SpeakerMap",
     "TrialCheck",
+    "TrialSpeakers",
     "Trials",
     "check_trials",
     "doubts",
@@ -50,9 +59,11 @@ __all__ = [
     "make_vcmix",
     "match_names",
     "read_models",
+    "read_speaker_map",
     "read_speakers",
     "read_trials",
     "recognise",
+    "tell_speakers",
     "utterances_of",
     "write_trials",
 ]

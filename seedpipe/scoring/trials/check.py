@@ -17,6 +17,8 @@ from seedpipe.scoring.trials.list import Trials
 from seedpipe.scoring.trials.names import Match, match_names
 from seedpipe.scoring.trials.read import parse
 
+JOINED = "{count:,} of {total:,} trials are labelled non-target, but target trials make their utterances one speaker"
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -25,7 +27,7 @@ class Problem:
     Parameters
     ----------
     kind : str
-        ``missing``, ``contradicting``, ``one class``, ``self-trial``, ``duplicate`` or ``reversed``.
+        ``missing``, ``contradicting``, ``joined``, ``one class``, ``self-trial``, ``duplicate`` or ``reversed``.
     severity : {"error", "warning"}
         A list with an error cannot be scored; a warning changes what its figures mean.
     count : int
@@ -113,6 +115,7 @@ def check_trials(path: StrPath, known: Sequence[str] | None = None, where: str =
         _missing(trials, match, known, where),
         _contradicting(trials),
         _one_class(trials),
+        joined(trials),
         *doubts(trials),
     ]
     return TrialCheck(
@@ -142,6 +145,15 @@ def utterances_of(cache: StrPath | None, manifest: StrPath | None) -> tuple[list
     return None, ""
 
 
+def joined(trials: Trials) -> Problem | None:
+    """Find non-target trials whose utterances chains of target trials join, as where files have several speakers."""
+    if trials.blind:
+        return None
+    wrong = np.setdiff1d(trials.contradictions()[1], trials.opposed())
+    text = JOINED + ": files have several speakers, phrases decide, or labels are wrong"
+    return _finding("joined", "warning", wrong, trials, text)
+
+
 def doubts(trials: Trials) -> list[Problem]:
     """Find what changes the meaning of a list's figures: self-trials, repeated and reversed trials."""
     return [finding for finding in (_self_trials(trials), *_repeated(trials)) if finding is not None]
@@ -167,11 +179,7 @@ def _first_trials(trials: Trials) -> NDArray[np.int64]:
 
 
 def _contradicting(trials: Trials) -> Problem | None:
-    if trials.blind:
-        return None
-    wrong = trials.contradictions()[1]
-    text = "{count:,} of {total:,} trials are labelled non-target, but target trials make their utterances one speaker"
-    return _finding("contradicting", "error", wrong, trials, text)
+    return None if trials.blind else _finding("contradicting", "error", trials.opposed(), trials, JOINED)
 
 
 def _one_class(trials: Trials) -> Problem | None:

@@ -98,6 +98,25 @@ class Trials:
             )
         return self
 
+    def opposed(self) -> NDArray[np.int64]:
+        """Find the non-target trials that no reading allows: of a pair that is a target, too, or of one utterance."""
+        count = len(self.utterances)
+        pair = np.minimum(self.enrol, self.test) * count + np.maximum(self.enrol, self.test)
+        both = np.isin(pair, pair[self.labels == 1]) | (self.enrol == self.test)
+        return np.flatnonzero((self.labels == 0) & both)
+
+    def expect_agreement(self) -> Trials:
+        """Give the list itself where no pair is both target and non-target.
+
+        Raises
+        ------
+        TrialError
+            One is, or an utterance is no target of itself.
+        """
+        if (wrong := self.opposed()).size:
+            raise self._contradiction(wrong)
+        return self
+
     def first_row(self, utterance: str) -> int:
         """Line of the first trial that names an utterance."""
         index = self.utterances.index(utterance)
@@ -139,16 +158,19 @@ class Trials:
             self.expect_labels()
         speaker, wrong = self.contradictions()
         if wrong.size:
-            pair = self.utterances[self.enrol[wrong[0]]], self.utterances[self.test[wrong[0]]]
-            raise TrialError(
-                f"{pair[0]} and {pair[1]} are labelled as two speakers, but target trials join them"
-                f" ({wrong.size} such trials)",
-                expected="labels that agree with each other",
-                remedy="correct the list",
-                file=self.path,
-                row=int(self.rows[wrong[0]]),
-            )
+            raise self._contradiction(wrong)
         return speaker
+
+    def _contradiction(self, wrong: NDArray[np.int64]) -> TrialError:
+        pair = self.utterances[self.enrol[wrong[0]]], self.utterances[self.test[wrong[0]]]
+        return TrialError(
+            f"{pair[0]} and {pair[1]} are labelled as two speakers, but target trials join them"
+            f" ({wrong.size} such trials)",
+            expected="labels that agree with each other",
+            remedy="correct the list",
+            file=self.path,
+            row=int(self.rows[wrong[0]]),
+        )
 
     def contradictions(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Find the non-target trials whose utterances are joined by target trials.

@@ -15,6 +15,7 @@ from seedpipe.files import StrPath
 from seedpipe.params import ManifestParams
 from seedpipe.scoring.trials.list import Trials
 from seedpipe.scoring.trials.read import read_trials
+from seedpipe.scoring.trials.speakers import tell_speakers
 
 if TYPE_CHECKING:
     from seedpipe.console import ProgressCallback
@@ -62,7 +63,8 @@ def list_trials(trials: Trials, root: Path, *, jobs: int = 1, progress: Progress
             row=trials.first_row(missing[0]),
         )
     frame, _ = list_files(root, sorted(trials.utterances), jobs=jobs, progress=progress)
-    if not trials.blind:  # without labels nothing tells who speaks
-        numbers = dict(zip(trials.utterances, trials.speakers().tolist(), strict=True))
+    told = None if trials.blind else tell_speakers(trials)
+    if told and told.told_by:  # else nothing tells who speaks
+        numbers = dict(zip(trials.utterances, told.of_utterance.tolist(), strict=True))
         frame["speaker"] = [f"speaker{numbers[name]:05d}" for name in frame["utterance"]]
     return frame

@@ -90,7 +90,7 @@ def read_models(path: StrPath) -> dict[str, tuple[str, ...]]:
     """
     path = Path(path)
     models: dict[str, tuple[str, ...]] = {}
-    text = _text(path)
+    text = list_text(path)
     if table := _headed(path, text):
         for model, utterance in zip(*table.sides, strict=True):
             models[model] = (*models.get(model, ()), utterance)
@@ -108,7 +108,8 @@ def read_models(path: StrPath) -> dict[str, tuple[str, ...]]:
     return models
 
 
-def _text(path: Path) -> str:
+def list_text(path: Path) -> str:
+    """Text of a list, which may be compressed."""
     try:
         content = path.read_bytes()
         if content.startswith(GZIP_MAGIC):
@@ -135,7 +136,7 @@ def _unpacked(content: bytes) -> bytes:
 
 
 def _table(path: Path) -> _Table:
-    text = _text(path)
+    text = list_text(path)
     if table := _headed(path, text):
         return table
     width = len(_first_line(text).split())
