@@ -14,7 +14,7 @@ from seedpipe.project.finding import Finding, tried
 from seedpipe.project.paths import ProjectPaths
 from seedpipe.project.start import DATA_FOLDERS
 from seedpipe.scoring.trials import read_trials, recognise
-from seedpipe.scoring.trials.manifest import trial_root
+from seedpipe.scoring.trials.manifest import find_trial_audio, trial_root
 
 GIGA = 1e9
 BANKS = ("noise", "music", "rir")
@@ -56,7 +56,8 @@ def _list(params: Params, name: str) -> Finding:
     """Whether a trial list can be read and its audio is there."""
     trials = read_trials(layout.trial_list(params.manifest.root, name)).expect_labels()
     root = trial_root(params.manifest.root, name, trials)
-    lacking = [utterance for utterance in trials.utterances if not (root / utterance).is_file()]
+    files = find_trial_audio(trials, root)
+    lacking = [utterance for utterance, file in zip(trials.utterances, files, strict=True) if not file]
     text = f"{len(trials):,} trials over {len(trials.utterances):,} utterances"
     if lacking:
         found = f"{text}, of which {len(lacking):,} have no file below {root}: {lacking[0]}"

@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from seedpipe.cache.exchange import read_parquet
 from seedpipe.errors import MissingExtraError, TrialError
 from seedpipe.files import StrPath, whole_file
-from seedpipe.scoring.trials import LABELS, UNKNOWN, Trials
+from seedpipe.scoring.trials import LABELS, UNKNOWN, Trials, columns
 
 NAMES = ("enrol", "test", "label")
-LAYOUTS = "csv, tsv or Parquet with the columns enrol, test and score, or lines 'enrol test score'"
+NAMED = ("enrol", "test", "score")
+LAYOUTS = (
+    "csv, tsv or Parquet with the columns enrol, test and score, or lines 'enrol test score', with a label in any place"
+)
 
 
 @dataclass(frozen=True)
@@ -82,17 +85,21 @@ def read_scores(path: StrPath, column: str | None = None) -> ScoreFile:
     ----------
     path : str or path
         csv, tsv or Parquet with the columns ``enrol``, ``test``, scores and perhaps ``label``, as
-        :func:`write_scores` and ``seedpipe score --out`` make them; or lines ``enrol test score``.
+        :func:`write_scores` and ``seedpipe score --out`` make them, or with NIST's names (``modelid``, ``segmentid``,
+        ``LLR``); or lines ``enrol test score``, perhaps with a label: ``label enrol test score``, ``enrol test label
+        score``, ``enrol test score label``.
     column : str, optional
-        The column of scores; ``score`` by default.
+        The column of scores; ``score`` or ``LLR`` by default.
 
     Raises
     ------
     TrialError
-        The file cannot be read, a column is missing, or a score is no finite number.
+        The file cannot be read or in more than one way, a column is missing, one that is there decides which audio is
+        meant, or a score is no finite number.
     """
     path = Path(path)
     frame, first_row = _score_frame(path)
+    frame = _renamed(frame, path, first_row, column)
     name = column or "score"
     if name in NAMES:
         raise TrialError(f"the column {name} holds no scores", remedy="name the column of the scores", file=path)
@@ -191,15 +198,57 @@ def _score_frame(path: Path) -> tuple[pd.DataFrame, int]:
     try:
         if path.suffix == ".parquet":
             return _named_once(read_parquet(path, expected="a score file").to_pandas(ignore_metadata=True)), 1
-        with path.open(encoding="utf-8") as file:
-            first = file.readline()
+        with path.open(encoding="utf-8-sig") as file:
+            first = next((line for line in file if line.strip()), "")
         mark = next((mark for mark in (",", "\t") if mark in first), None)
-        if mark and "enrol" in first:
-            return _read_text(path, mark, None), 2
-        return _read_text(path, r"\s+", ["enrol", "test", "score"]), 1
+        if columns.is_header(first.split(mark)) or (mark and "enrol" in first):
+            return _read_text(path, mark or r"\s+", None), 2
+        width = len(first.split())
+        if width not in (3, 4):
+            return _read_text(path, r"\s+", list(NAMED)), 1
+        return _told(path, _read_text(path, r"\s+", [f"column {number + 1}" for number in range(width)])), 1
     except (OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise TrialError(f"cannot be read ({reason})", expected=LAYOUTS, file=path) from error
+
+
+def _told(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    """Name the columns of lines without a header."""
+    words, rows = [frame[name].tolist() for name in frame], np.arange(1, len(frame) + 1)
+    reading = columns.of_words(path, words, rows, label=len(words) == 4, score=True)
+    if reading is None and len(words) == 3:
+        reading = columns.Reading(0, 1, None, 2)  # whose scores are no numbers, which is said of the first
+    if reading is None:
+        raise TrialError(
+            "4 columns, and none of labels beside one of scores",
+            expected=f"{LAYOUTS}; {columns.LABELS_IN_WORDS}",
+            file=path,
+            row=1,
+        )
+    names = {f"column {number + 1}": kind for kind, number in vars(reading).items() if number is not None}
+    return frame.rename(columns=names)
+
+
+def _renamed(frame: pd.DataFrame, path: Path, first_row: int, column: str | None) -> pd.DataFrame:
+    """Give the columns our names; the one of the scores keeps its own where it is asked for by it."""
+    header = [str(name) for name in frame]
+    if not columns.is_header(header):
+        return frame
+    wanted = [name for name in header if name != column and name not in (*NAMES, "score")]
+    theirs = {columns.plain(name): name for name in wanted}
+    names = {}
+    for kind, known in columns.HEADERS.items():
+        found = [theirs[name] for name in theirs if name in known]
+        if kind in header or not found or (kind == "score" and column):
+            continue
+        if len(found) > 1:
+            raise TrialError(f"the header names the {kind} column twice", remedy="rename one", file=path, row=1)
+        names[found[0]] = kind
+    for name in set(header) - names.keys():
+        if columns.plain(name) in columns.DECIDING:
+            rows = np.arange(first_row, len(frame) + first_row)
+            columns.expect_one_value(path, name, frame[name].astype(str).tolist(), rows)
+    return frame.rename(columns=names)
 
 
 def _named_once(frame: pd.DataFrame) -> pd.DataFrame:
@@ -210,13 +259,14 @@ def _named_once(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _read_text(path: Path, mark: str, names: list[str] | None) -> pd.DataFrame:
     frame = pd.read_csv(path, sep=mark, names=names, dtype=str, keep_default_na=False)
+    in_words = "enrol, test and score" if names is None or len(names) == 3 else "the first line"
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for row names
-        raise ValueError("rows have more columns than the header, or than enrol, test and score")
+        raise ValueError(f"rows have more columns than the header, or than {in_words}")
     if names and frame[names[-1]].isin(["", np.nan]).any():
-        raise ValueError("rows have fewer columns than enrol, test and score")
+        raise ValueError(f"rows have fewer columns than {in_words}")
     return frame
 
 
 def _pairs(trials: Trials) -> pd.MultiIndex:
-    names = np.array(trials.utterances, dtype=object)
+    names = np.array([columns.normal(name) for name in trials.utterances], dtype=object)
     return pd.MultiIndex.from_arrays([names[trials.enrol], names[trials.test]])

@@ -19,7 +19,7 @@ from seedpipe.audio import decode, find_audio, list_files, read_manifest, segmen
 from seedpipe.audio.layout import split_files
 from seedpipe.audio.manifest import COLUMNS
 from seedpipe.errors import AudioError, ManifestError, TrialError
-from seedpipe.scoring.trials import read_trials
+from seedpipe.scoring.trials import match_names, read_trials
 from seedpipe.scoring.trials.manifest import list_trials
 
 NAMES = ("a/one take.wav", 'a/zwölf, "十二".wav', "b/NA.flac")
@@ -439,6 +439,24 @@ def test_trials_give_speakers(corpus: Path, tmp_path: Path) -> None:
     frame = list_trials(read_trials(tmp_path / "trials.txt"), corpus)
     assert frame["utterance"].tolist() == ["a/1.wav", "a/2.wav", "b/NA.flac"]
     assert frame["speaker"][0] == frame["speaker"][1] != frame["speaker"][2]
+
+
+def test_names_of_a_list_find_their_files_as_in_scoring(corpus: Path, tmp_path: Path) -> None:
+    (corpus / NAMES[0]).rename(corpus / "a/1.wav")
+    (corpus / NAMES[1]).rename(corpus / "a/ä.wav")
+    (tmp_path / "trials.txt").write_text("0 b-NA a-1\n1 a-a\u0308 a-1\n", encoding="utf-8")
+    trials = read_trials(tmp_path / "trials.txt")
+    frame = list_trials(trials, corpus)
+    assert frame["utterance"].tolist() == ["a/1.wav", "a/ä.wav", "b/NA.flac"]
+    assert frame["speaker"][0] == frame["speaker"][1] != frame["speaker"][2]
+    assert match_names(trials.utterances, frame["utterance"].tolist()).rows.tolist() == [2, 0, 1]
+
+
+def test_speakers_that_a_list_does_not_tell_are_left_empty(corpus: Path, tmp_path: Path) -> None:
+    for number, name in enumerate(NAMES[:2], start=1):
+        (corpus / name).rename(corpus / f"a/{number}.wav")
+    (tmp_path / "trials.txt").write_text("1 a/1.wav a/2.wav\n1 a/2.wav b/NA.flac\n0 a/1.wav b/NA.flac\n")
+    assert set(list_trials(read_trials(tmp_path / "trials.txt"), corpus)["speaker"]) == {""}
 
 
 def test_missing_utterances_are_counted_and_the_first_line_is_named(corpus: Path, tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ def test_a_list_that_does_not_tell_its_speakers_has_intervals_with_a_map_alone(
     path.write_text("\n".join(lines))
     known.write_text("".join(f"{name} s{n}\n" for name, n in zip(trials.utterances, speakers, strict=True)))
     found = printed("score", *files, path)
-    assert found["figures"]["eer"]["low"] is None
+    assert "low" not in found["figures"]["eer"]
     assert "there are no intervals, which need a speaker map" in found["warnings"][0]
     mapped = printed("score", *files, path, "--speakers", known)
     assert mapped["figures"]["eer"]["value"] == found["figures"]["eer"]["value"]
@@ -371,7 +371,20 @@ def test_few_speakers_are_not_tested(tmp_path: Path) -> None:
         ("1 a b 0.5 6\n", "more columns"),
         ("a b 1\na c\n", "fewer columns than enrol, test and score"),
         ("enrol;test;score\na;b;1\n", "fewer columns than enrol, test and score.*; expected csv, tsv or Parquet"),
-        ("enroll,test,score\na,b,1\n", "lacks the column enrol; expected enrol, test and score; rename"),
+        ("enrol_a,test,score\na,b,1\n", "lacks the column enrol; expected enrol, test and score; rename"),
+        ("model,modelid,segment,score\na,a,b,1\n", "the header names the enrol column twice"),
+        ("modelid,segmentid,side,LLR\na,b,a,1\na,c,b,2\n", "row 3: the column side says which part of a file is meant"),
+        ("a b c 0.5\na c d 0.7\n", "4 columns, and none of labels beside one of scores"),
+        ("a b target 1\na c nontarget\n", "fewer columns than the first line"),
+        (
+            "1 u1 0 0.5\n0 u2 1 0.6\n1 u2 0 0.1\n",
+            "row 1: can be read as 'label enrol test score' and as",
+        ),
+        ("12 13 5\n13 14 6\n", "can be read as 'score enrol test' and as 'enrol test score'"),
+        (
+            "12 u1 0.5\n13 u2 x\n14 u3 0.7\n",
+            "row 2: 'score enrol test' is one .* 'x', column 3 holds scores",
+        ),
         ("enrol,test,score\na,b,1,2\n", "more columns"),
     ],
 )
@@ -380,6 +393,53 @@ def test_score_files_that_cannot_be_read_are_refused(tmp_path: Path, text: str, 
     path.write_text(text)
     with pytest.raises(TrialError, match=words):
         read_scores(path)
+
+
+PEERS = {
+    "no label": "a b 0.5\na ä -1e-1\n",
+    "score first": "0.5 a b\n-0.1 a ä\n",
+    "label first": "1 a b 0.5\n0 a ä -0.1\n",
+    "label third": "a b target 0.5\na ä nontarget -0.1\n",
+    "label last": "a b 0.5 tgt\na ä -0.1 imp\n",
+    "score and label first": "0.5 1 a b\n-0.1 0 a ä\n",
+    "NIST": "modelid\tsegmentid\tside\tLLR\na\tb\ta\t0.5\na\tä\ta\t-0.1\n",
+    "NIST with blanks": "modelid segmentid side LLR targettype\na b a 0.5 target\na ä a -0.1 nontarget\n",
+    "csv": "enroll_id,test_id,score,is_target\na,b,0.5,1\na,ä,-0.1,0\n",
+    "byte order mark": "\ufeff1 a b 0.5\n0 a ä -0.1\n",
+}
+
+
+@pytest.mark.parametrize("layout", PEERS)
+def test_score_files_of_peers_are_read(tmp_path: Path, layout: str) -> None:
+    path = tmp_path / "theirs.score"
+    path.write_text(PEERS[layout], encoding="utf-8")
+    found = read_scores(path)
+    assert found.trials.utterances == ("a", "b", "ä")
+    assert found.scores.tolist() == [0.5, -0.1]
+    known = layout not in ("no label", "score first", "NIST")
+    assert found.trials.labels.tolist() == ([1, 0] if known else [-1, -1])
+    other = tmp_path / "other.csv"
+    other.write_text("enrol,test,label,score\na,a\u0308,0,0.3\na,b,1,0.2\n", encoding="utf-8")
+    assert read_scores(other).in_order_of(found.trials).tolist() == [0.2, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("12 13 1 0.53\n12 14 0 -0.1\n", ("12", "13", "14")), ("1 0 target 1.5\n0 0 nontarget 2\n", ("1", "0"))],
+)
+def test_names_that_are_numbers_are_told_from_scores_and_labels(
+    tmp_path: Path, text: str, names: tuple[str, ...]
+) -> None:
+    (tmp_path / "scores.txt").write_text(text)
+    found = read_scores(tmp_path / "scores.txt")
+    assert found.trials.utterances == names
+    assert found.trials.labels.tolist() == [1, 0]
+
+
+def test_a_column_of_scores_keeps_its_name_where_it_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "scores.csv").write_text("modelid,segmentid,LLR,score\na,b,0.5,7\na,c,0.1,8\n")
+    assert read_scores(tmp_path / "scores.csv").scores.tolist() == [7, 8]
+    assert read_scores(tmp_path / "scores.csv", "LLR").scores.tolist() == [0.5, 0.1]
 
 
 def test_files_of_other_trials_are_refused() -> None:

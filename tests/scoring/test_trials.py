@@ -413,6 +413,12 @@ RULES = [
     (["1.wav"], ["deep/er/1.wav", "deep/er/2.wav"], "the last part of the paths", [0]),
     (["ä.wav", "a\u0308.wav", "b"], ["b", "ä.wav"], "names in one normal form of Unicode (NFC)", [1, 1, 0]),
     (["/c/ä.wav"], ["a\u0308.flac", "a.flac"], "the last part of the paths, without extension", [0]),
+    (
+        ["id1-x-1", "id2-x-1"],
+        ["w/id2/x/1.wav", "w/id1/x/1.wav"],
+        "the last 3 parts of the paths joined by hyphens, without extension",
+        [1, 0],
+    ),
     (["ä", "a\u0308"], ["a\u0308", "ä"], "names as they are", [1, 0]),
     (["C:\\vox\\id1\\1.wav"], ["id2/1.wav", "id1/1.wav"], "the last 2 parts of the paths", [1]),
 ]

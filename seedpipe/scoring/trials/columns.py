@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,27 +89,33 @@ def of_header(path: Path, header: Sequence[str], columns: Sequence[Sequence[str]
     Raises
     ------
     TrialError
-        A kind of column stands twice; or a column that decides which audio is meant has several values, or trials
-        differ by a further column alone.
+        A kind of column stands twice, or one that decides which audio is meant has several values.
     """
     names = [plain(cell) for cell in header]
-    places = {kind: [n for n, name in enumerate(names) if name in known] for kind, known in HEADERS.items()}
+    kinds = ("enrol", "test", "label")
+    places = {kind: [n for n, name in enumerate(names) if name in HEADERS[kind]] for kind in kinds}
     if twice := next((kind for kind, found in places.items() if len(found) > 1), None):
         raise TrialError(f"the header names the {twice} column twice", remedy="rename one", file=path, row=1)
     found = Reading(**{kind: numbers[0] if numbers else None for kind, numbers in places.items()})  # type: ignore[arg-type]
     others = [number for number in range(len(names)) if number not in vars(found).values()]
     for number in others:
-        values = list(dict.fromkeys(columns[number]))
-        if names[number] in DECIDING and len(values) > 1:
-            raise TrialError(
-                f"the column {header[number].strip()} says which part of a file is meant ({', '.join(values[:3])}), "
-                "and names of utterances do not",
-                expected="names that tell the parts apart, as s1-a and s1-b, with embeddings of those names",
-                remedy="write the column into the names, or leave out all but one of its values",
-                file=path,
-                row=int(rows[[value != values[0] for value in columns[number]].index(True)]),
-            )
+        if names[number] in DECIDING:
+            expect_one_value(path, header[number].strip(), columns[number], rows)
     return found
+
+
+def expect_one_value(path: Path, name: str, column: Sequence[str], rows: NDArray[np.int64]) -> None:
+    """Refuse a column that says which part of a file is meant, and has several values."""
+    values = list(dict.fromkeys(column))
+    if len(values) > 1:
+        raise TrialError(
+            f"the column {name} says which part of a file is meant ({', '.join(values[:3])}), "
+            "and names of utterances do not",
+            expected="names that tell the parts apart, as s1-a and s1-b, with embeddings of those names",
+            remedy="write the column into the names, or leave out all but one of its values",
+            file=path,
+            row=int(rows[column.index(values[1])]),
+        )
 
 
 def of_words(
@@ -137,7 +143,7 @@ def of_words(
     if len(found) > 1:
         texts = " and as ".join(f"'{reading}'" for reading in found)
         raise _ambiguous(path, f"can be read as {texts}", int(rows[0]))
-    if found and found[0].label is not None:
+    if found:
         _expect_no_rival(path, columns, rows, found[0])
     return found[0] if found else None
 
@@ -163,10 +169,15 @@ def _are_labels(words: Collection[str]) -> bool:
 
 
 def _are_numbers(words: Collection[str]) -> bool:
+    return bool(words) and all(map(_is_number, words))
+
+
+def _is_number(word: str) -> bool:
     try:
-        return bool([float(word) for word in words])
+        float(word)
     except ValueError:
         return False
+    return True
 
 
 def _of_words(columns: Sequence[Sequence[str]], reading: Reading) -> bool:
@@ -182,17 +193,21 @@ def _of_fractions(columns: Sequence[Sequence[str]], reading: Reading) -> bool:
 
 
 def _expect_no_rival(path: Path, columns: Sequence[Sequence[str]], rows: NDArray[np.int64], reading: Reading) -> None:
-    """Refuse labels of 0 and 1 where a slip of the pen alone keeps another column from being those."""
-    if _of_words(columns, reading):
-        return
-    for number in {*range(len(columns))} - {reading.label, reading.score}:
-        column = columns[number]
-        if not DIGITS & set(column) or not _beside_each_other(columns, {number, reading.score}):
-            continue
-        wrong = [row for row, word in enumerate(column) if word not in DIGITS]
-        if wrong and len(wrong) <= max(1, FEW * len(column)) and len(wrong) < len(column) / 2:
-            found = f"'{reading}' is one reading; but for {column[wrong[0]]!r}, column {number + 1} holds labels, too"
-            raise _ambiguous(path, found, int(rows[wrong[0]]))
+    """Refuse a reading where slips of the pen alone keep another column from being the one of labels or of scores."""
+    kinds: list[tuple[str, int | None, int | None, Callable[[str], bool]]] = []
+    if reading.label is not None and not _of_words(columns, reading):
+        kinds.append(("labels", reading.label, reading.score, DIGITS.__contains__))
+    if reading.score is not None:
+        kinds.append(("scores", reading.score, reading.label, _is_number))
+    for kind, chosen, other, fits in kinds:
+        for number in {*range(len(columns))} - {chosen, other}:
+            column = columns[number]
+            if not _beside_each_other(columns, {number, other}) or not any(map(fits, set(column))):
+                continue
+            wrong = [row for row, word in enumerate(column) if not fits(word)]
+            if wrong and len(wrong) <= max(1, FEW * len(column)) and len(wrong) < len(column) / 2:
+                but = f"but for {column[wrong[0]]!r}, column {number + 1} holds {kind}, too"
+                raise _ambiguous(path, f"'{reading}' is one reading; {but}", int(rows[wrong[0]]))
 
 
 def _ambiguous(path: Path, found: str, row: int) -> TrialError:

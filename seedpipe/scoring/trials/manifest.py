@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from seedpipe.audio import layout, write_manifest
-from seedpipe.audio.listing import list_files
+from seedpipe.audio.listing import find_audio, list_files
 from seedpipe.audio.manifest import SPEECH
-from seedpipe.errors import TrialError
+from seedpipe.errors import ManifestError, TrialError
 from seedpipe.files import StrPath
 from seedpipe.params import ManifestParams
 from seedpipe.scoring.trials.list import Trials
+from seedpipe.scoring.trials.names import match_names
 from seedpipe.scoring.trials.read import read_trials
 from seedpipe.scoring.trials.speakers import tell_speakers
 
@@ -32,9 +33,31 @@ def write_evaluation_manifests(
 
 
 def trial_root(root: Path, name: str, trials: Trials) -> Path:
-    """What the paths of a list are relative to: ``eval/NAME`` if the first utterance is found there, else ``eval``."""
-    own = root / "eval" / name
-    return own if (own / trials.utterances[0]).is_file() else root / "eval"
+    """What the paths of a list are relative to: ``eval/NAME`` if the first utterance is found there, else ``eval``.
+
+    Where neither has a file of that very name, ``eval/NAME`` if all utterances are found there, by any rule for names.
+    """
+    every, own = root / "eval", root / "eval" / name
+    if (own / trials.utterances[0]).is_file():
+        return own
+    direct = (every / trials.utterances[0]).is_file()
+    return own if not direct and own.is_dir() and all(find_trial_audio(trials, own)) else every
+
+
+def find_trial_audio(trials: Trials, root: Path) -> list[str]:
+    """The file below a folder of every utterance, empty where there is none.
+
+    Names that are no files are looked for among all audio there by the rules of :func:`match_names`, as in scoring.
+    """
+    direct = [name if (root / name).is_file() else "" for name in trials.utterances]
+    if all(direct):
+        return direct
+    try:
+        known = find_audio(root)
+    except ManifestError:
+        return direct
+    matched = [known[row] if row >= 0 else "" for row in match_names(trials.utterances, known).rows]
+    return matched if matched.count("") < direct.count("") else direct
 
 
 def list_trials(trials: Trials, root: Path, *, jobs: int = 1, progress: ProgressCallback | None = None) -> pd.DataFrame:
@@ -44,7 +67,7 @@ def list_trials(trials: Trials, root: Path, *, jobs: int = 1, progress: Progress
     ----------
     trials : Trials
     root : Path
-        What relative paths in the list are relative to.
+        What relative paths in the list are relative to. The utterances of the table are called as the files are.
 
     Raises
     ------
@@ -53,7 +76,8 @@ def list_trials(trials: Trials, root: Path, *, jobs: int = 1, progress: Progress
     ManifestError
         Files are unreadable.
     """
-    missing = [name for name in trials.utterances if not (root / name).is_file()]
+    files = find_trial_audio(trials, root)
+    missing = [name for name, file in zip(trials.utterances, files, strict=True) if not file]
     if missing:
         names = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
         raise TrialError(
@@ -62,9 +86,9 @@ def list_trials(trials: Trials, root: Path, *, jobs: int = 1, progress: Progress
             file=trials.path,
             row=trials.first_row(missing[0]),
         )
-    frame, _ = list_files(root, sorted(trials.utterances), jobs=jobs, progress=progress)
+    frame, _ = list_files(root, sorted(set(files)), jobs=jobs, progress=progress)
     told = None if trials.blind else tell_speakers(trials)
     if told and told.told_by:  # else nothing tells who speaks
-        numbers = dict(zip(trials.utterances, told.of_utterance.tolist(), strict=True))
+        numbers = dict(zip(files, told.of_utterance.tolist(), strict=True))
         frame["speaker"] = [f"speaker{numbers[name]:05d}" for name in frame["utterance"]]
     return frame

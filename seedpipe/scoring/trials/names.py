@@ -63,9 +63,10 @@ def match_names(names: Sequence[str], known: Sequence[str]) -> Match:
     """Find names of a list among known utterances, by the first rule that finds all of them.
 
     Rules: the names as they are; in one normal form of Unicode, as all further ones are; without extension; the last
-    6, 5, ... 1 parts of the paths on both sides, with and without extension. A rule that makes two names one is passed
-    over, so a name is never found twice, but for one that stands in two forms of Unicode. Where no rule
-    finds everything, the first of those that find most is taken, so that what is missing is what really is.
+    6, 5, ... 1 parts of the paths on both sides, with and without extension; the last 3 or 2 joined by hyphens. A rule
+    that makes two names one is passed over, so a name is never found twice, but for one that stands in two forms of
+    Unicode. Where no rule finds everything, the first of those that find most is taken, so that what is missing is
+    what really is.
 
     Parameters
     ----------
@@ -105,6 +106,9 @@ def _rules() -> list[tuple[str, Callable[[str], str]]]:
         rules.append(
             (parts + ", without extension", lambda name, count=count: _stem(_tail(normal(name), count)))  # type: ignore[misc]
         )
+    for count in (3, 2):  # speaker-recording-utterance, as Kaldi's recipes make names of paths
+        joined = f"the last {count} parts of the paths joined by hyphens, without extension"
+        rules.append((joined, lambda name, count=count: _stem(_tail(normal(name), count)).replace("/", "-")))  # type: ignore[misc]
     return rules
 
 
