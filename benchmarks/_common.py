@@ -72,8 +72,8 @@ def prepare(params: Params, paths: ProjectPaths) -> None:
 
 def train_and_score(params: Params, paths: ProjectPaths, network: str, enhancer: EnhancerKind) -> None:
     """Train one enhancer of one network and score every list."""
-    bar = ProgressBar(f"train {network} {enhancer}", "epochs")
-    pipeline.train(params, network, enhancer, paths, bar.epoch)
+    bar = ProgressBar(f"train {network} {enhancer}", "steps")
+    pipeline.train(params, network, enhancer, paths, bar.training)
     for name in params.manifest.evaluations:
         pipeline.score(params, network, enhancer, name, paths)
         say(f"scored {network}, {enhancer}, {name}: {paths.results(network, enhancer, name)}")

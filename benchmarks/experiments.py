@@ -169,8 +169,8 @@ class Trainings:
 
     def _train(self, kind: Kind, params: TrainParams) -> tuple[Enhancer, float]:
         started = time.monotonic()
-        bar = ProgressBar("train", "epochs")
-        enhancer, _ = train(self.cache, self.work, params, kind=kind, progress=bar.epoch)
+        bar = ProgressBar("train", "steps")
+        enhancer, _ = train(self.cache, self.work, params, kind=kind, progress=bar.training)
         return enhancer, time.monotonic() - started
 
     def _used(self, enhancer: Enhancer, use: dict[str, Any]) -> Enhancer:

@@ -35,7 +35,7 @@ from seedpipe.errors import SeedpipeError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from seedpipe.enhancers.base import Epoch
+    from seedpipe.enhancers.base import TrainingPoint
 
 __all__ = [
     "FAILED",
@@ -239,9 +239,10 @@ class ProgressBar:
         if done >= total:
             _stderr.end_bar()
 
-    def epoch(self, epoch: Epoch, total: int) -> None:
-        """Note an epoch of a training, and its loss."""
-        self(epoch.epoch, total, f", loss {epoch.loss:.4f}")
+    def training(self, point: TrainingPoint, steps: int) -> None:
+        """Note a point of a training curve, of so many steps in all."""
+        validation = "" if point.validation is None else f", validation {point.validation:.4f}"
+        self(point.step, steps, f", loss {point.loss:.4f}{validation}")
 
 
 def _can_draw(stream: IO[str]) -> bool:

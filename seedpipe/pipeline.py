@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from seedpipe.console import ProgressCallback
-    from seedpipe.enhancers.base import EpochCallback
+    from seedpipe.enhancers.base import TrainingCallback
     from seedpipe.results import Evaluation, Evaluations, Report
 
 __all__ = [
@@ -86,7 +86,7 @@ def train(
     network: str,
     enhancer: EnhancerKind,
     paths: ProjectPaths,
-    progress: EpochCallback | None = None,
+    progress: TrainingCallback | None = None,
 ) -> dict[str, Any]:
     """Train an enhancer of a network; writes the figures and the curve, and gives them."""
     from seedpipe.cache import open_cache
@@ -98,7 +98,6 @@ def train(
     trained, result = train_enhancer(enhancer, cache, out, params, device=device, log=log, progress=progress)
     figures: dict[str, Any] = {
         "seed": _train_seed(params, enhancer),
-        "epochs": len(result.curve),
         "hours": round(cache.info.seconds / 3600, 3),
         "parameters": trained.parameters,
     }

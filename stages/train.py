@@ -4,7 +4,7 @@ import sys
 from typing import cast
 
 from seedpipe import pipeline
-from seedpipe.console import ProgressBar, resumable
+from seedpipe.console import ProgressBar, resumable, say
 from seedpipe.params import EnhancerKind, load_params
 from seedpipe.project.paths import ProjectPaths
 
@@ -12,8 +12,10 @@ from seedpipe.project.paths import ProjectPaths
 @resumable
 def main(network: str, enhancer: str) -> None:
     """Run the stage for one network and one enhancer."""
-    bar = ProgressBar(f"train {network} {enhancer}", "epochs")
-    pipeline.train(load_params(), network, cast(EnhancerKind, enhancer), ProjectPaths(), bar.epoch)
+    bar = ProgressBar(f"train {network} {enhancer}", "steps")
+    figures = pipeline.train(load_params(), network, cast(EnhancerKind, enhancer), ProjectPaths(), bar.training)
+    for warning in figures["warnings"]:
+        say(f"warning: {warning}")
 
 
 if __name__ == "__main__":

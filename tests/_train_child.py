@@ -10,7 +10,7 @@ import synthetic  # noqa: F401 - sets the number of threads
 
 from seedpipe import files
 from seedpipe.cache import open_cache
-from seedpipe.enhancers import Epoch, base, train, trainer
+from seedpipe.enhancers import TrainingPoint, base, train, trainer
 from seedpipe.params import TrainParams
 
 
@@ -32,8 +32,8 @@ def after(calls: int, function: object) -> object:
     return called
 
 
-def progress(epoch: Epoch, _: int) -> None:
-    if moment == "disk full" and epoch.epoch == 2:
+def progress(point: TrainingPoint, _: int) -> None:
+    if moment == "disk full" and point.step == 36:
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 
 

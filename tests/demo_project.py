@@ -17,7 +17,7 @@ SMALL = {
     "eval_utterances": 4,
     "draws": 2,
     "crops": 2,
-    "epochs": 3,
+    "steps": 6,
     "bootstrap": 200,
 }
 

@@ -47,7 +47,7 @@ def test_the_pipeline_leaves_a_report_and_metrics(project: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("  seed: 0\n  epochs: 3", "  seed: 0\n  epochs: 4", {"train@dvector-seed", *AFTER_TRAINING}),
+        ("  seed: 0\n  steps: 6", "  seed: 0\n  steps: 7", {"train@dvector-seed", *AFTER_TRAINING}),
         (
             "noise_snr_db: [0.0, 15.0]",
             "noise_snr_db: [1.0, 15.0]",
@@ -56,7 +56,7 @@ def test_the_pipeline_leaves_a_report_and_metrics(project: Path) -> None:
         ("draws: 2", "draws: 1", {"extract-train@dvector", "train@dvector-seed", *AFTER_TRAINING}),
         ("jobs: 0", "jobs: 1", set()),
     ],
-    ids=["epochs do not extract", "a changed SNR range extracts", "draws leave evaluation alone", "jobs do nothing"],
+    ids=["steps do not extract", "a changed SNR range extracts", "draws leave evaluation alone", "jobs do nothing"],
 )
 def test_what_a_changed_parameter_runs(project: Path, old: str, new: str, expected: set[str]) -> None:
     params = small_params()
@@ -101,14 +101,14 @@ def test_a_changed_trial_list_makes_its_manifest_again(project: Path) -> None:
 
 def test_a_misspelt_parameter_stops_the_pipeline_with_its_row(project: Path) -> None:
     params = small_params()
-    (project / "params.yaml").write_text(params.replace("epochs: 3", "epochs: 3\n  epoch: 5", 1), encoding="utf-8")
+    (project / "params.yaml").write_text(params.replace("steps: 6", "steps: 6\n  stepps: 5", 1), encoding="utf-8")
     try:
         done = run(project, sys.executable, "-m", "stages.train", "dvector", "seed", check=False)
     finally:
         (project / "params.yaml").write_text(params, encoding="utf-8")
     assert done.returncode == 1
     assert re.fullmatch(
-        r"seedpipe: error: params.yaml, row \d+: train.epoch: unknown key; .*did you mean 'epochs'\?\n", done.stderr
+        r"seedpipe: error: params.yaml, row \d+: train.stepps: unknown key; .*did you mean 'steps'\?\n", done.stderr
     )
 
 

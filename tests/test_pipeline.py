@@ -22,7 +22,7 @@ from examples import demo_corpus as demo
 from seedpipe import pipeline
 from seedpipe.audio import layout
 from seedpipe.cache import open_cache
-from seedpipe.enhancers import Epoch
+from seedpipe.enhancers import TrainingPoint
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.errors import CacheError, ManifestError, ModelError, TrialError
 from seedpipe.metrics import eer
@@ -83,8 +83,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, ProjectPa
     training_cache(places.cache("toy", "train"))
     evaluation_cache(places.cache("toy", "demo"))
     write_trials(base / "data" / "eval" / "trials_demo.txt")
-    seen: list[tuple[Epoch, int]] = []
-    pipeline.train(params, "toy", "seed", places, lambda epoch, total: seen.append((epoch, total)))
+    seen: list[tuple[TrainingPoint, int]] = []
+    pipeline.train(params, "toy", "seed", places, lambda point, steps: seen.append((point, steps)))
     assert len(seen) == 5
     pipeline.score(params, "toy", "seed", "demo", places)
     pipeline.report(params, places, "the test")
@@ -98,7 +98,8 @@ def read(path: Path) -> Any:
 def test_training_leaves_a_model_and_its_figures(project: tuple[Params, ProjectPaths]) -> None:
     _, places = project
     figures = read(places.training("toy", "seed"))
-    assert (figures["seed"], figures["epochs"], len(figures["curve"])) == (0, 5, 5)
+    assert (figures["seed"], figures["steps"], figures["epochs"], len(figures["curve"])) == (0, 90, 5, 5)
+    assert "not converged" in figures["warnings"][0]
     assert figures["rows"] + figures["held_out_rows"] == 720
     assert figures["hours"] == pytest.approx(240 * 2 / 3600, abs=1e-3)
     trained = Enhancer.load(places.model("toy", "seed")).config.train

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seedpipe.cli.common import MAX_SEED, Device, Json, Kind, ParamsFile, load_params_or_defaults
-from seedpipe.console import ProgressBar, resumable, show
+from seedpipe.console import ProgressBar, resumable, say, show
 
 if TYPE_CHECKING:
     from seedpipe.params import Params
@@ -32,7 +32,10 @@ def train(
     seed: Annotated[
         int | None, typer.Option(min=0, max=MAX_SEED, help="Instead of the seed in the parameters.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the epochs in the parameters.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Instead of the length in the parameters.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Instead of the length in the parameters: passes over the rows.")
+    ] = None,
     device: Annotated[Device | None, typer.Option(help="Where to train.")] = None,
     log: Annotated[
         Log | None, typer.Option(help="Write the curve as it grows, too, into OUT.tensorboard or OUT.dvclive.")
@@ -42,13 +45,13 @@ def train(
 ) -> None:
     """Train SEED, or a baseline, on a cache.
 
-    Example: seedpipe train cache/dvector/train models/dvector/seed --epochs 30
+    Example: seedpipe train cache/dvector/train models/dvector/seed --steps 630
     """
     from seedpipe.cache import open_cache
     from seedpipe.enhancers import train_enhancer
     from seedpipe.workers import choose_device
 
-    settings = _with(load_params_or_defaults(params), enhancer.value, seed=seed, epochs=epochs)
+    settings = _with(load_params_or_defaults(params), enhancer.value, seed=seed, steps=steps, epochs=epochs)
     place = choose_device(device.value if device else settings.machine.device)
     trained, result = train_enhancer(
         enhancer.value,
@@ -57,8 +60,10 @@ def train(
         settings,
         device=place,
         log=log.value if log else settings.machine.log,
-        progress=ProgressBar("train", "epochs").epoch,
+        progress=ProgressBar("train", "steps").training,
     )
+    for warning in result.warnings:
+        say(f"warning: {warning}")
     eer = result.held_out_eer
     held_out = "" if eer is None else f"; held-out EER {100 * eer[0]:.2f} % before, {100 * eer[1]:.2f} % after"
     show({"model": str(out)} | result.as_dict(), f"{out}: {trained!r}{held_out}", as_json=json)
@@ -69,9 +74,15 @@ def _with(params: Params, kind: str, **options: int | None) -> Params:
     given = {name: value for name, value in options.items() if value is not None}
     if kind in ("whitening", "none") and given:
         raise typer.BadParameter(
-            f"{kind} is not trained in epochs and draws nothing", param_hint=f"--{next(iter(given))}"
+            f"{kind} is not trained in steps and draws nothing", param_hint=f"--{next(iter(given))}"
         )
+    if {"steps", "epochs"} <= given.keys():
+        raise typer.BadParameter("give --epochs or --steps, not both", param_hint="--steps")
     if kind == "drl":
+        if "steps" in given:
+            raise typer.BadParameter("drl is trained in epochs", param_hint="--steps")
         drl = params.enhancers.drl.model_copy(update=given)
         return params.model_copy(update={"enhancers": params.enhancers.model_copy(update={"drl": drl})})
+    if "steps" in given:
+        given["epochs"] = 0
     return params.model_copy(update={"train": params.train.model_copy(update=given)})

@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from seedpipe.enhancers.base import EmbeddingEnhancer, Epoch, EpochCallback
+    from seedpipe.enhancers.base import EmbeddingEnhancer, TrainingCallback, TrainingPoint
     from seedpipe.enhancers.export import export_onnx
     from seedpipe.enhancers.files import Enhanced, Use, enhance_file
     from seedpipe.enhancers.fixed import FixedMap
@@ -28,10 +28,10 @@ __all__ = [
     "EmbeddingEnhancer",
     "Enhanced",
     "Enhancer",
-    "Epoch",
-    "EpochCallback",
     "FixedMap",
     "SeedTransformer",
+    "TrainingCallback",
+    "TrainingPoint",
     "TrainingResult",
     "Use",
     "enhance_file",
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "base": ("EmbeddingEnhancer", "Epoch", "EpochCallback"),
+    "base": ("EmbeddingEnhancer", "TrainingPoint", "TrainingCallback"),
     "export": ("export_onnx",),
     "files": ("Enhanced", "Use", "enhance_file"),
     "fixed": ("FixedMap",),

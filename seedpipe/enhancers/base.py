@@ -1,7 +1,7 @@
 """What every enhancer is: a map of embeddings, made for one speaker network, in a folder of its own.
 
 A model is a folder with ``model.safetensors`` (what was learnt), ``config.json`` (everything else), a model card and,
-where it was trained in epochs, ``curve.csv``.
+where it was trained in steps, ``curve.csv``.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ class EnhancerConfig(BaseModel):
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """One point of the training curve: losses on training and held-out utterances."""
+class TrainingPoint:
+    """One point of the training curve: after so many steps, losses on training and held-out utterances."""
 
-    epoch: int
+    step: int
     loss: float
     validation: float | None
 
 
-EpochCallback: TypeAlias = Callable[[Epoch, int], None]
-"""Called with each finished epoch and the number of epochs."""
+TrainingCallback: TypeAlias = Callable[[TrainingPoint, int], None]
+"""Called with each point of the curve and the steps in all."""
 
 
 class CardText(NamedTuple):
@@ -166,7 +166,9 @@ class EmbeddingEnhancer(ABC):
             ) from error
         return self
 
-    def save(self, path: StrPath, card: str, curve: Sequence[Epoch] = (), *, partial: Path | None = None) -> None:
+    def save(
+        self, path: StrPath, card: str, curve: Sequence[TrainingPoint] = (), *, partial: Path | None = None
+    ) -> None:
         """Write the model folder, whole or not at all, in the place of an older one.
 
         Parameters
@@ -174,8 +176,8 @@ class EmbeddingEnhancer(ABC):
         path : str or PathLike
         card : str
             The model card, Markdown.
-        curve : sequence of Epoch
-            How it was trained; empty where it was not trained in epochs.
+        curve : sequence of TrainingPoint
+            How it was trained; empty where it was not trained in steps.
         partial : Path, optional
             Where it is written before it takes its place; a hidden folder beside it unless given.
 
@@ -194,7 +196,7 @@ class EmbeddingEnhancer(ABC):
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
-    def _write(self, folder: Path, card: str, curve: Sequence[Epoch]) -> None:
+    def _write(self, folder: Path, card: str, curve: Sequence[TrainingPoint]) -> None:
         """Write the files into a new folder, synced to the disk."""
         import pandas as pd
         from safetensors.torch import save

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from seedpipe.enhancers.base import Epoch
+from seedpipe.enhancers.base import TrainingPoint
 from seedpipe.errors import ModelError
 from seedpipe.files import whole_file
 
@@ -23,7 +23,7 @@ class Checkpoint:
 
     tensors: dict[str, Tensor]
     step: int
-    curve: tuple[Epoch, ...]
+    curve: tuple[TrainingPoint, ...]
 
     def write(self, path: Path) -> None:
         """Write it, whole or not at all, in the place of an older one.
@@ -33,13 +33,13 @@ class Checkpoint:
         ModelError
             It cannot be written; the older one is still there.
         """
-        notes = {"format": FORMAT, "step": self.step, "curve": [asdict(epoch) for epoch in self.curve]}
+        notes = {"format": FORMAT, "step": self.step, "curve": [asdict(point) for point in self.curve]}
         try:
             with whole_file(path) as partial:
                 partial.write_bytes(save(self.tensors, {"notes": json.dumps(notes)}))
         except OSError as error:
             raise ModelError(
-                f"the checkpoint of epoch {len(self.curve)} cannot be written ({error})",
+                f"the checkpoint of step {self.step} cannot be written ({error})",
                 remedy="make room on the disk or make the folder writable; the same command then goes on from the last"
                 " one",
                 file=path,
@@ -53,7 +53,7 @@ class Checkpoint:
                 notes = json.loads(file.metadata()["notes"])
                 if notes["format"] != FORMAT:
                     return None
-                curve = tuple(Epoch(**epoch) for epoch in notes["curve"])
+                curve = tuple(TrainingPoint(**point) for point in notes["curve"])
                 return cls({name: file.get_tensor(name) for name in file.keys()}, notes["step"], curve)  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             return None

@@ -15,7 +15,7 @@ from seedpipe.errors import MissingExtraError
 from seedpipe.files import StrPath
 
 if TYPE_CHECKING:
-    from seedpipe.enhancers.base import Epoch, EpochCallback
+    from seedpipe.enhancers.base import TrainingCallback, TrainingPoint
 
 Logger: TypeAlias = Literal["", "tensorboard", "dvclive"]
 Write: TypeAlias = Callable[[int, dict[str, float]], None]
@@ -28,8 +28,10 @@ def log_folder(out: StrPath, logger: str) -> Path:
 
 
 @contextlib.contextmanager
-def followed(logger: Logger, out: StrPath, progress: EpochCallback | None = None) -> Iterator[EpochCallback | None]:
-    """Give a progress function for training that also writes each epoch where a curve can be watched.
+def followed(
+    logger: Logger, out: StrPath, progress: TrainingCallback | None = None
+) -> Iterator[TrainingCallback | None]:
+    """Give a progress function for training that also writes each point where a curve can be watched.
 
     A training that goes on appends to the curve of the interrupted run; one that begins, begins a new curve.
 
@@ -59,13 +61,13 @@ def followed(logger: Logger, out: StrPath, progress: EpochCallback | None = None
     with contextlib.ExitStack() as opened:
         writers: list[Write] = []
 
-        def note(epoch: Epoch, total: int) -> None:
-            if not writers:  # now, as the first epoch says whether an interrupted training goes on
-                writers.append(start(package, log_folder(out, logger), epoch.epoch, opened))
-            losses = {"loss": epoch.loss, "validation": epoch.validation}
-            writers[0](epoch.epoch, {name: value for name, value in losses.items() if value is not None})
+        def note(point: TrainingPoint, steps: int) -> None:
+            if not writers:  # now, as the first point says whether an interrupted training goes on
+                writers.append(start(package, log_folder(out, logger), point.step, opened))
+            losses = {"loss": point.loss, "validation": point.validation}
+            writers[0](point.step, {name: value for name, value in losses.items() if value is not None})
             if progress:
-                progress(epoch, total)
+                progress(point, steps)
 
         yield note
 

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seedpipe.enhancers.base import Epoch
+from seedpipe.enhancers.base import TrainingPoint
 from seedpipe.enhancers.labels import Codes
 from seedpipe.errors import ModelError
 from seedpipe.params import DRLParams
@@ -204,8 +204,8 @@ def train_drl(
     speakers: Codes,
     environments: Codes,
     settings: DRLParams,
-    progress: Callable[[Epoch, int], None] | None = None,
-) -> tuple[SpeakerEncoder, tuple[Epoch, ...]]:
+    progress: Callable[[TrainingPoint, int], None] | None = None,
+) -> tuple[SpeakerEncoder, tuple[TrainingPoint, ...]]:
     """Train the auto-encoder; gives its encoder and the curve.
 
     Parameters
@@ -217,7 +217,7 @@ def train_drl(
         Number of the environment of each embedding, from 0.
     settings : DRLParams
     progress : callable, optional
-        Called with each :class:`Epoch` and the number of epochs.
+        Called after each epoch with a :class:`TrainingPoint` and the steps in all.
 
     Raises
     ------
@@ -226,9 +226,10 @@ def train_drl(
     """
     draws = _Draws(rows, speakers, environments)
     steps = max(1, len(rows) // settings.batch_speakers)
+    total = settings.epochs * steps
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(settings.seed)
-        training = _Training(draws, settings, settings.epochs * steps)
+        training = _Training(draws, settings, total)
     curve = []
     for number in range(1, settings.epochs + 1):
         loss = torch.stack([training.step() for _ in range(steps)]).mean().item()
@@ -238,9 +239,9 @@ def train_drl(
                 expected="a finite loss",
                 remedy="lower enhancers.drl.learning_rate",
             )
-        curve.append(Epoch(number, loss, None))
+        curve.append(TrainingPoint(number * steps, loss, None))
         if progress:
-            progress(curve[-1], settings.epochs)
+            progress(curve[-1], total)
     return training.encoder, tuple(curve)
 
 

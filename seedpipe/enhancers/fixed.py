@@ -17,7 +17,15 @@ from torch.nn import functional
 
 from seedpipe._version import __version__
 from seedpipe.cache import NetworkInfo
-from seedpipe.enhancers.base import CardText, EmbeddingEnhancer, Embeddings, EnhancerConfig, Epoch, fill, read_model
+from seedpipe.enhancers.base import (
+    CardText,
+    EmbeddingEnhancer,
+    Embeddings,
+    EnhancerConfig,
+    TrainingPoint,
+    fill,
+    read_model,
+)
 from seedpipe.enhancers.data import hold_out
 from seedpipe.enhancers.drl import SpeakerEncoder, train_drl
 from seedpipe.enhancers.labels import environments, speakers
@@ -130,12 +138,13 @@ def _fitted(
     held_out: Sample,
     module: nn.Module,
     settings: WhiteningParams | DRLParams | None = None,
-    curve: tuple[Epoch, ...] = (),
+    curve: tuple[TrainingPoint, ...] = (),
 ) -> Fitted:
     info, apart = job.cache.info, int(mask.sum())
+    epoch_steps = curve[0].step if curve else 1  # DRL has a point after each epoch
     kind, cache = cast("FixedKind", job.kind), info.fingerprint
     config = FixedMapConfig(kind=kind, network=info.network, settings=settings, cache=cache, seedpipe=__version__)
-    return Fitted(FixedMap(module.to("cpu"), config), len(job.cache) - apart, apart, held_out, curve)
+    return Fitted(FixedMap(module.to("cpu"), config), len(job.cache) - apart, apart, held_out, curve, epoch_steps)
 
 
 def _empty(kind: FixedKind, dimension: int) -> nn.Module:

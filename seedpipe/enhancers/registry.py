@@ -12,12 +12,12 @@ from typing import Literal, cast
 import torch
 
 from seedpipe.cache import Cache
-from seedpipe.enhancers.base import CONFIG, MODEL_FILES, EmbeddingEnhancer, EpochCallback, no_model
+from seedpipe.enhancers.base import CONFIG, MODEL_FILES, EmbeddingEnhancer, TrainingCallback, no_model
 from seedpipe.enhancers.curves import Logger, followed
 from seedpipe.enhancers.fixed import FixedMap, fit_closed_form, fit_drl, fit_none
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.enhancers.trainer import fit_network
-from seedpipe.enhancers.training import Fitted, TrainingJob, TrainingResult, held_out_eer, model_card
+from seedpipe.enhancers.training import Fitted, TrainingJob, TrainingResult, model_card
 from seedpipe.errors import ModelError
 from seedpipe.files import StrPath, locked, read_json, refuse_foreign
 from seedpipe.params import EnhancerKind, Params, TrainParams
@@ -80,7 +80,7 @@ def train_enhancer(
     *,
     device: str = "cpu",
     log: Logger = "",
-    progress: EpochCallback | None = None,
+    progress: TrainingCallback | None = None,
 ) -> tuple[EmbeddingEnhancer, TrainingResult]:
     """Train an enhancer of any kind on a training cache and write its model folder.
 
@@ -100,7 +100,7 @@ def train_enhancer(
     log : {'', 'tensorboard', 'dvclive'}
         Where the curve can be watched as it grows, too: in ``OUT.tensorboard`` or ``OUT.dvclive``.
     progress : callable, optional
-        Called with each :class:`Epoch` and the number of epochs.
+        Called with each :class:`TrainingPoint` and the steps in all.
 
     Raises
     ------
@@ -121,9 +121,7 @@ def train_enhancer(
     try:
         with followed(log, out, progress) as noted, locked(out):
             fitted = recipe.fit(TrainingJob(kind, cache, out, params, torch.device(device), noted))
-            eer = held_out_eer(fitted.enhancer, fitted.held_out)
-            seconds = round(time.monotonic() - started, 2)
-            result = TrainingResult(fitted.rows, fitted.held_out_rows, seconds, eer, fitted.curve)
+            result = TrainingResult.of(fitted, time.monotonic() - started)
             _publish(fitted, model_card(fitted.enhancer, cache, result), out)
     except OSError as error:
         goes_on = "; the same command then goes on" if recipe.resumes else ""
@@ -142,7 +140,7 @@ def train(
     *,
     kind: Literal["seed", "regression"] = "seed",
     device: str = "cpu",
-    progress: EpochCallback | None = None,
+    progress: TrainingCallback | None = None,
 ) -> tuple[Enhancer, TrainingResult]:
     """Train SEED, or the regression beside it: see :func:`train_enhancer`, with the section ``train`` alone."""
     enhancer, result = train_enhancer(kind, cache, out, Params(train=params), device=device, progress=progress)

@@ -199,7 +199,7 @@ class Enhancer(EmbeddingEnhancer):
         return CardText(
             title="SEED enhancer" if diffusion else "Regression",
             what="A diffusion MLP that regenerates" if diffusion else "An MLP without diffusion that maps",
-            training=f"""Preset `{params.preset}`, {params.epochs} epochs of batches of {params.batch_rows} rows, seed
+            training=f"""Preset `{params.preset}`, {params.length} of batches of {params.batch_rows} rows, seed
 {params.seed}, loss `{params.loss}`, prediction `{params.prediction}`, normalisation `{params.normalize}`,
 {params.precision}. `config.json` has every parameter.""",
             use=f"`Enhancer.load(folder)(embeddings)`: {entry}, {share} {params.ensemble:g}, output `{params.output}`.",

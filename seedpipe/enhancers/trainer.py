@@ -3,8 +3,8 @@
 A training can be killed at any moment: the same command goes on from its last checkpoint, and on a CPU the model is the
 same bit for bit. Work in progress lies in a hidden folder beside the model, named by what the training depends on.
 
-Losses stay on the device until an epoch ends, noise and timesteps are drawn where the embeddings are, and no Python
-runs per row. Shapes: B rows of a batch, V variants (the first is clean), D embedding dimension.
+Losses stay on the device until a point of the curve, noise and timesteps are drawn where the embeddings are, and no
+Python runs per row. Shapes: B rows of a batch, V variants (the first is clean), D embedding dimension.
 
 Source: SEED, section 3.3, eq. (9): the clean embedding x_0 is predicted from x_t and from every y_t^k.
 """
@@ -28,8 +28,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from seedpipe._version import __version__
-from seedpipe.enhancers.base import Epoch, EpochCallback
+from seedpipe.enhancers.base import TrainingCallback, TrainingPoint
 from seedpipe.enhancers.checkpoint import Checkpoint
+from seedpipe.enhancers.convergence import training_warnings
 from seedpipe.enhancers.data import EmbeddingLoader, embedding_loader
 from seedpipe.enhancers.diffusion import Schedule, SeedMLP
 from seedpipe.enhancers.seed import Enhancer, ModelConfig
@@ -39,6 +40,7 @@ from seedpipe.params import TrainParams
 
 CHECKPOINT = "checkpoint.safetensors"
 WARMUP_STEPS = 100
+POINT_STEPS = 100  # where an epoch is longer than this and than a tenth of the training
 
 
 def fit_network(job: TrainingJob) -> Fitted:
@@ -62,7 +64,16 @@ def fit_network(job: TrainingJob) -> Fitted:
         seedpipe=__version__,
     )
     enhancer = Enhancer(trainer.average.to("cpu"), config).calibrated(*loader.calibration)
-    return Fitted(enhancer, loader.count, loader.held_out_count, loader.held_out, trainer.curve, work)
+    return Fitted(
+        enhancer,
+        loader.count,
+        loader.held_out_count,
+        loader.held_out,
+        trainer.curve,
+        trainer.epoch_steps,
+        training_warnings(trainer.curve, info.utterances),
+        work,
+    )
 
 
 def _configuration(job: TrainingJob, params: TrainParams) -> str:
@@ -77,17 +88,17 @@ def _configuration(job: TrainingJob, params: TrainParams) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _train(trainer: Trainer, path: Path, progress: EpochCallback | None) -> None:
-    """Train to the end, with a checkpoint after every epoch."""
+def _train(trainer: Trainer, path: Path, progress: TrainingCallback | None) -> None:
+    """Train to the end, with a checkpoint at every point of the curve."""
     if checkpoint := Checkpoint.read(path):
         trainer.restore(checkpoint)
     try:
-        for epoch in trainer.epochs():
+        for point in trainer.points():
             trainer.checkpoint().write(path)
             if progress:
-                progress(epoch, trainer.params.epochs)
+                progress(point, trainer.steps)
     except ModelError as error:
-        kept = f"; the checkpoint of epoch {len(trainer.curve)} is kept in {path.parent}" if path.exists() else ""
+        kept = f"; the checkpoint of step {trainer.curve[-1].step} is kept in {path.parent}" if path.exists() else ""
         raise ModelError(error.found, expected=error.expected, remedy=error.remedy + kept, file=error.file) from error
 
 
@@ -103,7 +114,10 @@ def precision(wanted: str, device: torch.device) -> str:
 
 
 class Trainer:
-    """Weights, their moving average, optimiser and generator, and what an epoch does to them.
+    """Weights, their moving average, optimiser and generator, and what a step does to them.
+
+    The curve has a point at the end of each epoch and of the training; where an epoch is longer than 100 steps and than
+    a tenth of the training, also after each of these stretches in it.
 
     What a step makes smaller is :meth:`_distance`: a further term of the objective belongs there.
 
@@ -113,15 +127,17 @@ class Trainer:
 
     step: int
     """Steps taken."""
-    curve: tuple[Epoch, ...]
+    curve: tuple[TrainingPoint, ...]
 
     def __init__(
         self, loader: EmbeddingLoader, params: TrainParams, device: torch.device, *, diffusion: bool = True
     ) -> None:
         self.loader, self.params, self.device = loader, params, device
         self.batch_rows = min(params.batch_rows, loader.count)
-        self.steps = params.epochs * (loader.count // self.batch_rows)
+        self.epoch_steps = loader.count // self.batch_rows
+        self.steps = params.epochs * self.epoch_steps or params.steps
         self.generator = torch.Generator(device).manual_seed(params.seed)
+        self._epoch_start = self.generator.get_state()
         self.network = _seeded_network(loader.held_out.embeddings.shape[2], params.seed).to(device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.schedule = (Schedule.of(params) if diffusion else Schedule("none")).to(device)
@@ -132,21 +148,41 @@ class Trainer:
         self._quick_distance = _compiled(self._distance) if params.compile else self._distance
         self._go_on(0, ())
 
-    def epochs(self) -> Iterator[Epoch]:
-        """Train, one epoch at a time, from where the curve ends.
+    def points(self) -> Iterator[TrainingPoint]:
+        """Train from where the curve ends; gives each new point of it.
 
         Raises
         ------
         ModelError
             A loss or a weight is not finite; the text names the step.
         """
-        while len(self.curve) < self.params.epochs:
-            batches = self.loader.batches(self.batch_rows, self.generator)
-            losses = torch.stack([self.training_step(batch) for batch in batches])
-            epoch = Epoch(len(self.curve) + 1, losses.mean().item(), self._validate())
-            self._expect_finite(epoch, losses)
-            self.curve = (*self.curve, epoch)
-            yield epoch
+        while self.step < self.steps:
+            yield from self._epoch()
+
+    def _epoch(self) -> Iterator[TrainingPoint]:
+        """Go through the rows once, or as far as the steps reach."""
+        begun, apart = self.step % self.epoch_steps, max(POINT_STEPS, self.steps // 10)
+        losses: list[Tensor] = []
+        for number, batch in enumerate(self.loader.batches(self.batch_rows, self.generator), 1):
+            if number <= begun:  # before an interruption: drawn again, so that the generator is where it was
+                self._draw(batch, self.generator)
+                continue
+            losses.append(self.training_step(batch))
+            if self.step == self.steps:
+                break
+            if number % apart == 0 and number < self.epoch_steps:
+                yield self._point(losses)
+                losses = []
+        self._epoch_start = self.generator.get_state()
+        yield self._point(losses)
+
+    def _point(self, losses: list[Tensor]) -> TrainingPoint:
+        """The next point of the curve, over the losses of the steps since the last one."""
+        since = torch.stack(losses)
+        point = TrainingPoint(self.step, since.mean().item(), self._validate())
+        self._expect_finite(point, since)
+        self.curve = (*self.curve, point)
+        return point
 
     def training_step(self, batch_BVD: Tensor) -> Tensor:
         """Take one step on a batch of normalised rows; gives the loss, which stays on the device."""
@@ -163,7 +199,7 @@ class Trainer:
 
     def checkpoint(self) -> Checkpoint:
         """What :meth:`restore` needs to go on from here bit for bit."""
-        tensors = {"generator": self.generator.get_state()}
+        tensors = {"generator": self._epoch_start}
         for (name, weight), mean in zip(self.network.named_parameters(), self.average.parameters(), strict=True):
             moments = self.optimizer.state[weight]
             tensors |= {
@@ -176,7 +212,8 @@ class Trainer:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of a training on the same rows with the same parameters."""
-        self.generator.set_state(checkpoint.tensors["generator"])
+        self._epoch_start = checkpoint.tensors["generator"]
+        self.generator.set_state(self._epoch_start)
         moments = {}
         for number, (name, weight) in enumerate(self.network.named_parameters()):
             weight.data.copy_(checkpoint.tensors[f"network.{name}"])
@@ -190,7 +227,7 @@ class Trainer:
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         self._go_on(checkpoint.step, checkpoint.curve)
 
-    def _go_on(self, step: int, curve: tuple[Epoch, ...]) -> None:
+    def _go_on(self, step: int, curve: tuple[TrainingPoint, ...]) -> None:
         self.step, self.curve = step, curve
         self.learning_rate = LambdaLR(self.optimizer, self._annealing, step - 1)
 
@@ -224,15 +261,15 @@ class Trainer:
             generator = torch.Generator(self.device).manual_seed(0)
             return self._distance(self.average, *self._draw(self.held_out, generator)).item()
 
-    def _expect_finite(self, epoch: Epoch, losses: Tensor) -> None:
+    def _expect_finite(self, point: TrainingPoint, losses: Tensor) -> None:
         norm = nn.utils.get_total_norm([weight.detach() for weight in self.network.parameters()])
         bad = (~losses.isfinite()).nonzero()
-        if not len(bad) and norm.isfinite() and math.isfinite(epoch.validation or 0.0):
+        if not len(bad) and norm.isfinite() and math.isfinite(point.validation or 0.0):
             return
-        step = int(bad[0]) if len(bad) else len(losses) - 1
+        last = int(bad[0]) if len(bad) else len(losses) - 1
         raise ModelError(
-            f"the loss is {losses[step].item()} in epoch {epoch.epoch} at step {step + 1} of {len(losses)},"
-            f" on held-out utterances {epoch.validation}" + ("" if len(bad) else ", and weights are not finite"),
+            f"the loss is {losses[last].item()} at step {self.step - len(losses) + last + 1} of {self.steps},"
+            f" on held-out utterances {point.validation}" + ("" if len(bad) else ", and weights are not finite"),
             expected="a finite loss",
             remedy="lower train.learning_rate",
         )

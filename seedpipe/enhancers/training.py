@@ -19,7 +19,7 @@ from torch.nn import functional
 from seedpipe import metrics
 from seedpipe._version import __version__
 from seedpipe.cache import Cache
-from seedpipe.enhancers.base import EmbeddingEnhancer, Epoch, EpochCallback
+from seedpipe.enhancers.base import EmbeddingEnhancer, TrainingCallback, TrainingPoint
 from seedpipe.params import EnhancerKind, Params
 
 EER_ROWS = 400  # for the held-out EER, which compares all pairs
@@ -49,7 +49,7 @@ class TrainingJob:
     out: Path
     params: Params
     device: torch.device
-    progress: EpochCallback | None = None
+    progress: TrainingCallback | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,10 @@ class Fitted:
     rows: int
     held_out_rows: int
     held_out: Sample
-    curve: tuple[Epoch, ...] = ()
+    curve: tuple[TrainingPoint, ...] = ()
+    epoch_steps: int = 1
+    """Steps of one pass over the rows."""
+    warnings: tuple[str, ...] = ()
     work: Path | None = None
     """Where the training keeps what it goes on from; of no use once the model is in its place."""
 
@@ -71,14 +74,33 @@ class TrainingResult:
 
     ``held_out_eer`` tells enhanced noisy embeddings of one held-out utterance from those of others, against its clean
     embedding: (before, after) enhancement. It needs no speaker labels. ``seconds`` are those of the last run, where a
-    training was interrupted. The curve is empty for an enhancer that is not trained in epochs.
+    training was interrupted. ``steps`` and ``epochs``, the passes over the rows that they come to, are 0 and the curve
+    is empty for an enhancer in closed form. ``warnings`` say why it may need a longer training or more speech.
     """
 
+    steps: int
+    epochs: float
     rows: int
     held_out_rows: int
     seconds: float
     held_out_eer: tuple[float, float] | None
-    curve: tuple[Epoch, ...]
+    curve: tuple[TrainingPoint, ...]
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, fitted: Fitted, seconds: float) -> TrainingResult:
+        """Measure what was fitted on the rows that were held out."""
+        steps = fitted.curve[-1].step if fitted.curve else 0
+        return cls(
+            steps=steps,
+            epochs=round(steps / fitted.epoch_steps, 2),
+            rows=fitted.rows,
+            held_out_rows=fitted.held_out_rows,
+            seconds=round(seconds, 2),
+            held_out_eer=held_out_eer(fitted.enhancer, fitted.held_out),
+            curve=fitted.curve,
+            warnings=fitted.warnings,
+        )
 
     def as_dict(self) -> dict[str, object]:
         """The result as plain data."""
@@ -157,5 +179,10 @@ def _figures(result: TrainingResult) -> str:
     if result.curve:
         last = result.curve[-1]
         validation = "none" if last.validation is None else f"{last.validation:.4g}"
-        lines.insert(0, f"- Last epoch: loss {last.loss:.4g}, on held-out utterances {validation}.")
+        lines.insert(
+            0,
+            f"- After {result.steps:,} steps ({result.epochs:g} epochs): loss {last.loss:.4g},"
+            f" on held-out utterances {validation}.",
+        )
+    lines += [f"- **Warning**: {warning}." for warning in result.warnings]
     return "\n".join(lines)

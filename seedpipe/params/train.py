@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from seedpipe.params.section import PresetSection, Seed, distinct
 
@@ -40,8 +40,10 @@ class TrainParams(PresetSection):
     (docs/deviations.md)."""
     seed: Seed = 0
     """Seed of the weights, the batches and the diffusion noise."""
-    epochs: int = Field(default=30, ge=1)
-    """Passes over the rows of the cache."""
+    steps: int = Field(default=630, ge=1)
+    """Length of the training: batches, each of which changes the weights once."""
+    epochs: int = Field(default=0, ge=0)
+    """Its length in passes over the rows instead, as the paper counts; 0 for ``steps``."""
     batch_rows: int = Field(default=256, ge=1)
     """Rows of a batch; each row brings its clean embedding and all its noisy variants."""
     learning_rate: float = Field(default=5e-4, gt=0)
@@ -101,6 +103,18 @@ class TrainParams(PresetSection):
     """Compile the step (torch.compile): meant for GPUs, wants a C compiler, takes a minute to begin with."""
     memory_gb: float = Field(default=8.0, gt=0)
     """Memory for embeddings in training, in 1e9 bytes; a cache that needs more is streamed, in random order."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_steps(cls, given: object) -> object:
+        """Steps that are given alone stand before the epochs of a preset."""
+        steps_alone = isinstance(given, dict) and "steps" in given and "epochs" not in given
+        return {**given, "epochs": 0} if steps_alone else given  # type: ignore[dict-item]
+
+    @property
+    def length(self) -> str:
+        """How long the training is, in words."""
+        return f"{self.epochs} epochs" if self.epochs else f"{self.steps:,} steps"
 
     def without_diffusion(self) -> TrainParams:
         """The same training for a regression: y_0 enters as it is, at t = 0, and the output is x_0."""

@@ -3,11 +3,11 @@
 Besides the evaluations (see :mod:`seedpipe.results.evaluation`), as JSON::
 
     {"title": "...", "synthetic": true, "seedpipe_version": "0.1.0", "made_by": "dvc repro", "evaluations": [...],
-     "training": {"dvector/seed": {"seed": 0, "rows": 5000, "epochs": 60, "seconds": 42.1,
-                              "curve": [{"epoch": 1, "loss": ..., "validation": ...}]}},
+     "training": {"dvector/seed": {"seed": 0, "rows": 5000, "steps": 660, "epochs": 30.0, "seconds": 42.1,
+                              "curve": [{"step": 22, "loss": ..., "validation": ...}]}},
      "facts": {"key": "value"}}
 
-Optional: ``training``, ``facts``, ``validation`` of an epoch, and ``hours``, ``parameters``, ``held_out_rows`` and
+Optional: ``training``, ``facts``, ``validation`` of a point, and ``hours``, ``parameters``, ``held_out_rows`` and
 ``held_out_eer`` of a training.
 """
 
@@ -26,7 +26,7 @@ from seedpipe.results.evaluation import Evaluations
 class CurvePoint:
     """One point of a training curve."""
 
-    epoch: Count
+    step: Count
     loss: Number
     validation: Number | None = None
 
@@ -37,7 +37,9 @@ class Training(Result):
 
     Attributes
     ----------
-    seed, epochs : int
+    seed, steps : int
+    epochs : float
+        Passes over the rows that the steps come to.
     hours : float or None
         Of speech.
     parameters : int or None
@@ -49,10 +51,13 @@ class Training(Result):
     held_out_eer : list of float or None
         Fractions, on the held-out rows.
     curve : list of CurvePoint
+    warnings : list of str
+        Why it may have to be trained for longer or on more speech.
     """
 
     seed: Integer
-    epochs: Count
+    steps: Count
+    epochs: Positive
     hours: Positive | None = None
     parameters: Count | None = None
     rows: Count
@@ -60,6 +65,7 @@ class Training(Result):
     seconds: Positive
     held_out_eer: list[Rate] | None = None
     curve: list[CurvePoint]
+    warnings: list[Name] = field(default_factory=list)
 
 
 def _single(value: object) -> object:

@@ -301,19 +301,19 @@ def projection(
 
 
 def training_curve(axes: Axes, training: Training) -> Axes:
-    """Draw training and validation loss over the epochs.
+    """Draw training and validation loss over the steps.
 
     Parameters
     ----------
     axes : Axes
-    training : Training, of at least two epochs
+    training : Training, with at least two points
     """
-    epochs, losses = zip(*((point.epoch, point.loss) for point in training.curve), strict=True)
-    axes.plot(epochs, losses, **{**_LINES[0], "marker": ""}, label="training loss")
-    validated = [(point.epoch, point.validation) for point in training.curve if point.validation is not None]
+    steps, losses = zip(*((point.step, point.loss) for point in training.curve), strict=True)
+    axes.plot(steps, losses, **{**_LINES[0], "marker": ""}, label="training loss")
+    validated = [(point.step, point.validation) for point in training.curve if point.validation is not None]
     if validated:
         axes.plot(*zip(*validated, strict=True), **{**_LINES[1], "marker": ""}, label="validation loss")
-    axes.set(xlabel="Epoch", ylabel="Loss", xlim=(epochs[0], epochs[-1]))
+    axes.set(xlabel="Step", ylabel="Loss", xlim=(steps[0], steps[-1]))
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=_STEPS, integer=True))
     return axes
 

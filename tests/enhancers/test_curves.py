@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from seedpipe.cache import Cache
 from seedpipe.cli import app
 from seedpipe.enhancers import train
-from seedpipe.enhancers.base import Epoch
+from seedpipe.enhancers.base import TrainingPoint
 from seedpipe.enhancers.curves import followed, log_folder
 from seedpipe.errors import MissingExtraError
 from seedpipe.params import TrainParams
@@ -49,10 +49,10 @@ def curve_of(logger: str, folder: Path) -> dict[str, list[tuple[int, float]]]:
 def write(logger: Any, out: Path, epochs: range, losses: float = 1.0, validation: float | None = 2.0) -> list[int]:
     """Report epochs as a training does; gives those that the caller's own progress saw."""
     seen: list[int] = []
-    with followed(logger, out, lambda epoch, _: seen.append(epoch.epoch)) as note:
+    with followed(logger, out, lambda point, _: seen.append(point.step)) as note:
         assert note is not None
         for number in epochs:
-            note(Epoch(number, losses / number, validation), epochs.stop)
+            note(TrainingPoint(number, losses / number, validation), epochs.stop)
     return seen
 
 
@@ -63,7 +63,7 @@ def test_a_training_writes_the_curve_that_its_result_has(tmp_path: Path, cache: 
         _, result = train(cache, tmp_path / "m", TrainParams(epochs=3, batch_rows=64), progress=note)
     found = curve_of(logger, log_folder(tmp_path / "m", logger))
     for name in ("loss", "validation"):
-        assert found[name] == [(epoch.epoch, pytest.approx(getattr(epoch, name), rel=1e-6)) for epoch in result.curve]
+        assert found[name] == [(point.step, pytest.approx(getattr(point, name), rel=1e-6)) for point in result.curve]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", f"m.{logger}"]
 
 
@@ -87,7 +87,7 @@ def test_without_held_out_utterances_there_is_no_curve_of_them(tmp_path: Path, l
 
 
 def test_without_a_logger_nothing_is_written(tmp_path: Path) -> None:
-    def progress(epoch: Epoch, total: int) -> None:
+    def progress(epoch: TrainingPoint, total: int) -> None:
         raise NotImplementedError
 
     with followed("", tmp_path / "m", progress) as note:
@@ -115,7 +115,7 @@ def test_the_command_and_the_parameters_choose_the_logger(tmp_path: Path, cache:
     arguments = ["train", str(cache.path), str(tmp_path / "m"), "--params", str(tmp_path / "params.yaml"), "--json"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.stderr
-    assert json.loads(result.stdout)["curve"][0]["epoch"] == 1
+    assert json.loads(result.stdout)["curve"][0]["step"] > 0
     assert (tmp_path / "m.dvclive" / "metrics.json").exists()
     result = CliRunner().invoke(app, [*arguments, "--log", "tensorboard"])
     assert result.exit_code == 0, result.stderr

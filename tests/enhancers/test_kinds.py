@@ -15,7 +15,7 @@ from synthetic import QUICK, VARIANTS, D, contents, draw_embeddings, training_ca
 from seedpipe import metrics
 from seedpipe.cache import Cache
 from seedpipe.enhancers import EmbeddingEnhancer, train_enhancer
-from seedpipe.enhancers.base import Epoch
+from seedpipe.enhancers.base import TrainingPoint
 from seedpipe.enhancers.drl import _Draws, _Groups
 from seedpipe.enhancers.labels import environments, speakers
 from seedpipe.enhancers.seed import Enhancer
@@ -167,24 +167,25 @@ def test_a_regression_and_seed_do_not_share_a_checkpoint(tmp_path: Path) -> None
     with pytest.raises(KeyboardInterrupt):
         train_enhancer("seed", cache, tmp_path / "m", params, progress=stop)
     seen: list[int] = []
-    train_enhancer("regression", cache, tmp_path / "m", params, progress=lambda epoch, _: seen.append(epoch.epoch))
-    assert seen == [1, 2]
+    train_enhancer("regression", cache, tmp_path / "m", params, progress=lambda point, _: seen.append(point.step))
+    assert len(seen) == 2
 
 
 def test_an_interrupted_regression_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     cache = training_cache(tmp_path / "c", speakers=6)
     params = Params(train=QUICK.model_copy(update={"epochs": 3}))
 
-    def stop(epoch: Epoch, _: int) -> None:
-        if epoch.epoch == 2:
+    def stop(point: TrainingPoint, _: int) -> None:
+        if point.step == 2 * steps:
             raise KeyboardInterrupt
 
-    train_enhancer("regression", cache, tmp_path / "a" / "m", params)
+    _, undisturbed = train_enhancer("regression", cache, tmp_path / "a" / "m", params)
+    steps = undisturbed.curve[0].step
     with pytest.raises(KeyboardInterrupt):
         train_enhancer("regression", cache, tmp_path / "b" / "m", params, progress=stop)
     seen: list[int] = []
-    train_enhancer("regression", cache, tmp_path / "b" / "m", params, progress=lambda e, _: seen.append(e.epoch))
-    assert seen == [3]
+    train_enhancer("regression", cache, tmp_path / "b" / "m", params, progress=lambda point, _: seen.append(point.step))
+    assert seen == [3 * steps]
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 

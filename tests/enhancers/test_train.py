@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from seedpipe import metrics
 from seedpipe.cache import Cache
-from seedpipe.enhancers import Epoch, TrainingResult, data, train, trainer
+from seedpipe.enhancers import TrainingPoint, TrainingResult, data, train, trainer
 from seedpipe.enhancers.diffusion import SeedMLP
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.errors import CacheDamagedError, CacheError, CacheMismatchError, ModelError
@@ -59,7 +59,7 @@ def eer_on_new_speakers(model: Enhancer | None) -> float:
 
 def test_training_lowers_the_loss(trained: tuple[Enhancer, TrainingResult, Path]) -> None:
     curve = trained[1].curve
-    assert [point.epoch for point in curve] == list(range(1, QUICK.epochs + 1))
+    assert [point.step for point in curve] == list(range(18, 18 * QUICK.epochs + 1, 18))
     assert curve[-1].loss < 0.8 * curve[0].loss
     assert curve[-1].validation is not None
     assert curve[-1].validation < 0.8 * curve[0].validation
@@ -107,8 +107,10 @@ def test_the_card_says_what_it_is(trained: tuple[Enhancer, TrainingResult, Path]
 
 def test_the_curve_lies_beside_the_weights(trained: tuple[Enhancer, TrainingResult, Path]) -> None:
     table = pd.read_csv(trained[2] / "curve.csv")
-    assert list(table.columns) == ["epoch", "loss", "validation"]
-    assert [Epoch(int(row.epoch), row.loss, row.validation) for row in table.itertuples()] == list(trained[1].curve)
+    assert list(table.columns) == ["step", "loss", "validation"]
+    assert [TrainingPoint(int(row.step), row.loss, row.validation) for row in table.itertuples()] == list(
+        trained[1].curve
+    )
 
 
 def test_the_result_is_plain_data(trained: tuple[Enhancer, TrainingResult, Path]) -> None:
@@ -116,7 +118,7 @@ def test_the_result_is_plain_data(trained: tuple[Enhancer, TrainingResult, Path]
     data = result.as_dict()
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert data["held_out_eer"] == list(result.held_out_eer)
-    assert data["curve"][0] == {"epoch": 1, "loss": result.curve[0].loss, "validation": result.curve[0].validation}
+    assert data["curve"][0] == {"step": 18, "loss": result.curve[0].loss, "validation": result.curve[0].validation}
 
 
 def test_the_same_seed_gives_the_same_bytes(cache: Cache, tmp_path: Path) -> None:
@@ -219,7 +221,7 @@ def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
 def test_without_moving_average_the_last_weights_are_kept(cache: Cache, decay: float, equal: bool) -> None:
     params = SHORT.model_copy(update={"ema_decay": decay, "validation_share": 0.0})
     training = trainer.Trainer(data.embedding_loader(cache, params, CPU), params, CPU)
-    assert [epoch.validation for epoch in training.epochs()] == [None, None]
+    assert [point.validation for point in training.points()] == [None, None]
     pairs = zip(training.average.parameters(), training.network.parameters(), strict=True)
     assert all(torch.allclose(a, b, atol=1e-7) for a, b in pairs) == equal
 
@@ -254,10 +256,10 @@ def test_held_out_embeddings_do_not_reach_the_weights(tmp_path: Path) -> None:
     assert contents(tmp_path / "a")["model.safetensors"] == contents(tmp_path / "b")["model.safetensors"]
 
 
-def test_progress_sees_every_epoch(cache: Cache, tmp_path: Path) -> None:
-    seen: list[tuple[Epoch, int]] = []
-    _, result = train(cache, tmp_path / "a", SHORT, progress=lambda epoch, total: seen.append((epoch, total)))
-    assert seen == [(epoch, 2) for epoch in result.curve]
+def test_progress_sees_every_point(cache: Cache, tmp_path: Path) -> None:
+    seen: list[tuple[TrainingPoint, int]] = []
+    _, result = train(cache, tmp_path / "a", SHORT, progress=lambda point, steps: seen.append((point, steps)))
+    assert seen == [(point, 36) for point in result.curve]
 
 
 @pytest.mark.parametrize("rows", [2, 3, 7])
@@ -315,7 +317,7 @@ def test_a_loss_that_is_not_finite_leaves_the_older_model(
 ) -> None:
     before, honest = old_model(tmp_path), trainer.distance
     monkeypatch.setattr(trainer, "distance", lambda *given: honest(*given) * math.nan)
-    with pytest.raises(ModelError, match=r"the loss is nan in epoch 1 at step 1 of 18.*lower train\.learning_rate"):
+    with pytest.raises(ModelError, match=r"the loss is nan at step 1 of 36.*lower train\.learning_rate"):
         train(cache, tmp_path / "models" / "toy", SHORT)
     assert contents(tmp_path / "models") == before
 
@@ -334,8 +336,8 @@ def test_an_interrupted_training_leaves_the_older_model(
 ) -> None:
     before = old_model(tmp_path)
 
-    def interrupt(epoch: Epoch, total: int) -> None:
-        if epoch.epoch == total:
+    def interrupt(point: TrainingPoint, steps: int) -> None:
+        if point.step == steps:
             raise error
 
     with pytest.raises(error):

@@ -14,7 +14,7 @@ import torch
 from synthetic import contents, enhancer, training_cache
 
 from seedpipe.cache import Cache, open_cache
-from seedpipe.enhancers import Epoch, TrainingResult, data, train, trainer
+from seedpipe.enhancers import TrainingPoint, TrainingResult, data, train, trainer
 from seedpipe.enhancers.checkpoint import Checkpoint
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.errors import BusyError, ModelError
@@ -23,7 +23,8 @@ from seedpipe.params import TrainParams
 
 CPU = torch.device("cpu")
 CHILD = Path(__file__).parents[1] / "_train_child.py"
-PARAMS = TrainParams(epochs=4, batch_rows=32, validation_share=0.2)
+EPOCH = 18  # steps
+PARAMS = TrainParams(steps=4 * EPOCH, batch_rows=32, validation_share=0.2)
 STREAMED = PARAMS.model_copy(update={"memory_gb": 5e-5})
 
 
@@ -37,8 +38,8 @@ class StopError(Exception):
 
 
 def stopped_after(epochs: int, cache: Cache, out: Path, params: TrainParams) -> None:
-    def stop(epoch: Epoch, _: int) -> None:
-        if epoch.epoch == epochs:
+    def stop(point: TrainingPoint, _: int) -> None:
+        if point.step == epochs * EPOCH:
             raise StopError
 
     with pytest.raises(StopError):
@@ -47,7 +48,7 @@ def stopped_after(epochs: int, cache: Cache, out: Path, params: TrainParams) -> 
 
 def resumed(cache: Cache, out: Path, params: TrainParams) -> tuple[list[int], TrainingResult]:
     seen: list[int] = []
-    _, result = train(cache, out, params, progress=lambda epoch, _: seen.append(epoch.epoch))
+    _, result = train(cache, out, params, progress=lambda point, _: seen.append(math.ceil(point.step / EPOCH)))
     return seen, result
 
 
@@ -57,7 +58,7 @@ def resumed(cache: Cache, out: Path, params: TrainParams) -> tuple[list[int], Tr
     [
         PARAMS,
         STREAMED,
-        TrainParams(preset="official", epochs=4, batch_rows=32),
+        TrainParams(preset="official", steps=4 * EPOCH, batch_rows=32, validation_share=0.2),
         PARAMS.model_copy(update={"gradient_norm": 0.0, "loss": "huber", "prediction": "v"}),
     ],
 )
@@ -72,6 +73,42 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(
     assert seen == [4]
     assert (result.curve, result.held_out_eer) == (undisturbed.curve, undisturbed.held_out_eer)
     assert contents(tmp_path / "b") == contents(tmp_path / "a")
+
+
+@pytest.mark.parametrize("params", [PARAMS, STREAMED])
+def test_within_a_long_epoch_it_goes_on_too(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: TrainParams
+) -> None:
+    params = params.model_copy(update={"steps": 2 * EPOCH + 5})
+    _, whole = train(cache, tmp_path / "a" / "toy", params)
+    monkeypatch.setattr(trainer, "POINT_STEPS", 6)
+    seen: list[int] = []
+
+    def stop(point: TrainingPoint, _: int) -> None:
+        seen.append(point.step)
+        if point.step == EPOCH + 12:
+            raise StopError
+
+    with pytest.raises(StopError):
+        train(cache, tmp_path / "b" / "toy", params, progress=stop)
+    assert seen == [6, 12, 18, 24, 30]
+    _, result = train(cache, tmp_path / "b" / "toy", params, progress=lambda point, _: seen.append(point.step))
+    assert seen[5:] == [36, 41]
+    assert result.curve[-1].validation == whole.curve[-1].validation
+    weights = [(tmp_path / name / "toy" / "model.safetensors").read_bytes() for name in "ab"]
+    assert weights[0] == weights[1]
+
+
+def test_steps_may_end_within_an_epoch(cache: Cache, tmp_path: Path) -> None:
+    _, result = train(cache, tmp_path / "toy", PARAMS.model_copy(update={"steps": 40}))
+    assert [point.step for point in result.curve] == [18, 36, 40]
+    assert (result.steps, result.epochs) == (40, 2.22)
+
+
+def test_epochs_are_so_many_steps(cache: Cache, tmp_path: Path) -> None:
+    _, one = train(cache, tmp_path / "a", PARAMS)
+    _, other = train(cache, tmp_path / "b", PARAMS.model_copy(update={"epochs": 4, "steps": 1}))
+    assert one.curve == other.curve
 
 
 @pytest.mark.parametrize(
@@ -103,7 +140,7 @@ def test_a_full_disk_stops_it_with_the_last_checkpoint_kept(cache: Cache, tmp_pa
     failed = subprocess.run(command, check=False, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     last = failed.stderr.decode().splitlines()[-1]
     assert "ModelError" in last
-    assert "the checkpoint of epoch 3 cannot be written" in last
+    assert "the checkpoint of step 54 cannot be written" in last
     assert "make room" in last
     assert len(contents(tmp_path / "b")) == 1  # the checkpoint, no partial file
     seen, _ = resumed(cache, out, PARAMS)
@@ -141,8 +178,8 @@ def test_a_loss_that_diverges_keeps_the_last_good_checkpoint(
         train(cache, tmp_path / "b" / "toy", PARAMS)
     (name,) = contents(tmp_path / "b")
     text = str(caught.value)
-    assert "the loss is inf in epoch 2 at step 5 of 18" in text
-    assert f"the checkpoint of epoch 1 is kept in {(tmp_path / 'b' / name).parent}" in text
+    assert "the loss is inf at step 23 of 72" in text
+    assert f"the checkpoint of step 18 is kept in {(tmp_path / 'b' / name).parent}" in text
     assert contents(tmp_path / "b") == contents(tmp_path / "a")
 
 
@@ -154,18 +191,20 @@ def test_weights_that_are_not_finite_never_reach_a_checkpoint(cache: Cache, tmp_
     assert contents(tmp_path) == {}
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"epochs": 5}, {"learning_rate": 1e-3}, {"precision": "float32"}])
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"steps": 5 * EPOCH}, {"learning_rate": 1e-3}, {"precision": "float32"}]
+)
 def test_another_configuration_begins_anew(cache: Cache, tmp_path: Path, change: dict[str, object]) -> None:
     first = PARAMS.model_copy(update={"precision": "bfloat16"})
     stopped_after(2, cache, tmp_path / "toy", first)
     other = first.model_copy(update=change)
     seen, _ = resumed(cache, tmp_path / "toy", other)
-    assert seen == list(range(1, other.epochs + 1))
+    assert seen == list(range(1, other.steps // EPOCH + 1))
 
 
 def test_other_embeddings_begin_anew(tmp_path: Path) -> None:
-    stopped_after(2, training_cache(tmp_path / "c1", speakers=8), tmp_path / "m" / "toy", PARAMS)
-    other = training_cache(tmp_path / "c2", speakers=8, seed=1)
+    stopped_after(2, training_cache(tmp_path / "c1"), tmp_path / "m" / "toy", PARAMS)
+    other = training_cache(tmp_path / "c2", seed=1)
     assert resumed(other, tmp_path / "m" / "toy", PARAMS)[0] == [1, 2, 3, 4]
 
 
@@ -183,7 +222,7 @@ def test_a_checkpoint_that_cannot_be_read_is_not_used(cache: Cache, tmp_path: Pa
 
 
 def test_a_checkpoint_is_what_was_written(tmp_path: Path) -> None:
-    curve = (Epoch(1, 0.1 + 0.2, None), Epoch(2, 1 / 3, 2.5e-17))
+    curve = (TrainingPoint(1, 0.1 + 0.2, None), TrainingPoint(2, 1 / 3, 2.5e-17))
     state = Checkpoint({"a": torch.randn(3, 4), "generator": torch.Generator().get_state()}, 7, curve)
     state.write(tmp_path / "c")
     found = Checkpoint.read(tmp_path / "c")
@@ -247,7 +286,7 @@ def test_bfloat16_learns_what_float32_learns(cache: Cache, tmp_path: Path) -> No
 def test_weights_average_and_moments_stay_float32_under_bfloat16(cache: Cache) -> None:
     params = PARAMS.model_copy(update={"precision": "bfloat16"})
     run = trainer.Trainer(data.embedding_loader(cache, params, CPU), params, CPU)
-    next(run.epochs())
+    next(run.points())
     state = run.checkpoint()
     assert {tensor.dtype for name, tensor in state.tensors.items() if name != "generator"} == {torch.float32}
 

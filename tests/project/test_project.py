@@ -195,7 +195,7 @@ def stale_self_test() -> None:
         (lambda: shutil.rmtree("stages"), "pipeline", "stages/train.py"),
         (lambda: shutil.rmtree("networks/stub"), "network stub", "unknown network"),
         (stale_self_test, "network stub", "gives other numbers"),
-        (lambda: edit_params("^  epochs: 30", "  epochs: 0"), "params.yaml", r"row \d+: train.epochs: 0"),
+        (lambda: edit_params("^  steps: 510", "  steps: 0"), "params.yaml", r"row \d+: train.steps: 0"),
         (lambda: edit_params('frontend: ""', "frontend: nobody"), "front end", "unknown front end 'nobody'"),
     ],
     ids=[

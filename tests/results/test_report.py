@@ -270,11 +270,19 @@ def test_hostile_names_stay_text(full_page: Page) -> None:
 
 def test_an_enhancer_without_a_curve_is_described(page: Page) -> None:
     metrics = report(but(BETTER, enhancer="whitening"))
-    fitted = {"seed": 0, "rows": 5000, "epochs": 0, "seconds": 0.2, "parameters": 65_792, "curve": []}
+    fitted = {"seed": 0, "rows": 5000, "steps": 0, "epochs": 0.0, "seconds": 0.2, "parameters": 65_792, "curve": []}
     metrics["training"] = {"dvector/whitening": fitted}
     html, markdown = page(metrics)
-    assert "5,000 rows, 0 epochs, 0 s, seed 0, 65,792 parameters." in html
-    assert "| dvector → whitening | 65,792 | 5,000 | 0 | 0 | 0 s |  |  |" in markdown
+    assert "5,000 rows, 0 steps, 0 s, seed 0, 65,792 parameters." in html
+    assert "| dvector → whitening | 65,792 | 5,000 | 0 | 0 | 0 | 0 s |  |  |" in markdown
+
+
+def test_the_warnings_of_a_training_are_shown(page: Page) -> None:
+    metrics = report(BETTER)
+    metrics["training"]["dvector/seed"]["warnings"] = ["the training has not converged; raise train.steps"]
+    html, markdown = page(metrics)
+    assert "<strong>Warning:</strong> the training has not converged; raise train.steps." in html
+    assert "Warning, dvector → SEED: the training has not converged; raise train.steps." in markdown
 
 
 def test_reports_without_training_and_facts(page: Page) -> None:
@@ -285,7 +293,7 @@ def test_reports_without_training_and_facts(page: Page) -> None:
     assert "Training" not in markdown
 
 
-@pytest.mark.parametrize("curve", [[], [{"epoch": 1, "loss": 0.5}], [{"epoch": k, "loss": 0.5} for k in (1, 2)]])
+@pytest.mark.parametrize("curve", [[], [{"step": 1, "loss": 0.5}], [{"step": k, "loss": 0.5} for k in (1, 2)]])
 def test_short_and_flat_training_curves(full_page: Page, curve: list[Metrics]) -> None:
     metrics = report(BETTER)
     metrics["training"]["dvector/seed"]["curve"] = curve

@@ -132,8 +132,8 @@ class Charts:
 
 
 def training_chart(drawings: Drawings, name: str, training: Training) -> Markup:
-    """Loss of network and enhancer over the epochs, of a training with at least two."""
-    label = f"Training and validation loss of {name} over {len(training.curve)} epochs"
+    """Loss of network and enhancer over the steps, of a training with at least two points."""
+    label = f"Training and validation loss of {name} over {training.steps:,} steps"
     return drawings.draw(
         label, (_WIDE, 240.0), lambda axes: figures.training_curve(axes[0], training), margins=(50.0, 10.0, 8.0, 40.0)
     )
