@@ -245,7 +245,7 @@ def _renamed(frame: pd.DataFrame, path: Path, first_row: int, column: str | None
             raise TrialError(f"the header names the {kind} column twice", remedy="rename one", file=path, row=1)
         names[found[0]] = kind
     for name in set(header) - names.keys():
-        if columns.plain(name) in columns.DECIDING:
+        if columns.DECIDING.fullmatch(name):
             rows = np.arange(first_row, len(frame) + first_row)
             columns.expect_one_value(path, name, frame[name].astype(str).tolist(), rows)
     return frame.rename(columns=names)

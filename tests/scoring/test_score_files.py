@@ -251,6 +251,32 @@ def test_a_cache_and_a_model_are_scored_by_the_same_command(cached: tuple[Path, 
         write_scores(pd.read_csv(out), tmp_path / "scores.txt")
 
 
+def test_a_cache_is_scored_on_a_list_that_does_not_tell_its_speakers(
+    cached: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    """As a wrong phrase of the same speaker is: scored like any other, but without intervals."""
+    listed = cached[2]
+    trials = read_trials(listed)
+    known = tmp_path / "map.txt"
+    known.write_text("".join(f"{n} s{k}\n" for n, k in zip(trials.utterances, trials.speakers(), strict=True)))
+    lines = listed.read_text().splitlines()
+    first = trials.utterances[:2]
+    pairs = [{line.split()[1], line.split()[2]} for line in lines]
+    changed = [f"0 {line[2:]}" if pair == set(first) else line for line, pair in zip(lines, pairs, strict=True)]
+    assert changed != lines
+    listed.write_text("\n".join(changed))
+    found = printed("score", *cached, "--params", tmp_path / "params.yaml")["evaluations"][0]
+    assert "need a speaker map" in found["warnings"][0]
+    assert found["speakers"] == 0
+    assert "low" not in found["conditions"][0]["systems"]["enhanced"]["eer"]
+    assert "mean_relative_reduction" not in found
+    result = run("score", *cached, "--params", tmp_path / "params.yaml")
+    assert "no interval" in result.output
+    mapped = printed("score", *cached, "--params", tmp_path / "params.yaml", "--speakers", known)["evaluations"][0]
+    assert mapped["speakers"] == len(set(trials.speakers().tolist()))
+    assert "low" in mapped["conditions"][1]["systems"]["network"]["eer"]
+
+
 def test_options_of_a_cache_come_before_its_params(cached: tuple[Path, Path, Path], tmp_path: Path) -> None:
     options = "--params", tmp_path / "params.yaml", "--method", "cosine"
     plain = printed("score", *cached, *options)["evaluations"]

@@ -235,6 +235,24 @@ def test_speakers_that_a_list_does_not_tell_are_not_made_up(tmp_path: Path, text
     assert check_trials(tmp_path / "trials_x.txt").usable
 
 
+def test_words_for_wrong_phrases_say_that_speakers_are_not_told(tmp_path: Path) -> None:
+    told = tell_speakers(read_trials(write(tmp_path, "m1 u1 TC\nm1 u2 TW\nm1 v IC\nm2 v TC\n")))
+    assert (told.told_by, len(told.remarks)) == ("", 1)
+    assert "wrong phrase are of one speaker; there are no intervals" in told.remarks[0]
+    assert tell_speakers(read_trials(write(tmp_path, "m1 u1 TC\nm1 v IC\n"))).told_by == "list"
+
+
+@pytest.mark.parametrize(
+    "name", ["side", "Channel", "test_channel", "channel-enrol", "segment side", "start", "end_time"]
+)
+def test_columns_that_decide_are_refused_by_name(tmp_path: Path, name: str) -> None:
+    text = f"enrol,test,{name},label\na,b,x,1\na,c,x,0\n"
+    assert len(read_trials(write(tmp_path, text))) == 2
+    with pytest.raises(TrialError, match=f"row 3: the column {name} says which part"):
+        read_trials(write(tmp_path, text.replace("c,x", "c,y")))
+    assert len(read_trials(write(tmp_path, text.replace("c,x", "c,y").replace(name, "outside")))) == 2
+
+
 @pytest.mark.parametrize("text", ["1 a b\n0 a b\n", "1 a b\n0 b a\n", "1 a b\n0 a a\n"])
 def test_a_pair_of_both_kinds_is_refused_with_a_map_and_without(tmp_path: Path, text: str) -> None:
     for known in (None, {"a": ["s"], "b": ["t"]}):

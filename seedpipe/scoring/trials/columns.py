@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,19 +27,20 @@ LABELS = {word: label for vocabulary in VOCABULARIES for word, label in vocabula
 LABELS_IN_WORDS = "1, target or true for the same speaker, 0, nontarget or false for two (or tgt and imp)"
 HEADERS = {
     "enrol": {
-        "enrol", "enroll", "enrolment", "enrollment", "enrolid", "enrollid", "model", "modelid",
-        "file1", "utt1", "path1",
+        "enrol", "enroll", "enrolment", "enrollment", "enrolid", "enrollid", "enrolmentid", "enrollmentid", "enrolutt",
+        "enrollutt", "model", "modelid", "file1", "utt1", "path1", "wav1", "audio1",
     },
-    "test": {"test", "testid", "segment", "segmentid", "file2", "utt2", "path2"},
-    "label": {"label", "target", "targettype", "istarget", "samespeaker"},
+    "test": {"test", "testid", "testutt", "segment", "segmentid", "file2", "utt2", "path2", "wav2", "audio2"},
+    "label": {"label", "target", "targettype", "istarget", "samespeaker", "key"},
     "score": {"score", "llr"},
 }  # fmt: skip
 """Names of columns, as :func:`plain` gives them."""
-DECIDING = {
-    "side", "testside", "segmentside", "enrolside", "enrollside", "modelside", "channel", "testchannel", "enrolchannel",
-    "enrollchannel", "start", "end", "starttime", "endtime", "startframe", "endframe", "offset",
-}  # fmt: skip
-"""Columns that say which part of a file is meant."""
+DECIDING = re.compile(
+    r"(?:.*[^a-z])?(?:(?:test|enroll?|segment|model)?(?:side|channel)|chan)(?:[^a-z].*)?"
+    r"|(?:start|end)(?:[^a-z]?(?:time|frame|sample))?|offset",
+    re.IGNORECASE,
+)
+"""Names of columns that say which part of a file is meant."""
 DIGITS = {"0", "1"}
 FEW = 0.01  # share of words, or one, that may be slips of the pen in a column of labels
 
@@ -99,7 +101,7 @@ def of_header(path: Path, header: Sequence[str], columns: Sequence[Sequence[str]
     found = Reading(**{kind: numbers[0] if numbers else None for kind, numbers in places.items()})  # type: ignore[arg-type]
     others = [number for number in range(len(names)) if number not in vars(found).values()]
     for number in others:
-        if names[number] in DECIDING:
+        if DECIDING.fullmatch(header[number].strip().strip('"')):
             expect_one_value(path, header[number].strip(), columns[number], rows)
     return found
 

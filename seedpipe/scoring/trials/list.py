@@ -33,6 +33,8 @@ class Trials:
         1 for the same speaker, 0 for two speakers, -1 throughout a blind list.
     rows : ndarray of int64, shape (trials,)
         Line of every trial in the file, counted from 1.
+    phrases : bool
+        Whether labels tell wrong phrases from other speakers, so that a non-target trial may be of one speaker.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class Trials:
     test: NDArray[np.int64]
     labels: NDArray[np.int8]
     rows: NDArray[np.int64]
+    phrases: bool = False
 
     @classmethod
     def of_names(

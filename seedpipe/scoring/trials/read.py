@@ -7,7 +7,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +70,9 @@ def parse(path: StrPath) -> Trials:
     labels = _labels(table)
     if table.header:
         _expect_told_apart(table, labels)
-    return Trials.of_names(path, *table.sides, labels, table.rows)
+    place = table.reading.label
+    phrases = place is not None and not {"tw", "TW"}.isdisjoint(table.columns[place])
+    return replace(Trials.of_names(path, *table.sides, labels, table.rows), phrases=phrases)
 
 
 def read_models(path: StrPath) -> dict[str, tuple[str, ...]]:

@@ -90,10 +90,11 @@ def tell_speakers(trials: Trials, known: SpeakerMap | None = None) -> TrialSpeak
     if known is not None:
         return _mapped(trials, known)
     speakers, wrong = trials.contradictions()
-    if not wrong.size:
+    problem = joined(trials) if wrong.size else None
+    if problem is None and not trials.phrases:
         return TrialSpeakers(speakers, speakers[trials.enrol], speakers[trials.test])
-    problem = joined(trials)
-    remark = f"{problem.text if problem else ''}; there are no intervals, which need a speaker map (--speakers)"
+    remark = problem.text if problem else "non-target trials with a wrong phrase are of one speaker"
+    remark += "; there are no intervals, which need a speaker map (--speakers)"
     alone = np.arange(len(trials.utterances))
     return TrialSpeakers(alone, trials.enrol, trials.test, "", (remark,))
 
