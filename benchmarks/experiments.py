@@ -128,8 +128,8 @@ class EvaluationList:
 
     def judge(self, setting: Setting, seed: int, enhancer: Enhancer, seconds: float) -> Figures:
         """Score an enhancer."""
-        embeddings = enhancer(self.crops.embeddings, torch.Generator().manual_seed(0))
-        enhanced = CropEmbeddings(self.crops.utterances, self.crops.conditions, embeddings)
+        generator = torch.Generator().manual_seed(0)
+        enhanced = self.crops.through(lambda embeddings: enhancer(embeddings, generator))
         after = score_conditions(enhanced, self.trials, "cosine")
         labels, mismatch = self.trials.labels, [name for name in self.alone if name != "clean"]
         reduction = self.bootstrap.mean_relative_reduction([(self.alone[c], after[c]) for c in mismatch], labels)

@@ -17,7 +17,7 @@ from seedpipe.audio import layout
 from seedpipe.audio.manifest import is_synthetic
 from seedpipe.errors import ManifestError, SeedpipeError
 from seedpipe.files import StrPath, read_json, whole_file
-from seedpipe.params import EnhancerKind, Params, ScoreParams
+from seedpipe.params import AugmentParams, EnhancerKind, Params, ScoreParams
 from seedpipe.project.paths import ProjectPaths
 from seedpipe.scoring.trials.manifest import write_evaluation_manifests
 
@@ -289,14 +289,21 @@ _SIDES = {
 }
 
 
+def _ranges(augment: AugmentParams) -> str:
+    return "speech-to-noise ratio {:g} to {:g} dB, speech-to-music ratio {:g} to {:g} dB".format(
+        *augment.noise_snr_db, *augment.music_snr_db
+    )
+
+
 def _facts(params: Params) -> dict[str, str]:
-    evaluation, augment = params.extract.evaluation, params.extract.augment
+    evaluation, of_training = params.extract.evaluation, _ranges(params.extract.augment)
+    of_evaluation, short = _ranges(params.extract.evaluation_augment), evaluation.test_crop_samples
+    test = f", on the test side one of {short:,}" if short else ""
+    own = "" if of_evaluation == of_training else f" in evaluation; in training {of_training}"
     return {
-        "evaluation": f"{evaluation.crops} crops of {evaluation.crop_samples:,} samples; "
+        "evaluation": f"{evaluation.crops} crops of {evaluation.crop_samples:,} samples{test}; "
         + _SIDES[params.score.mismatch_side],
-        "noise": "speech-to-noise ratio {:g} to {:g} dB, speech-to-music ratio {:g} to {:g} dB, drawn uniformly".format(
-            *augment.noise_snr_db, *augment.music_snr_db
-        ),
+        "noise": f"{of_evaluation}, drawn uniformly{own}",
         "variants": f"{params.extract.draws} draws of each training utterance, in {', '.join(params.extract.variants)}",
         "EER": f"definition '{params.score.eer_definition}'",
         "minDCF": f"P_target {params.score.p_targets[0]:g}, both costs 1, normalised",

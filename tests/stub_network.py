@@ -41,6 +41,17 @@ class Other(Stub):
     name = "other"
 
 
+class Sized(Stub):
+    """A stub whose embedding says how long the waveform was, in seconds."""
+
+    name = "sized"
+
+    def __call__(self, waveforms: Tensor) -> Tensor:
+        embeddings = super().__call__(waveforms)
+        embeddings[:, 0] = waveforms.shape[1] / self.sample_rate
+        return embeddings
+
+
 class NotANumber(Stub):
     name = "nan"
 
@@ -81,6 +92,10 @@ def make() -> Stub:
 
 def make_other() -> Stub:
     return Other()
+
+
+def make_sized() -> Stub:
+    return Sized()
 
 
 def make_nan() -> Stub:

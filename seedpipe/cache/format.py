@@ -84,7 +84,8 @@ class CacheInfo(_Info):
     resampled: dict[Hertz, int] = Field(default_factory=dict)
     """Sample rate of source files in Hz, as text, to the number of utterances that were resampled from it."""
     features: dict[str, int | str]
-    """How crops are cut: ``crop_samples`` and ``draws`` (training) or ``crops`` (evaluation)."""
+    """How crops are cut: ``crop_samples`` and ``draws`` (training) or ``crops`` (evaluation), and
+    ``test_crop_samples`` where the test side has a crop of its own."""
     augmentation: dict[str, Any]
     """Ranges of the recipes and digests of the manifests of noise, music and rooms."""
     seed: int
@@ -103,6 +104,16 @@ class CacheInfo(_Info):
         if self.kind == "evaluation" and not (isinstance(crops, int) and crops > 0):
             raise ValueError(f"an evaluation with a number of crops, not {crops!r}")
         return self
+
+    @property
+    def test_crops(self) -> int:
+        """Of the rows of each utterance, how many at the end are the test side's alone: 1 in a cache of short tests."""
+        return int(self.kind == "evaluation" and "test_crop_samples" in self.features)
+
+    @property
+    def rows_per_utterance(self) -> int:
+        """Rows of each utterance in an evaluation cache: its crops, and the one of the test side behind them."""
+        return int(self.features["crops"]) + self.test_crops
 
 
 def manifest_bytes(info: CacheInfo) -> bytes:

@@ -270,8 +270,9 @@ class _Enhancement:
 
 
 def _clean_only(params: ExtractParams) -> ExtractParams:
-    """The parameters without noisy conditions."""
-    return params.model_copy(update={"evaluation": params.evaluation.model_copy(update={"conditions": ()})})
+    """The parameters without noisy conditions, and without the crop of a test side: there are no trials."""
+    clean = params.evaluation.model_copy(update={"conditions": (), "test_crop_samples": 0})
+    return params.model_copy(update={"evaluation": clean})
 
 
 def _cache(folder: Path) -> Cache:

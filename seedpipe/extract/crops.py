@@ -1,6 +1,6 @@
 """Crops of an utterance in all variants: decoded once, mixed on the device where the network runs.
 
-Shapes: C crops, of which W differ, V variants, T samples of a crop.
+Shapes: C crops of one length, of which W differ, V variants, T samples of a crop.
 """
 
 from __future__ import annotations
@@ -58,13 +58,14 @@ class Cropper:
         frontend = load_frontend(spec.params.frontend, network.sample_rate)
         self.frontend = frontend.to(device) if frontend else None
 
-    def __call__(self, utterance: Utterance) -> tuple[Crops, Tensor]:
+    def __call__(self, utterance: Utterance) -> tuple[Crops, list[Tensor]]:
         """Cut one utterance.
 
         Returns
         -------
         crops : Crops
-        waveforms : Tensor of float32, shape (W, V, T)
+        waveforms : list of Tensor of float32, shape (W, V, T)
+            One; where the test side has a crop of its own, that is the second, shape (1, V, its samples).
         """
         path = utterance.path
         speech = decode.read_audio(path, self.rate, utterance.digest, utterance.start_frame, utterance.frames)
@@ -73,7 +74,7 @@ class Cropper:
         except AudioError as error:
             raise AudioError(error.found, expected=error.expected, remedy=error.remedy, file=path) from error
 
-    def _random(self, utterance: Utterance, speech: Waveform) -> tuple[Crops, Tensor]:
+    def _random(self, utterance: Utterance, speech: Waveform) -> tuple[Crops, list[Tensor]]:
         """Random crops, each mixed with what was drawn for it."""
         import torch
 
@@ -85,10 +86,10 @@ class Cropper:
         if self.frontend:
             waveforms = self.frontend(waveforms.flatten(0, 1)).view_as(waveforms)
         recipes = [list(recipes) for recipes in zip(*columns, strict=True)]
-        return Crops(utterance, starts, recipes, list(draws)), waveforms
+        return Crops(utterance, starts, recipes, list(draws)), [waveforms]
 
-    def _even(self, utterance: Utterance, speech: Waveform) -> tuple[Crops, Tensor]:
-        """Evenly spaced crops, mixed before they are cut; crops that coincide are cut once."""
+    def _even(self, utterance: Utterance, speech: Waveform) -> tuple[Crops, list[Tensor]]:
+        """Evenly spaced crops, and that of the test side, mixed before they are cut; equal ones are cut once."""
         import torch
 
         if not speech.any():
@@ -100,16 +101,30 @@ class Cropper:
             whole = self.frontend(whole)
         official = self.spec.params.evaluation.short_audio == "official"
         starts = decode.even_starts(speech.size, samples, self.spec.crops, official=official)
-        mixed = _wrapped(whole, starts[-1] + samples)
         distinct = sorted(set(starts))
-        waveforms = torch.stack([mixed[:, start : start + samples] for start in distinct])
         places = [distinct.index(start) for start in starts]
+        waveforms = [_cut(whole, distinct, samples)]
+        if self.spec.test_crop_samples:
+            start = self._middle(speech)
+            waveforms.append(_cut(whole, [start], self.spec.test_crop_samples))
+            starts, places = [*starts, start], [*places, len(distinct)]
         return Crops(utterance, starts, [recipes] * len(starts), places), waveforms
+
+    def _middle(self, speech: Waveform) -> int:
+        """First sample of the test side's crop."""
+        samples = self.spec.test_crop_samples
+        start = max(0, (speech.size - samples) // 2)
+        if not decode.crop(speech, start, samples).any():
+            raise AudioError(
+                f"its middle {samples:,} samples, the crop of the test side, are silent",
+                remedy="remove it from the list, or set extract.evaluation.test_crop_samples: 0",
+            )
+        return start
 
     def _recipe(self, utterance: Utterance, draw: int, name: str, samples: int) -> Recipe:
         """Draw a recipe; a fixed level takes the place of the range, and all else is drawn as without one."""
         variant, snr_db = split_condition(name)
-        ranges = self.spec.params.augment
+        ranges = self.spec.augment
         if snr_db is not None:
             ranges = ranges.model_copy(update=dict.fromkeys(("music_snr_db", "noise_snr_db"), (snr_db, snr_db)))
         generator = augment.keyed_generator(self.spec.seed, utterance.name, draw, variant)
@@ -131,6 +146,14 @@ class Cropper:
             if decode.crop(speech, start, samples).any():
                 return start
         raise AudioError(f"{DRAWS_FOR_SOUND} random crops are all silent", remedy="remove the file or cut its pauses")
+
+
+def _cut(whole: Tensor, starts: Sequence[int], samples: int) -> Tensor:
+    """Cut crops from all variants of an utterance, (V, S) to (W, V, samples)."""
+    import torch
+
+    mixed = _wrapped(whole, starts[-1] + samples)
+    return torch.stack([mixed[:, start : start + samples] for start in starts])
 
 
 def _wrapped(waveforms: Tensor, samples: int) -> Tensor:

@@ -47,12 +47,18 @@ class Embedder:
         self.network, self.device, self.precision, self.block = network.to(device), device, precision, block
 
     def __call__(self, chunks: Iterable[Tensor]) -> NDArray[np.float32]:
-        """Embed waveforms that come in chunks, shape (any, T); gives (sum of any, D) in their order."""
+        """Embed waveforms that come in chunks, shape (any, T), T being one or several; gives (all rows, D) in order."""
         import torch
 
-        vectors = [self._forward(block, self.precision)[:used] for block, used in _blocks(chunks, self.block)]
+        vectors: list[Tensor] = []
+        numbers: list[int] = []
+        for block, used in _blocks(chunks, self.block):
+            vectors.append(self._forward(block, self.precision)[: len(used)])
+            numbers += used
+        if not vectors:
+            return np.empty((0, self.network.dimension), np.float32)
         # Fetched once: until here, a GPU has not been waited for.
-        return torch.cat(vectors).cpu().numpy() if vectors else np.empty((0, self.network.dimension), np.float32)
+        return torch.cat(vectors).cpu().numpy()[np.argsort(numbers)]
 
     def check_precision(self, waveforms: Tensor) -> None:
         """Compare a block in reduced precision with the same block in float32."""
@@ -121,22 +127,26 @@ def _made_on_one_thread(items: Iterable[Item]) -> Generator[Item]:
         yield from items
 
 
-def _blocks(chunks: Iterable[Tensor], size: int | None) -> Iterator[tuple[Tensor, int]]:
-    """Blocks of ``size`` rows, each with the number of its rows that count; the last one repeats its last row."""
+def _blocks(chunks: Iterable[Tensor], size: int | None) -> Iterator[tuple[Tensor, list[int]]]:
+    """Blocks of ``size`` rows of one length, each with the numbers of its rows; the last ones repeat their last row."""
     import torch
 
-    if size is None:
-        yield from ((chunk, len(chunk)) for chunk in chunks)
-        return
-    waiting: list[Tensor] = []
-    rows = 0
+    waiting: dict[int, tuple[list[Tensor], list[int]]] = {}
+    total = 0
     for chunk in chunks:
-        waiting.append(chunk)
-        rows += len(chunk)
-        while rows >= size:
-            joined = torch.cat(waiting)
-            yield joined[:size], size
-            waiting, rows = [joined[size:]], rows - size
-    if rows:
-        joined = torch.cat(waiting)
-        yield torch.cat([joined, joined[-1:].expand(size - rows, -1)]), rows
+        own = range(total, total + len(chunk))
+        total += len(chunk)
+        if size is None:
+            yield chunk, list(own)
+            continue
+        rows, numbers = waiting.setdefault(chunk.shape[1], ([], []))
+        rows.append(chunk)
+        numbers += own
+        while len(numbers) >= size:
+            joined = torch.cat(rows)
+            yield joined[:size], numbers[:size]
+            rows[:], numbers[:] = [joined[size:]], numbers[size:]
+    for rows, numbers in waiting.values():
+        if size and numbers:
+            joined = torch.cat(rows)
+            yield torch.cat([joined, joined[-1:].expand(size - len(numbers), -1)]), numbers

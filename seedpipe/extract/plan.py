@@ -148,7 +148,7 @@ class Plan:
         """Count what is there, and measure the network."""
         spec, shards = wanted.spec, wanted.shards
         left = 0 if finished_cache(wanted) else sum(finished(spec, job) is None for job in wanted.jobs(range(shards)))
-        rows, variants, rate = len(wanted.speech) * spec.crops, len(spec.variants), _forward_rate(spec)
+        rows, variants, rate = len(wanted.speech) * spec.rows, len(spec.variants), _forward_rate(spec)
         return cls(
             utterances=len(wanted.speech),
             rows=rows,

@@ -24,7 +24,7 @@ def publish(wanted: Extraction, done: Sequence[Finished]) -> Cache:
         raise AudioError("no utterance could be used", remedy="see the failures listed", file=wanted.speech.path)
     rows = sum(shard.rows for shard in shards)
     info = cache.CacheInfo(
-        **wanted.info, rows=rows, utterances=rows // wanted.spec.crops, skipped=len(failures), shards=shards
+        **wanted.info, rows=rows, utterances=rows // wanted.spec.rows, skipped=len(failures), shards=shards
     )
     return cache.publish(wanted.work, wanted.out, info)
 

@@ -54,10 +54,11 @@ def render(cache: Cache, row: int, variant: str, manifests: StrPath) -> tuple[Wa
     if "files" not in info.augmentation:
         raise CacheError("was imported: its embeddings have no audio here", file=cache.path)
     cleaned = _frontend(cache)
-    columns = cache.row(row, ("utterance", "crop_start", *RECIPE_COLUMNS))
+    columns = cache.row(row, ("utterance", "draw", "crop_start", *RECIPE_COLUMNS))
     banks = _banks(cache, variant, manifests)
     speech, start = _speech(cache, str(columns["utterance"]), manifests), int(columns["crop_start"])
-    samples = int(info.features["crop_samples"]) or speech.size
+    own = info.test_crops and int(columns["draw"]) == info.rows_per_utterance - 1  # the crop of the test side
+    samples = int(info.features["test_crop_samples" if own else "crop_samples"]) or speech.size
     training = info.kind == "training"  # there, crops are mixed; in an evaluation, the mixture is cut
     source = torch.tensor(decode.crop(speech, start, samples) if training else speech)[None]
     recipe = Recipe(*(columns[name][info.variants.index(variant)].item() for name in RECIPE_COLUMNS))

@@ -19,7 +19,7 @@ from seedpipe.errors import NetworkError
 from seedpipe.extract.embed import one_thread
 from seedpipe.networks import SpeakerNetwork, load_network, self_test
 from seedpipe.networks.engine import Engine, own_engine
-from seedpipe.params import ExtractParams, split_condition
+from seedpipe.params import AugmentParams, ExtractParams, split_condition
 
 DECIDING = ("format", "kind", "network", "variants", "features", "storage", "augmentation", "seed", "audio")
 """Fields of the provenance that decide the numbers."""
@@ -76,13 +76,28 @@ class ExtractionSpec:
 
     @property
     def crops(self) -> int:
-        """Crops of each utterance, and so its rows in the cache."""
+        """Crops of each utterance, without the one of the test side."""
         return 1 if self.whole else self.params.draws if self.training else self.params.evaluation.crops
 
     @property
     def crop_samples(self) -> int:
         """Length of a crop; 0 for whole utterances."""
         return 0 if self.whole else (self.params if self.training else self.params.evaluation).crop_samples
+
+    @property
+    def test_crop_samples(self) -> int:
+        """Length of the one crop that the test side has for itself; 0 where it has those of the enrolment side."""
+        return 0 if self.training else self.params.evaluation.test_crop_samples
+
+    @property
+    def rows(self) -> int:
+        """Rows of each utterance in the cache: its crops, and the one of the test side behind them."""
+        return self.crops + bool(self.test_crop_samples)
+
+    @property
+    def augment(self) -> AugmentParams:
+        """Ranges of the recipes."""
+        return self.params.augment if self.training else self.params.evaluation_augment
 
     @property
     def seed(self) -> int:
@@ -92,7 +107,7 @@ class ExtractionSpec:
     @property
     def utterances_per_shard(self) -> int:
         """Whole utterances of one shard."""
-        return max(1, self.params.shard_rows // self.crops)
+        return max(1, self.params.shard_rows // self.rows)
 
 
 def describe(spec: ExtractionSpec, speech: Manifest) -> dict[str, Any]:
@@ -118,7 +133,7 @@ def describe(spec: ExtractionSpec, speech: Manifest) -> dict[str, Any]:
         "variants": spec.variants,
         "features": _features(spec, network, engine),
         "storage": params.storage,
-        "augmentation": params.augment.model_dump(mode="json") | {"files": files},
+        "augmentation": spec.augment.model_dump(mode="json") | {"files": files},
         "seed": spec.seed,
         "synthetic": speech.synthetic,
         "audio": speech.digest(),
@@ -145,12 +160,14 @@ def bank_files(variants: Iterable[str]) -> dict[str, str]:
 
 def _check(spec: ExtractionSpec, network: SpeakerNetwork) -> None:
     """Refuse what the network or the device cannot do."""
-    if not spec.whole and network.min_samples > spec.crop_samples:
-        raise NetworkError(
-            f"crops have {spec.crop_samples} samples",
-            expected=f"{network.min_samples} or more for the network {network.name}",
-            remedy="raise crop_samples in params.yaml",
-        )
+    lengths = {"crop_samples": 0 if spec.whole else spec.crop_samples, "test_crop_samples": spec.test_crop_samples}
+    for name, samples in lengths.items():
+        if 0 < samples < network.min_samples:
+            raise NetworkError(
+                f"crops have {samples} samples",
+                expected=f"{network.min_samples} or more for the network {network.name}",
+                remedy=f"raise {name} in params.yaml",
+            )
     if spec.device == "cpu" and spec.params.precision == "float16":
         raise NetworkError(
             "arithmetic in float16 is many times slower than in float32 on a CPU",
@@ -168,7 +185,7 @@ def _check(spec: ExtractionSpec, network: SpeakerNetwork) -> None:
 def _features(spec: ExtractionSpec, network: SpeakerNetwork, engine: Engine) -> dict[str, int | str]:
     params = spec.params
     frontend = load_frontend(params.frontend, network.sample_rate)
-    return {
+    features: dict[str, int | str] = {
         "crop_samples": spec.crop_samples,
         "draws" if spec.training else "crops": spec.crops,
         "shard_rows": params.shard_rows,
@@ -176,4 +193,7 @@ def _features(spec: ExtractionSpec, network: SpeakerNetwork, engine: Engine) -> 
         "resample": "yes" if params.resample else "no",
         "short_audio": params.evaluation.short_audio,
         "frontend": f"{params.frontend} {frontend.fingerprint()}" if frontend else "",
-    } | ({} if engine == "eager" else {"engine": engine})  # eager is what caches without a word of it have
+    }
+    # What a cache does not speak of is as it was before these were there: eager, and one length for both sides.
+    own: dict[str, int | str] = {"test_crop_samples": spec.test_crop_samples, "engine": engine}
+    return features | {name: value for name, value in own.items() if value not in (0, "eager")}

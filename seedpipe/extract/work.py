@@ -95,7 +95,7 @@ def finished(spec: ExtractionSpec, job: Job) -> Finished | None:
     failures = _read_failures(job) if spec.params.on_bad_audio == "skip" else ()
     used = len(job.utterances) - len(failures)
     shard = cache.finished_shard(job.path, job.key) if used else None
-    if used and (shard is None or shard.rows != used * spec.crops):
+    if used and (shard is None or shard.rows != used * spec.rows):
         return None
     return Finished(job.number, len(job.utterances), shard, failures)
 
@@ -123,7 +123,7 @@ class Worker:
         """Embed the utterances of a shard; those that cannot be used come back as failures."""
         failures: list[Failure] = []
         done: list[Crops] = []
-        ahead = max(1, self.spec.batch // (self.spec.crops * len(self.spec.variants)))  # of the network, utterances
+        ahead = max(1, self.spec.batch // (self.spec.rows * len(self.spec.variants)))  # of the network, utterances
         with WorkNote(job.path) as note:
             cropped = prefetch(self._cropped(job, failures, note), ahead)
             with contextlib.closing(cropped):
@@ -141,10 +141,11 @@ class Worker:
         """Compare embeddings of the first utterance that can be used with those in float32."""
         for utterance in utterances:
             with contextlib.suppress(AudioError), one_thread():
-                self.embed.check_precision(self.crop(utterance)[1].flatten(0, 1))
+                for waveforms in self.crop(utterance)[1]:
+                    self.embed.check_precision(waveforms.flatten(0, 1))
                 return
 
-    def _cropped(self, job: Job, failures: list[Failure], note: WorkNote) -> Iterator[tuple[Crops, Tensor]]:
+    def _cropped(self, job: Job, failures: list[Failure], note: WorkNote) -> Iterator[tuple[Crops, list[Tensor]]]:
         for utterance in job.utterances:
             note.write("decoding", utterance)
             try:
@@ -185,12 +186,12 @@ def note_of(shard: Path) -> Path:
     return shard.with_suffix(".doing")
 
 
-def _noted(cropped: Iterable[tuple[Crops, Tensor]], done: list[Crops], note: WorkNote) -> Iterator[Tensor]:
+def _noted(cropped: Iterable[tuple[Crops, list[Tensor]]], done: list[Crops], note: WorkNote) -> Iterator[Tensor]:
     """Hand the waveforms on, keep the rest."""
     for crops, waveforms in cropped:
         note.write("in the network", crops.utterance)
         done.append(crops)
-        yield waveforms.flatten(0, 1)
+        yield from (of_one_length.flatten(0, 1) for of_one_length in waveforms)
 
 
 def _columns(done: Sequence[Crops]) -> dict[str, NDArray[Any]]:

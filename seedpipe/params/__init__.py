@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from seedpipe.params.data import CorpusParams, ManifestParams
 from seedpipe.params.enhancers import DRLParams, EnhancerKind, EnhancersParams, WhiteningParams
-from seedpipe.params.extract import AugmentParams, EvaluationParams, ExtractParams, split_condition
+from seedpipe.params.extract import AugmentParams, EvaluationParams, ExtractParams, SnrParams, split_condition
 from seedpipe.params.file import Params, load_params
 from seedpipe.params.machine import MachineParams
 from seedpipe.params.score import ScoreParams
@@ -26,6 +26,7 @@ __all__ = [
     "ManifestParams",
     "Params",
     "ScoreParams",
+    "SnrParams",
     "TrainParams",
     "WhiteningParams",
     "load_params",

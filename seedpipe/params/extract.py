@@ -76,6 +76,15 @@ class AugmentParams(Section):
     """Added to both powers before the ratio is formed: 0 is exact, 1e-4 reproduces the authors' code."""
 
 
+class SnrParams(Section):
+    """Ranges of the evaluation's own; one that is not given is that of ``extract.augment``."""
+
+    music_snr_db: Decibels | None = None
+    """Range of the speech-to-music ratio, drawn uniformly."""
+    noise_snr_db: Decibels | None = None
+    """Range of the speech-to-noise ratio, drawn uniformly."""
+
+
 class EvaluationParams(Section):
     """Which embeddings the evaluation utterances get."""
 
@@ -83,6 +92,9 @@ class EvaluationParams(Section):
     """Evenly spaced crops of each utterance."""
     crop_samples: int = Field(default=64_240, ge=400)
     """Length of a crop; shorter audio is wrapped around. 64,240 samples are 400 frames."""
+    test_crop_samples: int = Field(default=0, ge=0)
+    """Length of the one crop, from its middle, that stands for each utterance on the test side; enrolment keeps
+    ``crops`` of ``crop_samples``. 0: the test side has the crops of the enrolment side. 32,240 samples are 2 s."""
     short_audio: Literal["repeat", "official"] = "repeat"
     """Crops of audio shorter than a crop: ``repeat`` starts each at 0, ``official`` starts the last one at 1."""
     whole: Networks = ()
@@ -90,6 +102,8 @@ class EvaluationParams(Section):
     conditions: Conditions = ("noise", "music", "reverb", "noise+reverb")
     """Conditions besides ``clean``. ``noise@5`` is noise at 5 dB instead of a drawn SNR; all levels have the same noise
     from the same place of a file."""
+    augment: SnrParams = SnrParams()
+    """Ranges for the evaluation alone, as lower ones for a strong network."""
     seed: Seed = 1
     """Seed of the noise, music and rooms that the evaluation utterances get."""
 
@@ -119,7 +133,7 @@ class ExtractParams(PresetSection):
     variants: Variants = Field(default=("music", "noise", "reverb", "noise+reverb"), min_length=1)
     """Noisy variants of every clean crop."""
     augment: AugmentParams = AugmentParams()
-    """Ranges of the augmentation, for training and evaluation alike."""
+    """Ranges of the augmentation, of the evaluation too where that has none of its own."""
     seed: Seed = 0
     """Seed of the training crops and their augmentation."""
     shard_rows: int = Field(default=512, ge=1)
@@ -139,3 +153,8 @@ class ExtractParams(PresetSection):
     """What an unusable file does: stop the stage with its name, or be left out and listed."""
     evaluation: EvaluationParams = EvaluationParams()
     """The evaluation caches."""
+
+    @property
+    def evaluation_augment(self) -> AugmentParams:
+        """Ranges of the evaluation: its own, where it has any."""
+        return self.augment.model_copy(update=self.evaluation.augment.model_dump(exclude_none=True))

@@ -108,7 +108,7 @@ def _evaluation_rows(params: Params) -> int:
         except SeedpipeError:
             continue  # the finding of the list says what is wrong
     evaluation = params.extract.evaluation
-    return utterances * evaluation.crops * (1 + len(evaluation.conditions))
+    return utterances * (evaluation.crops + bool(evaluation.test_crop_samples)) * (1 + len(evaluation.conditions))
 
 
 def _dimension(network: str) -> int:

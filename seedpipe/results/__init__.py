@@ -16,9 +16,10 @@ from seedpipe.results.base import Difference, Estimate, Pair
 from seedpipe.results.comparison import ComparedMetric, Comparison, ListFigures
 from seedpipe.results.condition import Condition, Det, Differences, Histogram, System
 from seedpipe.results.contents import CurvePoint, Report, Training
-from seedpipe.results.evaluation import Evaluation, Evaluations, Reduction
+from seedpipe.results.evaluation import FEW_ERRORS, Evaluation, Evaluations, Reduction, SideCrops, Sides
 
 __all__ = [
+    "FEW_ERRORS",
     "ComparedMetric",
     "Comparison",
     "Condition",
@@ -37,6 +38,8 @@ __all__ = [
     "Projection",
     "Reduction",
     "Report",
+    "SideCrops",
+    "Sides",
     "SnrBin",
     "SnrSystem",
     "Spread",

@@ -154,6 +154,11 @@ class Difference(Generic[T]):
         """Whether there is an interval, and it excludes zero."""
         return self.low is not None and self.high is not None and (self.low > 0.0 or self.high < 0.0)
 
+    @property
+    def measurable_from(self) -> float | None:
+        """Least difference that the list could have told from zero: half the width of the interval, if there is one."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value):

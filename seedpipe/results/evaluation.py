@@ -22,6 +22,7 @@ Optional: ``low``, ``high`` and ``p_value`` (together, for lists without speaker
 
     "train_seed": 0, "frontend": "", "norm": "as", "mismatch_side": "test",
     "utterance_rule": "names as they are",
+    "crops": {"enrol": {"count": 10, "seconds": 4.015}, "test": {"count": 1, "seconds": 2.015}},
     "warnings": ["..."],
     "snr": [{"condition": "noise", "low": 0.0, "high": 5.0, "trials": 800, "targets": 80,
              "systems": {"network": {"eer": {"value": ..., "low": ..., "high": ...}}, "enhanced": {...}}}],
@@ -31,7 +32,8 @@ Optional: ``low``, ``high`` and ``p_value`` (together, for lists without speaker
     "noise_seeds": {"count": 5, "eer": {"noise": {"mean": ..., "deviation": ...}}}
 
 A system and a difference may have ``min_dcf_0.01`` (and other priors), ``act_dcf``, ``cllr`` and ``min_cllr``, of a
-system each a number or ``{value, low, high}``. The condition called ``clean`` is the matched one, all others are
+system each a number or ``{value, low, high}``. ``crops`` is there where the two sides differ; whole utterances have no
+``seconds``. The condition called ``clean`` is the matched one, all others are
 mismatched; ``noise@5`` is noise at an SNR of 5 dB.
 """
 
@@ -44,13 +46,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, Field
 
 from seedpipe.results.ablations import NoiseSeeds, Projection, SnrBin, Timestep
-from seedpipe.results.base import AtMostOne, Count, Flag, Integer, Name, Rate, TabularResult
+from seedpipe.results.base import AtMostOne, Count, Flag, Integer, Name, Positive, Rate, TabularResult
 from seedpipe.results.condition import Condition
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CLEAN = "clean"
+FEW_ERRORS = 10
+"""Below so many misses or false alarms, intervals tend to be too narrow."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,30 @@ class Reduction:
     low: AtMostOne | None = None
     high: AtMostOne | None = None
     p_value: Rate | None = None
+
+
+@dataclass(frozen=True)
+class SideCrops:
+    """What one side of a trial has of an utterance.
+
+    Attributes
+    ----------
+    count : int
+        Crops.
+    seconds : float or None
+        Length of each; None for whole utterances.
+    """
+
+    count: Count
+    seconds: Positive | None = None
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The crops of enrolment and test, where they differ."""
+
+    enrol: SideCrops
+    test: SideCrops
 
 
 # Names outside of the class below, where "list" is a field.
@@ -91,6 +119,7 @@ class Evaluation(TabularResult):
     mismatch_side: Name | None = None
     norm: Name = "none"
     speakers: Count
+    crops: Sides | None = None
     utterance_rule: str | None = None
     projection: Projection | None = None
     method: Name
@@ -156,6 +185,11 @@ class Evaluation(TabularResult):
         counts = f"{self.trials:,} trials, {self.targets:,} target, {self.speakers:,} speakers"
         return f"{self.source} → {self.enhancer} on {self.list} ({self.scores}; {counts})"
 
+    def errors(self, condition: Condition) -> float:
+        """Misses or false alarms at the EER, whichever are fewer, of the system that makes more of them."""
+        rate = max(system.eer.value for system in condition.systems.both)
+        return rate * min(self.targets, self.trials - self.targets)
+
     def to_frame(self) -> pd.DataFrame:
         """Give a row for each condition and metric.
 
@@ -163,7 +197,8 @@ class Evaluation(TabularResult):
         -------
         DataFrame
             ``condition``, ``metric``; ``alone`` (the network), ``enhanced`` and ``difference``, each followed by its
-            interval, as ``alone_low`` and ``alone_high``; ``p_value``. Rates are fractions.
+            interval, as ``alone_low`` and ``alone_high``; ``p_value``; ``measurable_from``, the least difference that
+            the list could have told from zero. Rates are fractions.
         """
         import pandas as pd
 
@@ -179,6 +214,7 @@ def _rows(condition: Condition) -> Iterator[dict[str, Any]]:
             row |= {name.format(system): estimate.get(key) for key, name in _COLUMNS.items()}
         change = condition.difference.metrics.get(metric)
         row |= {name.format("difference"): getattr(change, key, None) for key, name in _CHANGE_COLUMNS.items()}
+        row["measurable_from"] = change.measurable_from if change else None
         yield row
 
 

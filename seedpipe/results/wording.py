@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
-from seedpipe.results import Condition, Difference, Estimate, Evaluation, Reduction
+from seedpipe.results import FEW_ERRORS, Condition, Difference, Estimate, Evaluation, Reduction, SideCrops
 
 Metric: TypeAlias = Literal["eer", "min_dcf"]
 Verdict: TypeAlias = Literal["better", "worse", "same", "untested"]
@@ -76,6 +76,33 @@ def interval(low: float | None, high: float | None, places: int, scale: float = 
     if low is None or high is None:
         return ""
     return f"[{_signed(scale * low, places)}, {_signed(scale * high, places)}]"
+
+
+def measurable_from(evaluation: Evaluation, condition: Condition, places: int) -> str:
+    """Write the least difference in EER that could have been told from zero: "0.31" points, or what stands in its way.
+
+    Below ten errors the interval is too narrow, and the number is called too small: "0.31 or more (few errors)".
+    """
+    least = condition.difference.eer.measurable_from
+    if least is None:
+        return "not tested"
+    if evaluation.errors(condition) >= FEW_ERRORS:
+        return percent(least, places)
+    return f"{percent(least, places)} or more (few errors)" if least else "few errors"
+
+
+def sides(evaluation: Evaluation) -> str:
+    """Say what the two sides of a trial have of an utterance; nothing where both have the same."""
+    if evaluation.crops is None:
+        return ""
+    enrol, test = (_crops(side) for side in (evaluation.crops.enrol, evaluation.crops.test))
+    return f"Enrolment: {enrol}; test: {test}."
+
+
+def _crops(side: SideCrops) -> str:
+    if side.seconds is None:
+        return "whole utterances"
+    return f"{side.count} crop{'s' if side.count > 1 else ''} of {side.seconds:.1f} s"
 
 
 def change(before: Estimate, after: Estimate) -> str:

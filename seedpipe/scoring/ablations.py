@@ -73,7 +73,7 @@ def over_snr(
 
 def _drawn_snrs(cache: Cache) -> Iterator[tuple[str, NDArray[np.float64], NDArray[np.float64]]]:
     """Conditions with SNRs from a range: the SNR of every utterance, and the edges of the bins, in dB."""
-    first_crops = cache.frame().iloc[:: int(cache.info.features["crops"])]
+    first_crops = cache.frame().iloc[:: cache.info.rows_per_utterance]
     for condition in cache.info.variants[1:]:
         variant, level = split_condition(condition)
         kind = next((part for part in variant.split("+") if part in ("music", "noise")), "")

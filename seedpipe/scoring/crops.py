@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,15 +22,29 @@ class CropEmbeddings:
     conditions : tuple of str, length V
         The first is ``clean``.
     embeddings : ndarray of float32, shape (U, C, V, D)
+    test_crops : int
+        How many of the crops, the last ones, are the test side's alone, and the others enrolment's; 0 where both sides
+        have all.
     """
 
     utterances: tuple[str, ...]
     conditions: tuple[str, ...]
     embeddings: Floats
+    test_crops: int = 0
+
+    @property
+    def enrol(self) -> Floats:
+        """What the enrolment side of a trial has of each utterance."""
+        return self.embeddings[:, : self.embeddings.shape[1] - self.test_crops]
+
+    @property
+    def test(self) -> Floats:
+        """What the test side of a trial has of each utterance."""
+        return self.embeddings[:, -self.test_crops :]  # all of it where there are none: -0 is 0
 
     def through(self, enhance: Callable[[Floats], Floats]) -> CropEmbeddings:
         """Pass every crop through an enhancer."""
-        return CropEmbeddings(self.utterances, self.conditions, enhance(self.embeddings))
+        return replace(self, embeddings=enhance(self.embeddings))
 
 
 def load_crops(cache: Cache) -> CropEmbeddings:
@@ -44,7 +58,7 @@ def load_crops(cache: Cache) -> CropEmbeddings:
         The rows of an utterance are not its crops in order.
     """
     info = cache.expect(kind="evaluation").info
-    crops = int(info.features["crops"])
+    crops = info.rows_per_utterance
     frame = cache.frame()
     if len(frame) % crops or not (frame["draw"].to_numpy().reshape(-1, crops) == np.arange(crops)).all():
         raise CacheDamagedError(
@@ -52,7 +66,7 @@ def load_crops(cache: Cache) -> CropEmbeddings:
         )
     utterances = tuple(frame["utterance"].iloc[::crops])
     shape = (len(utterances), crops, len(info.variants), info.network.dimension)
-    return CropEmbeddings(utterances, info.variants, cache.to_numpy().reshape(shape))
+    return CropEmbeddings(utterances, info.variants, cache.to_numpy().reshape(shape), info.test_crops)
 
 
 def with_models(crops: CropEmbeddings, models: Mapping[str, Sequence[str]]) -> CropEmbeddings:
@@ -89,7 +103,7 @@ def with_models(crops: CropEmbeddings, models: Mapping[str, Sequence[str]]) -> C
         )
     added = [_mean_of_unit(crops.embeddings[[index[name] for name in names]]) for names in models.values()]
     embeddings = np.concatenate([crops.embeddings, np.stack(added)]) if added else crops.embeddings
-    return CropEmbeddings(crops.utterances + tuple(models), crops.conditions, embeddings)
+    return replace(crops, utterances=crops.utterances + tuple(models), embeddings=embeddings)
 
 
 def _mean_of_unit(embeddings: Floats) -> Floats:

@@ -23,6 +23,8 @@ from seedpipe.results import (
     Histogram,
     Pair,
     Reduction,
+    SideCrops,
+    Sides,
     System,
 )
 from seedpipe.scoring.ablations import over_noise_seeds, over_snr, over_timesteps
@@ -141,7 +143,19 @@ def _about(cache: Cache, enhancer: EmbeddingEnhancer, trials: Trials, params: Sc
         "utterances": len(trials.utterances),
         "mismatch_side": params.mismatch_side,
         "norm": params.norm,
+        "crops": _sides(cache),
     }
+
+
+def _sides(cache: Cache) -> Sides | None:
+    """What each side of a trial has of an utterance, where they differ."""
+    info = cache.info
+    if not info.test_crops:
+        return None
+    lengths = (int(info.features[name]) for name in ("crop_samples", "test_crop_samples"))
+    seconds = (samples / info.network.sample_rate or None for samples in lengths)
+    counts = int(info.features["crops"]), info.test_crops
+    return Sides(*map(SideCrops, counts, seconds))
 
 
 def _table(trials: Trials) -> pd.DataFrame:

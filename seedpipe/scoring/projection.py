@@ -59,5 +59,6 @@ def _chosen(speakers: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 def _clouds(crops: CropEmbeddings, rows: NDArray[np.int64], conditions: list[int]) -> Floats:
-    """Mean embeddings of unit length, shape (V, points, D)."""
-    return np.stack([means(crops.embeddings[rows, :, condition]) for condition in conditions])
+    """Mean embeddings of unit length, shape (V, points, D); clean ones as in enrolment, others as the test side's."""
+    sides = {0: crops.enrol}
+    return np.stack([means(sides.get(condition, crops.test)[rows, :, condition]) for condition in conditions])

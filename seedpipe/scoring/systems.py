@@ -57,7 +57,8 @@ def score_conditions(
     method, norm, cohort, top, device
         See :mod:`seedpipe.scoring`. Each utterance meets the cohort once in each condition.
     mismatch_side : {"test", "enrol", "both"}
-        Which side of a trial is under the condition; the other one is clean.
+        Which side of a trial is under the condition; the other one is clean. Where the test side has crops of its own,
+        it has them under the condition and clean.
 
     Returns
     -------
@@ -76,17 +77,19 @@ def score_conditions(
     members = np.empty((0, crops.embeddings.shape[-1]), np.float32) if cohort is None else cohort
 
     @functools.cache
-    def statistics(condition: int) -> CohortStatistics:
-        embeddings = crops.embeddings[:, :, condition]
+    def statistics(condition: int, *, own: bool) -> CohortStatistics:
+        embeddings = (crops.test if own else crops.enrol)[:, :, condition]
         return cohort_statistics(embeddings, members, method, adaptive_top(norm, top, members), device=device)
 
     result = {}
     for number, condition in enumerate(crops.conditions):
         left, right = (number if mismatch_side in (side, "both") else 0 for side in ("enrol", "test"))
-        sides = crops.embeddings[:, :, left], crops.embeddings[:, :, right]
+        sides = crops.enrol[:, :, left], crops.test[:, :, right]
         scores = pair_scores(*sides, enrol, test, method, device=device)
         if norm != "none":
-            scores = normalize_scores(scores, norm, statistics(left), statistics(right), enrol, test)
+            own = crops.test_crops > 0
+            sides_statistics = statistics(left, own=False), statistics(right, own=own)
+            scores = normalize_scores(scores, norm, *sides_statistics, enrol, test)
         result[condition] = scores
     return result
 

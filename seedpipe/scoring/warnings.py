@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from seedpipe.cache import Cache
 from seedpipe.params import ScoreParams
-from seedpipe.results import Condition, Det
+from seedpipe.results import FEW_ERRORS, Condition, Det
 from seedpipe.scoring.norms import Cohort
 from seedpipe.scoring.systems import samples_noise
 from seedpipe.scoring.trials import OF_THE_PAPER, Trials, TrialSpeakers, doubts, recognise
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from seedpipe.enhancers.base import EmbeddingEnhancer
 
 FEW_SPEAKERS = 20
-FEW_ERRORS = 10
 
 
 def about_list(trials: Trials, speakers: NDArray[np.int64]) -> list[str]:
@@ -67,6 +66,8 @@ def about_data(cache: Cache, enhancer: EmbeddingEnhancer, cohort: Cohort | None,
     repeated = _repeated(cache)
     if repeated:
         lines.append(f"{repeated:,} utterances are no longer than a crop: they are repeated, and their crops are equal")
+    if short := _shorter_than_test(cache):
+        lines.append(f"{short:,} utterances are no longer than the crop of the test side: they are repeated to fill it")
     if cohort is not None and params.norm == "as" and len(cohort.first) < params.cohort_top:
         members = len(cohort.first)
         lines.append(f"the cohort has {members:,} utterances, fewer than score.cohort_top: every one of them is used")
@@ -127,5 +128,16 @@ def _repeated(cache: Cache) -> int:
     crops = int(cache.info.features["crops"])
     if crops == 1 or "files" not in cache.info.augmentation:  # whole utterances, or imported without their crops
         return 0
-    starts = cache.frame()["crop_start"].to_numpy().reshape(-1, crops)
+    starts = _starts(cache)[:, :crops]
     return int(np.count_nonzero(starts.max(axis=1) <= 1))  # 1: 'short_audio: official' starts the last one there
+
+
+def _shorter_than_test(cache: Cache) -> int:
+    """Count the utterances that are no longer than the test side's crop: it lies in the middle, and starts at 0."""
+    return int(np.count_nonzero(_starts(cache)[:, -1] == 0)) if cache.info.test_crops else 0
+
+
+def _starts(cache: Cache) -> NDArray[np.int64]:
+    """First samples of the crops of each utterance."""
+    starts: NDArray[np.int64] = cache.frame()["crop_start"].to_numpy().reshape(-1, cache.info.rows_per_utterance)
+    return starts

@@ -38,7 +38,10 @@ from seedpipe.scoring import read_embeddings
 
 NAMES = utterance_names(2, 2)
 ROWS = draw_embeddings(2, 2, 1, seed=0)[:, 0]
-CROPS = "extract:\n  evaluation:\n    crops: 3\n    crop_samples: 6000\nmachine:\n  jobs: 1\n  device: cpu\n"
+CROPS = (
+    "extract:\n  evaluation:\n    crops: 3\n    crop_samples: 6000\n    test_crop_samples: 3000\n"
+    "machine:\n  jobs: 1\n  device: cpu\n"
+)
 
 
 def invoke(*arguments: object) -> Result:

@@ -19,7 +19,8 @@ from seedpipe.cache import Cache
 from seedpipe.errors import AudioError, CacheMismatchError, NetworkError, SeedpipeError
 from seedpipe.extract import extract, extract_part, plan, render
 from seedpipe.extract.embed import BLOCK, Embedder, prefetch
-from seedpipe.params import EvaluationParams, ExtractParams, ManifestParams
+from seedpipe.extract.plan import Extraction
+from seedpipe.params import EvaluationParams, ExtractParams, ManifestParams, SnrParams
 
 
 def run(manifests: Path, out: Path, params: ExtractParams = TINY_PARAMS, network: str = STUB) -> Cache:
@@ -223,6 +224,69 @@ def test_levels_that_are_none_are_refused(condition: str, message: str) -> None:
         ExtractParams(variants=("noise@5",))  # training draws its SNR
 
 
+# ---------------------------------------------------------------------------------------------- evaluations of its own
+
+
+def evaluated(manifests: Path, out: Path, **update: object) -> Cache:
+    params = with_options(evaluation=TINY_PARAMS.evaluation.model_copy(update=update))
+    return extract(manifests / "tiny", STUB, out, params, kind="evaluation", machine=ONE_JOB)
+
+
+def test_the_evaluation_has_ranges_of_its_own(manifests: Path, tmp_path: Path) -> None:
+    ordinary = evaluated(manifests, tmp_path / "ordinary")
+    lower = evaluated(manifests, tmp_path / "lower", augment=SnrParams(noise_snr_db=(-5.0, 0.0)))
+    assert (ordinary.frame()["snr_db:noise"] >= 0.0).all()
+    assert lower.frame()["snr_db:noise"].between(-5.0, 0.0).all()
+    assert lower.info.augmentation["noise_snr_db"] == [-5.0, 0.0]
+    assert lower.info.augmentation["music_snr_db"] == ordinary.info.augmentation["music_snr_db"] == [5.0, 15.0]
+    assert lower.info.fingerprint != ordinary.info.fingerprint
+    own = EvaluationParams(augment=SnrParams(noise_snr_db=(-5.0, 0.0)), test_crop_samples=2_000)
+    ours, theirs = (planned(manifests, tmp_path, with_options(evaluation=each)) for each in (EvaluationParams(), own))
+    assert ours == theirs
+
+
+def planned(manifests: Path, folder: Path, params: ExtractParams) -> str:
+    """Fingerprint of the training cache that the parameters ask for."""
+    wanted = Extraction.of(manifests / "train", STUB, folder / "train", params, "training", ONE_JOB)
+    return str(wanted.info["fingerprint"])
+
+
+@pytest.mark.parametrize("whole", [(), (STUB,)])
+def test_short_tests_have_one_crop_behind_those_of_enrolment(
+    manifests: Path, tmp_path: Path, whole: tuple[str, ...]
+) -> None:
+    ordinary = evaluated(manifests, tmp_path / "ordinary", whole=whole)
+    made = evaluated(manifests, tmp_path / "short", whole=whole, test_crop_samples=4_000)
+    assert "test_crop_samples" not in ordinary.info.features
+    count = int(made.info.features["crops"])
+    assert count == ordinary.info.rows_per_utterance == (1 if whole else 3)
+    assert (made.info.rows_per_utterance, len(made)) == (count + 1, 4 * (count + 1))
+    frame, rows = made.frame(), made.to_numpy()
+    is_test = (frame["draw"] == count).to_numpy()
+    np.testing.assert_array_equal(rows[~is_test], ordinary.to_numpy())  # and what is beside them changes no bit
+    starts = dict(zip(frame["utterance"][is_test], frame["crop_start"][is_test], strict=True))
+    assert starts == {"carl/long.wav": 6_000, "carl/short.wav": 0, "dora/long.wav": 6_000, "dora/short.wav": 0}
+    for row in range(len(made)):
+        for number, variant in enumerate(made.info.variants):
+            heard, _ = render(made, row, variant, manifests / "tiny")
+            assert heard.size == 4_000 if is_test[row] else heard.size in (3_200, 6_000, 16_000)
+            expected = stub_network.make()(torch.from_numpy(heard)[None]).numpy()[0]
+            np.testing.assert_allclose(rows[row, number], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_short_test_that_is_silent_or_too_short_for_the_network_is_refused(
+    manifests: Path, own_data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(NetworkError, match=r"crops have 799 samples; expected 800 or more .* raise test_crop_samples"):
+        evaluated(manifests, tmp_path / "brief", test_crop_samples=799)
+    paused = tone(100, 1.0)
+    paused[5_000:11_000] = 0
+    write_audio(own_data / "eval/tiny/carl/long.wav", paused)
+    write_manifests(own_data, tmp_path / "manifests")
+    with pytest.raises(AudioError, match="its middle 4,000 samples, the crop of the test side, are silent"):
+        evaluated(tmp_path / "manifests", tmp_path / "cache", test_crop_samples=4_000)
+
+
 # --------------------------------------------------------------------------------------------------------- self-test
 
 
@@ -271,6 +335,10 @@ def test_blocks_lose_and_mix_up_nothing(rows: int, chunk: int) -> None:
     vectors = Embedder(Mean(), torch.device("cpu"), "float32")(waveforms.split(chunk))
     assert vectors[:, 0].tolist() == list(range(rows))
     assert set(shapes) == {(BLOCK, 5)}
+    mixed = [part for at, chunk in enumerate(waveforms.split(chunk)) for part in (chunk[:, : 5 - at % 2],)]
+    vectors = Embedder(Mean(), torch.device("cpu"), "float32")(mixed)  # of two lengths
+    assert vectors[:, 0].tolist() == list(range(rows))
+    assert set(shapes) <= {(BLOCK, 5), (BLOCK, 4)}
 
 
 def test_what_is_made_ahead_comes_in_order_and_errors_arrive() -> None:

@@ -695,6 +695,19 @@ def test_the_terminal_tells_systems_with_long_names_apart() -> None:
     assert [row[-6:] for row in rows] == ["g_name", "> SEED", "-> DRL"]
 
 
+def test_every_form_says_how_large_a_difference_a_list_could_have_seen(page: Page) -> None:
+    crops = {"enrol": {"count": 10, "seconds": 4.015}, "test": {"count": 1, "seconds": 2.015}}
+    found = but(BETTER, targets=100, crops=crops)  # 8 errors on clean speech, 25 elsewhere
+    text = " ".join(format_table(report(found)).split())
+    assert "Enrolment: 10 crops of 4.0 s; test: 1 crop of 2.0 s. Measurable from (EER, points): clean 0.5" in text
+    assert "clean 0.5 or more (few errors), noise 0.5, music 0.5, reverb 0.5, noise+reverb 0.5." in text
+    for written in page(report(found)):
+        flat = " ".join(written.replace("\N{NO-BREAK SPACE}", " ").split())
+        assert flat.count("measurable from 0.5") == 5
+        assert flat.count("measurable from 0.5 or more (few errors)") == 1
+        assert "Enrolment: 10 crops of 4.0 s; test: 1 crop of 2.0 s." in flat
+
+
 def test_the_terminal_says_warnings() -> None:
     assert "Warning: the list has 5 speakers\nWarning: 12 trials are repeated\n" in format_table(report(RICH))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from example_results import BETTER, RICH, report
+from example_results import BETTER, RICH, but, condition, report
 
 from seedpipe.errors import MetricError
 from seedpipe.results import (
@@ -23,6 +23,7 @@ from seedpipe.results import (
     Evaluations,
     ListFigures,
     Report,
+    wording,
 )
 from seedpipe.results.base import Result
 
@@ -85,12 +86,33 @@ def test_a_table_has_a_row_for_each_condition_and_metric() -> None:
     row = frame.set_index(["condition", "metric"]).loc[("noise", "eer")]
     found = row[["alone", "alone_low", "alone_high", "enhanced", "difference", "p_value"]].astype(float)
     assert found.tolist() == pytest.approx([0.25, 0.24, 0.26, 0.19, -0.06, 0.03])
+    assert row["measurable_from"] == pytest.approx(0.005)  # half of what lies between the ends of the difference
     of_one_system = frame[(frame["metric"] == "act_dcf") & (frame["condition"] == "clean")].iloc[0]
     assert np.isnan(float(of_one_system["alone"] or np.nan))
     both = evaluations(BETTER, BETTER | {"method": "euclidean"})
     assert both.to_frame()["method"].value_counts().to_dict() == {"cosine": 10, "euclidean": 10}
     assert [one.method for one in both] == ["cosine", "euclidean"]
     assert (len(both), both[1].method) == (2, "euclidean")
+
+
+@pytest.mark.parametrize(
+    ("targets", "after", "ends", "said"),
+    [
+        (400, 0.08, (-0.004, 0.008), "0.6"),
+        (124, 0.02, (-0.08, -0.04), "2.00"),  # ten errors of the network are enough; rates below 3 % have two places
+        (100, 0.08, (-0.004, 0.008), "0.6 or more (few errors)"),
+        (100, 0.11, (0.01, 0.05), "2.0"),  # the enhanced system makes eleven
+        (100, 0.08, (0.0, 0.0), "few errors"),  # no draw changes anything, which proves nothing
+        (400, 0.08, (None, None), "not tested"),
+    ],
+)
+def test_a_list_says_how_large_a_difference_it_could_have_seen(
+    targets: int, after: float, ends: tuple[float | None, float | None], said: str
+) -> None:
+    found = condition("clean", 0.081, after)
+    found["difference"]["eer"] = {"difference": 0.0, "low": ends[0], "high": ends[1]}
+    result = Evaluation.from_dict(but(BETTER, targets=targets, conditions=[found]))
+    assert wording.measurable_from(result, result.conditions[0], wording.decimals(result)) == said
 
 
 def test_comparisons_are_tables_and_lines() -> None:

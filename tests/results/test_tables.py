@@ -197,6 +197,7 @@ def test_the_csv_has_the_plain_numbers(results: Write, tmp_path: Path) -> None:
     assert (enhanced["enhancer"], enhanced["seeds"], enhanced["eer_significant"]) == ("seed", "2", "True")
     assert float(enhanced["eer"]) == pytest.approx(0.15)
     assert float(enhanced["eer_deviation"]) == pytest.approx(0.02 / 2**0.5)
+    assert (alone["eer_measurable_from"], float(enhanced["eer_measurable_from"])) == ("", pytest.approx(0.005))
 
 
 # --- table 2 ----------------------------------------------------------------------------------------------------------

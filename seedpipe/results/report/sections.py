@@ -64,7 +64,8 @@ def _section(number: int, evaluation: Evaluation, report: Report, drawings: Draw
         "enhancer": charts.enhancer,
         "title": _title(evaluation, report),
         "sentence": wording.sentence(evaluation, synthetic=report.synthetic),
-        "rows": [_row(condition, places) for condition in evaluation.conditions],
+        "sides": wording.sides(evaluation),
+        "rows": [_row(evaluation, condition, places) for condition in evaluation.conditions],
         "definitions": ", ".join(sorted(definitions)),
         "eer": charts.eer(),
         "det": charts.det(),
@@ -82,11 +83,12 @@ def _place(evaluation: Evaluation) -> tuple[str, ...]:
     return evaluation.source, evaluation.list, evaluation.scores
 
 
-def _row(condition: Condition, places: int) -> dict[str, Any]:
+def _row(evaluation: Evaluation, condition: Condition, places: int) -> dict[str, Any]:
     (before, after), difference = condition.systems.both, condition.difference
     return {
         "name": condition.condition,
         "eer": _cells(before.eer, after.eer, difference.eer, places, 100.0),
+        "measurable_from": wording.measurable_from(evaluation, condition, places),
         "min_dcf": _cells(before.min_dcf, after.min_dcf, difference.min_dcf, 3, 1.0),
     }
 

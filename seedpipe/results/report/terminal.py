@@ -8,12 +8,27 @@ from collections.abc import Sequence
 from seedpipe.results import Condition, Estimate, Evaluation, Report
 from seedpipe.results.tables.accuracy import accuracy_tables, by_method
 from seedpipe.results.tables.formats import Cell, Table
-from seedpipe.results.wording import MINUS, change, decimals, enhancer_name, interval, percent, sentence, verdict
+from seedpipe.results.wording import (
+    MINUS,
+    change,
+    decimals,
+    enhancer_name,
+    interval,
+    measurable_from,
+    percent,
+    sentence,
+    sides,
+    verdict,
+)
 
 _WIDTH = 90
 _LONGEST_NAME = 18
 _LONGEST_SYSTEM = 24
 _LONGEST_COLUMN = 13
+_KEY = (
+    "[low, high]: 95 % interval, bootstrap over speakers. Verdict: paired difference of the EER.\n"
+    "Measurable from: half the width of its interval. Few errors: fewer than 10."
+)
 _VERDICTS = {"better": "better", "worse": "worse", "same": "not measurable", "untested": "not tested"}
 _SIGNS = {"better": "*", "worse": "!", "untested": "?"}
 
@@ -24,7 +39,7 @@ def render_text(report: Report) -> str:
     if len({(e.source, e.enhancer, e.list, e.train_seed) for e in report.evaluations}) > 1:
         blocks += [_systems(table) for table in accuracy_tables(by_method(report.evaluations))]
     blocks += [_block(evaluation, report) for evaluation in report.evaluations]
-    blocks.append("[low, high]: 95 % interval, bootstrap over speakers. Verdict: paired difference of the EER.")
+    blocks.append(_KEY)
     return "\n\n".join(blocks) + "\n"
 
 
@@ -61,7 +76,18 @@ def _block(evaluation: Evaluation, report: Report) -> str:
     rows += [_row(condition, decimals(evaluation)) for condition in evaluation.conditions]
     words = textwrap.fill(_plain(sentence(evaluation, synthetic=report.synthetic)), _WIDTH)
     warnings = [textwrap.fill(_plain(f"Warning: {warning}"), _WIDTH) for warning in evaluation.warnings]
-    return "\n".join([title, "", _table(rows), "", *warnings, words])
+    return "\n".join([title, "", _table(rows), "", *_notes(evaluation), *warnings, words])
+
+
+def _notes(evaluation: Evaluation) -> list[str]:
+    """What each side is made of, and how large a difference the list could have seen."""
+    places = decimals(evaluation)
+    least = ", ".join(
+        f"{_shortened(condition.condition, _LONGEST_NAME)} {measurable_from(evaluation, condition, places)}"
+        for condition in evaluation.conditions
+    )
+    sentences = filter(None, [sides(evaluation), f"Measurable from (EER, points): {least}."])
+    return [textwrap.fill(_plain(sentence), _WIDTH) for sentence in sentences]
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:

@@ -128,6 +128,11 @@ class MethodResults:
         found = [differences for _, differences in self._samples[system, column]]
         return common_verdict(getattr(one, metric) for one in found if one)
 
+    def measurable_from(self, system: SystemName, column: Column) -> float | None:
+        """Least difference in EER that the list could have told from zero, for all seeds; None without an enhancer."""
+        found = [differences.eer.measurable_from for _, differences in self._samples[system, column] if differences]
+        return max((least for least in found if least is not None), default=None)
+
     def _values(self, system: SystemName, column: Column, metric: Metric) -> list[float]:
         return [getattr(sample, metric).value for sample, _ in self._samples[system, column]]
 
@@ -225,6 +230,7 @@ def _record(scores: MethodResults, system: SystemName, column: Column) -> dict[s
         record[metric] = scores.mean(system, column, metric)
         record[f"{metric}_deviation"] = scores.deviation(system, column, metric)
         record[f"{metric}_significant"] = scores.verdict(system, column, metric) in ("better", "worse")
+    record["eer_measurable_from"] = scores.measurable_from(system, column)
     return record
 
 
