@@ -148,7 +148,7 @@ def _left_out(path: str, node: yaml.MappingNode, indent: str) -> list[str]:
     given = {key.value for key, _ in node.value}
     lines: list[str] = []
     for name, field in _field(path).annotation.model_fields.items():
-        if name not in given and not isinstance(field.default, BaseModel):
+        if name not in given:
             lines += _comment(field.description or "", indent)
             lines.append(f"{indent}#{name}: {_flow(field.default)}")
     return lines
@@ -161,7 +161,10 @@ def _comment(sentence: str, indent: str) -> list[str]:
 
 def _flow(value: object) -> str:
     """A default as YAML writes it on one line."""
-    plain = str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+    if isinstance(value, BaseModel):
+        plain: object = value.model_dump(mode="json")
+    else:
+        plain = str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
     text: str = yaml.safe_dump(plain, default_flow_style=True, width=10_000)
     return text.removesuffix("\n").removesuffix("\n...")
 
