@@ -9,6 +9,7 @@ import numpy as np
 
 from seedpipe.cache import Cache
 from seedpipe.errors import CacheDamagedError, TrialError
+from seedpipe.scoring.trials import match_names
 from seedpipe.scoring.vectors import Floats, inverse_lengths
 
 
@@ -79,7 +80,8 @@ def with_models(crops: CropEmbeddings, models: Mapping[str, Sequence[str]]) -> C
     ----------
     crops : CropEmbeddings
     models : mapping of str to sequence of str
-        Name of the model to its utterances, as :func:`seedpipe.scoring.trials.read_models` gives.
+        Name of the model to its utterances, as :func:`seedpipe.scoring.trials.read_models` gives; they are found by
+        the rules of :func:`seedpipe.scoring.trials.match_names`.
 
     Returns
     -------
@@ -91,11 +93,13 @@ def with_models(crops: CropEmbeddings, models: Mapping[str, Sequence[str]]) -> C
     TrialError
         A model names an utterance that is not there, or has the name of an utterance.
     """
-    index = {name: row for row, name in enumerate(crops.utterances)}
-    taken = next((name for name in models if name in index), None)
+    there = set(crops.utterances)
+    taken = next((name for name in models if name in there), None)
     if taken is not None:
         raise TrialError(f"the model {taken} has the name of an utterance", remedy="rename the model")
-    missing = [name for names in models.values() for name in names if name not in index]
+    wanted = list(dict.fromkeys(name for names in models.values() for name in names))
+    index = dict(zip(wanted, match_names(wanted, crops.utterances).rows.tolist(), strict=True))
+    missing = [name for names in models.values() for name in names if index[name] < 0]
     if missing:
         raise TrialError(
             f"{len(missing)} utterances of models are not among the embeddings: {', '.join(missing[:10])}",

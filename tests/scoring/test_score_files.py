@@ -212,6 +212,8 @@ def test_models_enrol_from_several_utterances(files: tuple[Path, Path], tmp_path
     lines = [f"{int(s == t)} m{s} {names[4 * t + 3]}" for s in range(SPEAKERS) for t in range(SPEAKERS)]
     listed.write_text("\n".join(lines))
     found = printed("score", files[0], files[0], listed, "--models", models)
+    models.write_text(re.sub(r"(?m) (\S+?)(?:\.\w+)?(?= |$)", r" /corpus/\1.sph", models.read_text()))
+    assert printed("score", files[0], files[0], listed, "--models", models)["figures"] == found["figures"]
     single = tmp_path / "single.txt"
     single.write_text("\n".join(line.replace(" m", " speaker", 1) for line in lines))
     plain = [f"{int(s == t)} {names[4 * s]} {names[4 * t + 3]}" for s in range(SPEAKERS) for t in range(SPEAKERS)]

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -151,9 +152,8 @@ def of_words(
 
 
 def _readings(columns: Sequence[Sequence[str]], *, label: bool, score: bool) -> Iterator[Reading]:
-    words = [set(column) for column in columns]
-    labels: list[int | None] = [n for n, known in enumerate(words) if _are_labels(known)] if label else [None]
-    scores: list[int | None] = [n for n, known in enumerate(words) if _are_numbers(known)] if score else [None]
+    labels: list[int | None] = [n for n, column in enumerate(columns) if _hold(column, _is_label)] if label else [None]
+    scores: list[int | None] = [n for n, column in enumerate(columns) if _hold(column, _is_number)] if score else [None]
     for of_labels in labels:
         for of_scores in scores:
             if names := _beside_each_other(columns, {of_labels, of_scores}):
@@ -166,12 +166,13 @@ def _beside_each_other(columns: Sequence[Sequence[str]], taken: Collection[int |
     return (names[0], names[1]) if len(names) == 2 and names[1] - names[0] == 1 else None
 
 
-def _are_labels(words: Collection[str]) -> bool:
-    return all(word.lower() in LABELS for word in words)
+def _hold(column: Sequence[str], fits: Callable[[str], bool]) -> bool:
+    """Whether a column holds such words alone; a column of names is told by its first."""
+    return len(column) > 0 and fits(column[0]) and all(map(fits, set(column)))
 
 
-def _are_numbers(words: Collection[str]) -> bool:
-    return bool(words) and all(map(_is_number, words))
+def _is_label(word: str) -> bool:
+    return word.lower() in LABELS
 
 
 def _is_number(word: str) -> bool:
@@ -204,10 +205,11 @@ def _expect_no_rival(path: Path, columns: Sequence[Sequence[str]], rows: NDArray
     for kind, chosen, other, fits in kinds:
         for number in {*range(len(columns))} - {chosen, other}:
             column = columns[number]
-            if not _beside_each_other(columns, {number, other}) or not any(map(fits, set(column))):
+            if not _beside_each_other(columns, {number, other}):
                 continue
-            wrong = [row for row, word in enumerate(column) if not fits(word)]
-            if wrong and len(wrong) <= max(1, FEW * len(column)) and len(wrong) < len(column) / 2:
+            most = min(max(1, int(FEW * len(column))), (len(column) - 1) // 2)
+            wrong = list(islice((row for row, word in enumerate(column) if not fits(word)), most + 1))
+            if 0 < len(wrong) <= most:
                 but = f"but for {column[wrong[0]]!r}, column {number + 1} holds {kind}, too"
                 raise _ambiguous(path, f"'{reading}' is one reading; {but}", int(rows[wrong[0]]))
 
