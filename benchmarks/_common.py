@@ -11,10 +11,11 @@ from typing import Any
 from seedpipe import pipeline
 from seedpipe.audio import layout
 from seedpipe.console import ProgressBar, say
-from seedpipe.params import EnhancerKind, Params
+from seedpipe.params import EnhancerKind, Params, TrainParams
 from seedpipe.project.paths import ProjectPaths
 
 HERE = Path(__file__).resolve().parents[1]
+PARAMS = HERE / "params.yaml"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,12 @@ def on_data(params: Params, data: Path, **sections: dict[str, Any]) -> Params:
     sections["manifest"] = {"root": root, "evaluations": layout.evaluation_lists(root)}
     update = {name: getattr(params, name).model_copy(update=values) for name, values in sections.items()}
     return params.model_copy(update=update)
+
+
+def training_length(given: argparse.Namespace) -> dict[str, int]:
+    """Keys of ``train`` for --steps; the default length, not that of the demonstration, with the repository's file."""
+    steps = given.steps or (TrainParams().steps if given.params == PARAMS else 0)
+    return {"steps": steps, "epochs": 0} if steps else {}
 
 
 def prepare(params: Params, paths: ProjectPaths) -> None:

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from _common import HERE, Paths, named, on_data, prepare, reader, train_and_score
+from _common import HERE, PARAMS, Paths, named, on_data, prepare, reader, train_and_score, training_length
 
 from seedpipe.console import guarded, say
-from seedpipe.params import EnhancerKind, Params, TrainParams, load_params
+from seedpipe.params import EnhancerKind, Params, load_params
 from seedpipe.results.tables import write_tables
 
 NONE = "none"
@@ -59,9 +59,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--enhancers", nargs="+", default=["seed"], choices=get_args(EnhancerKind))
     parser.add_argument("--frontends", nargs="+", default=[NONE], help="see docs/frontends.md")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="training seeds")
-    parser.add_argument("--steps", type=int, default=TrainParams().steps, help="length of a training")
+    parser.add_argument("--steps", type=int, help="length of a training, instead of that in the parameters")
     parser.add_argument("--speaker-pattern", default="", help="for drl")
-    parser.add_argument("--params", type=Path, default=HERE / "params.yaml", help="parameters of the stages")
+    parser.add_argument("--params", type=Path, default=PARAMS, help="parameters of the stages")
     parser.add_argument("--bench", type=Path, help="CSV or JSON of seedpipe bench, for Table 2")
     return parser.parse_args()
 
@@ -76,7 +76,7 @@ def settle(given: argparse.Namespace, frontend: str, seed: int) -> Params:
         loaded,
         given.data,
         extract={"networks": networks, "frontend": "" if frontend == NONE else frontend},
-        train={"seed": seed, "steps": given.steps, "epochs": 0},
+        train={"seed": seed, **training_length(given)},
         enhancers={"speaker_pattern": pattern, "drl": drl},
         score={"methods": ("cosine",)},
     )

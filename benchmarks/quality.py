@@ -1,6 +1,6 @@
 """How much SEED or a baseline gains on real speech: manifest, extract, train, score and report on a folder, in one go.
 
-    python benchmarks/quality.py --data DIR [--enhancer seed] [--seed 0] [--steps 630] [--json FILE]
+    python benchmarks/quality.py --data DIR [--enhancer seed] [--seed 0] [--json FILE]
 
 DIR has the layout of docs/data.md: train/, noise/, music/, rir/ (split by source file into a training and an evaluation
 part, unless DIR has eval_noise/, eval_music/ or eval_rir/), and every eval/trials_NAME.txt is an evaluation list.
@@ -18,11 +18,11 @@ import time
 from pathlib import Path
 from typing import Any, get_args
 
-from _common import HERE, Paths, keep, named, on_data, prepare, reader, train_and_score
+from _common import HERE, PARAMS, Paths, keep, named, on_data, prepare, reader, train_and_score, training_length
 
 from seedpipe import pipeline
 from seedpipe.console import guarded
-from seedpipe.params import EnhancerKind, Params, TrainParams, load_params
+from seedpipe.params import EnhancerKind, Params, load_params
 
 
 def arguments() -> argparse.Namespace:
@@ -30,10 +30,10 @@ def arguments() -> argparse.Namespace:
     parser = reader(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="data folder, see docs/data.md")
     parser.add_argument("--seed", type=int, default=0, help="training seed")
-    parser.add_argument("--steps", type=int, default=TrainParams().steps, help="length of the training")
+    parser.add_argument("--steps", type=int, help="length of the training, instead of that in the parameters")
     parser.add_argument("--network", default="dvector", help="frozen speaker network, by name or folder")
     parser.add_argument("--enhancer", default="seed", choices=get_args(EnhancerKind), help="see docs/enhancers.md")
-    parser.add_argument("--params", type=Path, default=HERE / "params.yaml", help="parameters of the stages")
+    parser.add_argument("--params", type=Path, default=PARAMS, help="parameters of the stages")
     parser.add_argument("--work", type=Path, default=HERE / "build" / "quality", help="folder for caches and reports")
     return parser.parse_args()
 
@@ -47,7 +47,7 @@ def settle(given: argparse.Namespace) -> tuple[Params, Paths]:
         loaded,
         given.data,
         extract={"networks": (network,)},
-        train={"seed": given.seed, "steps": given.steps, "epochs": 0},
+        train={"seed": given.seed, **training_length(given)},
         enhancers={"names": (given.enhancer,), "drl": drl},
         score={"methods": ("cosine",)},
     )

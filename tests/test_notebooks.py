@@ -31,7 +31,7 @@ PARAMS = """\
 extract:
   draws: 2
   evaluation: {crops: 2, crop_samples: 32240}
-train: {epochs: 3, batch_rows: 32, validation_share: 0.5}
+train: {steps: 12, batch_rows: 32, validation_share: 0.5}
 score: {methods: [cosine], bootstrap: 100}
 machine: {jobs: 1, device: cpu}
 """

@@ -110,7 +110,7 @@ extract: &extract
   networks: [dvector]
   variants: [music, noise+reverb]
   augment: {music_snr_db: [5.0, 15.0]}
-train: {epochs: 3, ensemble: 0.5, loss: norm}
+train: {steps: 3, ensemble: 0.5, loss: norm}
 score: {methods: [cosine], p_targets: [0.05]}
 machine: {jobs: 1}
 """
