@@ -3,8 +3,8 @@
 Besides the evaluations (see :mod:`seedpipe.results.evaluation`), as JSON::
 
     {"title": "...", "synthetic": true, "seedpipe_version": "0.1.0", "made_by": "dvc repro", "evaluations": [...],
-     "training": {"dvector/seed": {"seed": 0, "rows": 5000, "steps": 660, "epochs": 30.0, "seconds": 42.1,
-                              "curve": [{"step": 22, "loss": ..., "validation": ...}]}},
+     "training": {"dvector/seed": {"seed": 0, "rows": 5000, "steps": 630, "epochs": 30.0, "seconds": 42.1,
+                              "curve": [{"step": 21, "loss": ..., "validation": ...}]}},
      "facts": {"key": "value"}}
 
 Optional: ``training``, ``facts``, ``validation`` of a point, and ``hours``, ``parameters``, ``held_out_rows`` and

@@ -54,6 +54,15 @@ def test_a_preset_survives_json() -> None:
     assert TrainParams.model_validate_json(params.model_dump_json()) == params
 
 
+def test_steps_beside_a_preset_come_before_its_epochs() -> None:
+    assert (TrainParams(preset="paper").length, TrainParams(preset="paper", steps=1_000).length) == (
+        "60 epochs",
+        "1,000 steps",
+    )
+    for params in (TrainParams(), TrainParams(epochs=30), TrainParams(preset="paper", steps=5)):
+        assert TrainParams.model_validate(params.model_dump()) == params
+
+
 def test_an_unknown_preset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match=r"train\.preset.*'seedpipe', 'paper' or 'official'"):
         load(tmp_path, "train:\n  preset: authors\n")
