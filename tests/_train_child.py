@@ -8,9 +8,9 @@ from pathlib import Path
 
 import synthetic  # noqa: F401 - sets the number of threads
 
-from seedpipe import files
 from seedpipe.cache import open_cache
-from seedpipe.enhancers import TrainingPoint, base, train, trainer
+from seedpipe.enhancers import TrainingPoint, train, trainer
+from seedpipe.files import folders
 from seedpipe.params import TrainParams
 
 
@@ -41,10 +41,10 @@ moment = sys.argv[3]
 if moment == "second epoch":
     trainer.distance = after(30, trainer.distance)
 elif moment == "rename":
-    files.fsync = after(3, files.fsync)
+    os.fsync = after(3, os.fsync)
 elif moment == "publishing":
-    base.publish_folder = after(1, base.publish_folder)
+    folders.publish_folder = after(1, folders.publish_folder)
 elif moment == "published":
-    base.shutil.rmtree = after(2, base.shutil.rmtree)
+    folders.shutil.rmtree = after(1, folders.shutil.rmtree)
 params = TrainParams.model_validate_json(sys.argv[4])
 train(open_cache(sys.argv[1]), Path(sys.argv[2]), params, progress=progress)

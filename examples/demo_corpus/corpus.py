@@ -14,11 +14,8 @@ Layout under the output folder::
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -30,12 +27,13 @@ from examples.demo_corpus.tools import SAMPLE_RATE, optional, write_flac
 from examples.demo_corpus.trials import trials
 from examples.demo_corpus.voices import Side, Voice, espeak_version, utterances, voices
 from seedpipe.errors import ManifestError, ParamsError
+from seedpipe.files import OutputKind, read_json, whole_folder
 from seedpipe.workers import Engine, unordered
 
 __all__ = ["DemoSummary", "build_demo_corpus"]
 
 FORMAT = "seedpipe-demo-corpus"
-MARKER = "corpus.json"
+MARKER, TRIALS, ATTRIBUTED = "corpus.json", "eval/trials_demo.txt", "ATTRIBUTION.txt"
 BACKGROUNDS = {"noise": noise, "music": music, "rir": room}
 BACKGROUND_FILES: dict[Side, dict[str, int]] = {
     "train": {"noise": 24, "music": 12, "rir": 24},
@@ -123,6 +121,27 @@ class _Background:
         return place, 1, write_flac(folder / place / f"{self.index:02d}.flac", samples)
 
 
+def _own_files(folder: Path) -> set[str]:
+    """The files of a demonstration corpus, by the numbers that it was made with."""
+    record = read_json(folder / MARKER)
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise ValueError(f"it does not state the format {FORMAT!r}")
+    names = {MARKER, TRIALS, ATTRIBUTED}
+    try:
+        for side, place in (("train", "train"), ("eval", "eval/demo")):
+            spoken = range(record["parameters"][f"{side}_utterances"])
+            names |= {f"{place}/{voice}/{number:02d}.flac" for voice in record["voices"][side] for number in spoken}
+        for place in (f"{prefix}{kind}" for prefix in ("", "eval_") for kind in BACKGROUNDS):
+            names |= {f"{place}/{number:02d}.flac" for number in range(record["counts"].get(place, 0))}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError("it does not say how the corpus was made") from error
+    return names
+
+
+OUTPUT = OutputKind("demonstration corpus", MARKER, ManifestError, _own_files)
+"""How a demonstration corpus is told from other folders before it is replaced."""
+
+
 def build_demo_corpus(
     out: Path,
     *,
@@ -161,7 +180,7 @@ def build_demo_corpus(
     Raises
     ------
     ManifestError
-        If `out` holds something that is not a demonstration corpus.
+        If `out` holds something that is not a demonstration corpus, or more than that.
     ParamsError
         If the numbers leave no trials.
     MissingExtraError
@@ -169,13 +188,13 @@ def build_demo_corpus(
     """
     out = Path(out).absolute()
     plan = _Plan(seed, train_voices, eval_voices, train_utterances, eval_utterances)
-    _refuse_foreign(out)
+    OUTPUT.check(out)  # now, not after half a minute
     for module in ("espeakng_loader", "pyroomacoustics", "scipy"):
         optional(module)  # missing packages are found now, not by a worker after half a minute
-    with _whole(out) as folder:
+    with whole_folder(out, OUTPUT) as folder:
         files, samples = _make(_tasks(plan), folder, jobs, progress)
         lines = trials(plan.people("eval"), eval_utterances, seed=seed)
-        _text(folder / "eval" / "trials_demo.txt", "".join(f"{line}\n" for line in lines))
+        _text(folder / TRIALS, "".join(f"{line}\n" for line in lines))
         seconds = round(samples.total() / SAMPLE_RATE, 3)
         _describe(folder, plan, files, samples, len(lines))
     return DemoSummary(out, files.total(), seconds, dict(sorted(files.items())), len(lines))
@@ -228,55 +247,9 @@ def _describe(folder: Path, plan: _Plan, files: Counter[str], samples: Counter[s
         "versions": dict(sorted(versions.items())),
     }
     attribution = ATTRIBUTION.format(espeak=versions["espeak-ng"], pyroomacoustics=versions["pyroomacoustics"])
-    _text(folder / "ATTRIBUTION.txt", attribution)
+    _text(folder / ATTRIBUTED, attribution)
     _text(folder / MARKER, json.dumps(record, indent=2) + "\n")
 
 
 def _text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _is_ours(folder: Path) -> bool:
-    try:
-        record = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(record, dict) and record.get("format") == FORMAT
-
-
-def _refuse_foreign(out: Path) -> None:
-    if not out.exists():
-        return
-    what = f"{sum(1 for _ in out.iterdir())} entries" if out.is_dir() else "a file"
-    if what == "0 entries" or _is_ours(out):
-        return
-    raise ManifestError(
-        f"there is already something here that is not a demonstration corpus ({what})",
-        expected=f"no folder, an empty one, or one whose {MARKER} says {FORMAT!r}",
-        remedy="choose another folder, or move this one away",
-        file=out,
-    )
-
-
-@contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """Yield a sibling folder that takes the place of `out` when the block ends well, and vanishes otherwise."""
-    building = out.with_name(f".{out.name}.building-{os.getpid()}")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
-    try:
-        yield building
-        _replace(out, building)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-
-
-def _replace(out: Path, building: Path) -> None:
-    _refuse_foreign(out)  # again: half a minute has passed
-    if not out.exists():
-        building.rename(out)
-        return
-    old = out.with_name(f".{out.name}.old-{os.getpid()}")
-    out.rename(old)
-    building.rename(out)
-    shutil.rmtree(old)

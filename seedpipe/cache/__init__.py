@@ -7,8 +7,8 @@ Shapes: R rows, V variants (the first is ``clean``), D embedding dimension.
 """
 
 from seedpipe.cache.format import (
-    FILES,
     FORMAT,
+    OUTPUT,
     RECIPE_COLUMNS,
     CacheInfo,
     CacheKind,
@@ -28,8 +28,8 @@ from seedpipe.cache.writer import (
 )
 
 __all__ = [
-    "FILES",
     "FORMAT",
+    "OUTPUT",
     "RECIPE_COLUMNS",
     "Cache",
     "CacheInfo",

@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from seedpipe.errors import CacheDamagedError, CacheError
-from seedpipe.files import read_document
+from seedpipe.files import OutputKind, read_document
 
 FORMAT = "seedpipe-cache-1"
 MANIFEST = "manifest.json"
 FAILURES = "failures.jsonl"
-FILES = (MANIFEST, FAILURES, "shard-*.h5", ".*")
 LONGEST = 2**16  # entries of an embedding: what is read from outside may claim any number
 BYTES = {"float32": 4, "float16": 2}  # of a value
 LIBVER = ("earliest", "v110")
@@ -155,6 +154,19 @@ def read_info(folder: Path) -> CacheInfo:
         found = f"{claiming.file} has {claiming.bytes:,} bytes and {claiming.rows:,} rows of {row:,}"
         raise _damaged(manifest, found)
     return info
+
+
+def _own_files(folder: Path) -> set[str]:
+    """The files of a cache; all its shards must be there."""
+    shards = [shard.file for shard in read_info(folder).shards]
+    lacking = [name for name in shards if not (folder / name).is_file()]
+    if lacking:
+        raise CacheDamagedError(f"names {lacking[0]}, which is not there")
+    return {MANIFEST, FAILURES, *shards}
+
+
+OUTPUT = OutputKind("cache", MANIFEST, CacheError, _own_files)
+"""How a cache is told from other folders before it is replaced."""
 
 
 def _bytes(raw: dict[str, Any]) -> bytes:

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from seedpipe.cache.format import (
     FAILURES,
-    FILES,
     MANIFEST,
+    OUTPUT,
     CacheInfo,
     Shard,
     ShardInfo,
@@ -28,7 +28,7 @@ from seedpipe.cache.format import (
 )
 from seedpipe.cache.reader import Cache, open_cache
 from seedpipe.errors import CacheError
-from seedpipe.files import StrPath, locked, publish_folder, refuse_foreign, whole_file
+from seedpipe.files import StrPath, locked, publish_folder, whole_file, whole_folder
 
 
 def shard_name(number: int) -> str:
@@ -88,18 +88,21 @@ def publish(work: StrPath, out: StrPath, info: CacheInfo) -> Cache:
     info : CacheInfo
         Its digest is filled in here.
     """
-    work, out = Path(work), Path(out)
+    _seal(Path(work), info)
+    publish_folder(work, out, OUTPUT)
+    return open_cache(out)
+
+
+def _seal(work: Path, info: CacheInfo) -> None:
     _write(work / MANIFEST, manifest_bytes(info))
     wanted = {MANIFEST, FAILURES} | {shard.file for shard in info.shards}
     for path in work.iterdir():
         if path.name not in wanted:
             path.unlink()  # notes beside the shards, partial files of a killed run
-    publish_folder(work, out)
-    return open_cache(out)
 
 
 def write_cache(
-    out: StrPath, info: Mapping[str, Any], shards: Iterable[Shard], *, purpose: str, failures: StrPath | None = None
+    out: StrPath, info: Mapping[str, Any], shards: Iterable[Shard], *, failures: StrPath | None = None
 ) -> Cache:
     """Write a cache that is made in one go: of one that fails, nothing is left.
 
@@ -110,23 +113,15 @@ def write_cache(
     info : mapping
         The fields of :class:`CacheInfo` but its shards.
     shards : iterable of Shard
-    purpose : str
-        What names the hidden folder beside ``out``.
     failures : Path, optional
         List of the utterances that were left out, which is copied.
     """
-    out = Path(out)
-    work = out.with_name(f".{out.name}.{purpose}")
-    with locked(out):
-        shutil.rmtree(work, ignore_errors=True)  # of a killed run
-        work.mkdir(parents=True)
-        try:
-            written = tuple(write_shard(work / shard_name(number), shard) for number, shard in enumerate(shards))
-            if failures is not None:
-                shutil.copy(failures, work / FAILURES)
-            return publish(work, out, CacheInfo(**{**info, "shards": written}))
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+    with locked(out), whole_folder(out, OUTPUT) as work:
+        written = tuple(write_shard(work / shard_name(number), shard) for number, shard in enumerate(shards))
+        if failures is not None:
+            shutil.copy(failures, work / FAILURES)
+        _seal(work, CacheInfo(**{**info, "shards": written}))
+    return open_cache(out)
 
 
 def refuse_other(out: StrPath, feature: str, found: str) -> None:
@@ -138,7 +133,7 @@ def refuse_other(out: StrPath, feature: str, found: str) -> None:
         There is a cache without it, as the text ``found`` says, or something else.
     """
     out = Path(out)
-    refuse_foreign(out, FILES, "cache", CacheError)
+    OUTPUT.check(out)
     if out.exists() and any(out.iterdir()) and feature not in open_cache(out).info.features:
         raise CacheError(found, remedy="remove it, or choose another folder", file=out)
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,17 +22,32 @@ from torch import Tensor, nn
 
 from seedpipe.cache import NetworkInfo
 from seedpipe.errors import CacheMismatchError, ModelError
-from seedpipe.files import StrPath, fsync, publish_folder, read_document, refuse_foreign
+from seedpipe.files import OutputKind, StrPath, fsync, read_document, read_json, whole_folder
 from seedpipe.params import EnhancerKind
 
 if TYPE_CHECKING:
     from seedpipe.cache import Cache
 
 WEIGHTS, CONFIG, CARD, CURVE = "model.safetensors", "config.json", "README.md", "curve.csv"
-MODEL_FILES = (WEIGHTS, CONFIG, CARD, CURVE, ".*")
+FORMAT = "seedpipe-model-2"
 BLOCK = 4096  # rows of one forward pass, so that memory does not grow with the input
 Embeddings = TypeVar("Embeddings", NDArray[np.float32], Tensor)
 Config = TypeVar("Config", bound="EnhancerConfig")
+
+
+def _own_files(folder: Path) -> set[str]:
+    """The files of a model folder."""
+    config = read_json(folder / CONFIG)
+    found = config.get("format") if isinstance(config, dict) else None
+    if found != FORMAT:
+        raise ValueError(f"it states the format {found!r}")
+    if not (folder / WEIGHTS).is_file():
+        raise ValueError(f"there is no {WEIGHTS} beside it")
+    return {WEIGHTS, CONFIG, CARD, CURVE}
+
+
+OUTPUT = OutputKind("model folder", CONFIG, ModelError, _own_files)
+"""How a model folder is told from others before it is replaced."""
 
 
 class EnhancerConfig(BaseModel):
@@ -166,9 +179,7 @@ class EmbeddingEnhancer(ABC):
             ) from error
         return self
 
-    def save(
-        self, path: StrPath, card: str, curve: Sequence[TrainingPoint] = (), *, partial: Path | None = None
-    ) -> None:
+    def save(self, path: StrPath, card: str, curve: Sequence[TrainingPoint] = ()) -> None:
         """Write the model folder, whole or not at all, in the place of an older one.
 
         Parameters
@@ -178,30 +189,20 @@ class EmbeddingEnhancer(ABC):
             The model card, Markdown.
         curve : sequence of TrainingPoint
             How it was trained; empty where it was not trained in steps.
-        partial : Path, optional
-            Where it is written before it takes its place; a hidden folder beside it unless given.
 
         Raises
         ------
         ModelError
-            The folder there is no model: it holds other files.
+            The folder there is no whole model, or holds other files.
         """
-        path = Path(path)
-        refuse_foreign(path, MODEL_FILES, "model folder", ModelError)
-        partial = partial or path.with_name(f".{path.name}.{os.getpid()}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        try:
-            self._write(partial, card, curve)
-            publish_folder(partial, path)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        with whole_folder(path, OUTPUT) as work:
+            self._write(work, card, curve)
 
     def _write(self, folder: Path, card: str, curve: Sequence[TrainingPoint]) -> None:
-        """Write the files into a new folder, synced to the disk."""
+        """Write the files into an empty folder, synced to the disk."""
         import pandas as pd
         from safetensors.torch import save
 
-        folder.mkdir(parents=True)
         (folder / WEIGHTS).write_bytes(save(self.module.state_dict()))
         text = json.dumps(self.config.model_dump(mode="json"), indent=1)
         (folder / CONFIG).write_text(text + "\n", encoding="utf-8")

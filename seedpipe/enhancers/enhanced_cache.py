@@ -45,7 +45,7 @@ class EnhancedCache(Cache):
         """Write it as a cache of its own, whole or not at all, in the place of an older one."""
         shards = (dataclasses.replace(shard, key=info.fingerprint) for shard in self.shards())
         failures = self.path / "failures.jsonl" if info.skipped else None
-        cache.write_cache(out, dict(info), shards, purpose="enhance", failures=failures)
+        cache.write_cache(out, dict(info), shards, failures=failures)
 
 
 def enhanced_info(info: CacheInfo, model: Path, kind: str, settings: Mapping[str, object]) -> CacheInfo:

@@ -12,14 +12,14 @@ from typing import Literal, cast
 import torch
 
 from seedpipe.cache import Cache
-from seedpipe.enhancers.base import CONFIG, MODEL_FILES, EmbeddingEnhancer, TrainingCallback, no_model
+from seedpipe.enhancers.base import CONFIG, OUTPUT, EmbeddingEnhancer, TrainingCallback, no_model
 from seedpipe.enhancers.curves import Logger, followed
 from seedpipe.enhancers.fixed import FixedMap, fit_closed_form, fit_drl, fit_none
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.enhancers.trainer import fit_network
 from seedpipe.enhancers.training import Fitted, TrainingJob, TrainingResult, model_card
 from seedpipe.errors import ModelError
-from seedpipe.files import StrPath, locked, read_json, refuse_foreign
+from seedpipe.files import StrPath, link_target, locked, read_json
 from seedpipe.params import EnhancerKind, Params, TrainParams
 
 
@@ -115,8 +115,8 @@ def train_enhancer(
     """
     if kind not in RECIPES:
         raise ModelError(f"there is no enhancer {kind!r}", expected=f"one of {', '.join(RECIPES)}")
-    started, recipe, out = time.monotonic(), RECIPES[kind], Path(out)
-    refuse_foreign(out, MODEL_FILES, "model folder", ModelError)  # now, not when training has ended
+    started, recipe, out = time.monotonic(), RECIPES[kind], link_target(out)
+    OUTPUT.check(out)  # now, not when training has ended
     cache.expect(kind="training")
     try:
         with followed(log, out, progress) as noted, locked(out):
@@ -149,7 +149,6 @@ def train(
 
 def _publish(fitted: Fitted, card: str, out: Path) -> None:
     """Put the whole model in its place, then drop the work; what is interrupted in between is done again."""
-    partial = fitted.work / "model" if fitted.work else None
-    fitted.enhancer.save(out, card, fitted.curve, partial=partial)
+    fitted.enhancer.save(out, card, fitted.curve)
     if fitted.work:
         shutil.rmtree(fitted.work)

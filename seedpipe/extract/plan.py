@@ -24,7 +24,7 @@ from seedpipe.errors import CacheError, CacheMismatchError
 from seedpipe.extract.embed import BLOCK, Embedder, one_thread
 from seedpipe.extract.spec import DECIDING, ExtractionSpec, Utterance, describe, digest_of
 from seedpipe.extract.work import Job, finished
-from seedpipe.files import StrPath, refuse_foreign, whole_file
+from seedpipe.files import StrPath, link_target, whole_file
 from seedpipe.networks import load_network, same_numbers
 from seedpipe.networks.engine import in_engine
 from seedpipe.params import ExtractParams, MachineParams
@@ -57,9 +57,7 @@ class Extraction:
         machine: MachineParams | None,
     ) -> Extraction:
         """Plan what :func:`seedpipe.extract.extract` is given."""
-        manifests, out, machine = Path(manifests), Path(out), machine or MachineParams()
-        # A link to a folder on a larger disk stays a link: the work goes on beside its target.
-        out = out.resolve() if out.is_symlink() else out
+        manifests, out, machine = Path(manifests), link_target(out), machine or MachineParams()
         network = str(Path(network).absolute()) if Path(network).exists() else network
         device = choose_device(machine.device)
         spec = ExtractionSpec(network, device, manifests.absolute(), kind, params, work=Path(), batch=machine.batch)
@@ -165,22 +163,24 @@ class Plan:
 
 
 def finished_cache(wanted: Extraction) -> Cache | None:
-    """The cache at its place if it is the wanted one and whole; a damaged one is made anew."""
-    if not wanted.out.exists():
-        return None
-    refuse_foreign(wanted.out, cache.FILES, "cache", CacheError)
+    """The cache at its place if it is the wanted one and whole; one with a damaged shard is made anew.
+
+    What is no cache, or has a manifest that cannot be read, may be anything: it is refused.
+    """
     fingerprint = wanted.info["fingerprint"]
     try:
         old = cache.open_cache(wanted.out)
         if old.info.fingerprint == fingerprint:
             old.verify()
     except CacheError:
+        cache.OUTPUT.check(wanted.out)
         return None
     if old.info.fingerprint != fingerprint:
         _refuse_other(wanted, old)
         return None
     _refuse_other_numbers(wanted, old)
     if old.info.skipped and not wanted.skips:
+        cache.OUTPUT.check(wanted.out)
         return None
     shutil.rmtree(wanted.work, ignore_errors=True)  # of a run that was killed after it had published
     return old

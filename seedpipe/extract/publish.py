@@ -67,8 +67,8 @@ def _refuse(wanted: Extraction, failures: Sequence[Failure], part: str = "") -> 
     beside.unlink(missing_ok=True)
     if not failures:
         return
-    beside.parent.mkdir(parents=True, exist_ok=True)
-    beside.write_text(_lines(failures), encoding="utf-8")
+    with whole_file(beside) as partial:
+        partial.write_text(_lines(failures), encoding="utf-8")
     if wanted.work.is_dir() and not any(wanted.work.iterdir()):
         wanted.work.rmdir()
     raise failures[0].error(f" ({len(failures)} utterances cannot be used; {beside} lists them)")

@@ -8,24 +8,30 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from seedpipe.errors import NetworkError
-from seedpipe.files import StrPath, fsync, publish_folder, refuse_foreign
+from seedpipe.files import OutputKind, StrPath, fsync, whole_folder
 from seedpipe.networks.architectures import ARCHITECTURES, network_from_state
 from seedpipe.networks.checkpoint import read_state
-from seedpipe.networks.config import CONFIG, Argument, NetworkConfig, first_fault
+from seedpipe.networks.config import CONFIG, Argument, NetworkConfig, first_fault, read_config
 from seedpipe.networks.layers import FrozenNetwork
 from seedpipe.networks.load import FILE_KINDS, WEIGHTS, make_network
 from seedpipe.networks.protocol import SpeakerNetwork
 from seedpipe.networks.selftest import self_test
 
-FILES = (CONFIG, WEIGHTS, ".*")
+
+def _own_files(folder: Path) -> set[str]:
+    """The files of the folder of a network."""
+    read_config(folder)
+    return {CONFIG, WEIGHTS}
+
+
+OUTPUT = OutputKind("network folder", CONFIG, NetworkError, _own_files)
+"""How the folder of a network is told from others before it is replaced."""
 
 
 def convert_checkpoint(checkpoint: StrPath, folder: StrPath, kind: str | None = None) -> SpeakerNetwork:
@@ -46,7 +52,7 @@ def convert_checkpoint(checkpoint: StrPath, folder: StrPath, kind: str | None = 
         The checkpoint does not fit, or the folder holds other files.
     """
     checkpoint, folder = Path(checkpoint), Path(folder)
-    refuse_foreign(folder, FILES, "network folder", NetworkError)
+    OUTPUT.check(folder)
     network = network_from_state(read_state(checkpoint), kind, checkpoint)
     network.name = folder.name
     _publish(folder, network, network.kind)
@@ -78,7 +84,7 @@ def add_network(
         The network needs a package that is not installed.
     """
     folder = Path(folder)
-    refuse_foreign(folder, FILES, "network folder", NetworkError)
+    OUTPUT.check(folder)
     network = make_network(kind, source, arguments or {}, folder.name)
     if kind in FILE_KINDS and not Path(source).is_absolute():
         source = Path(os.path.relpath(source, folder)).as_posix()
@@ -106,19 +112,13 @@ def _publish(
             expected="a folder named in letters, digits, '.', '_' and '-', and finite embeddings",
             remedy="choose another folder, or see seedpipe network check",
         ) from error
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}.partial")
-    work.mkdir()
-    try:
+    with whole_folder(folder, OUTPUT) as work:
         text = json.dumps({"format": config.format} | config.model_dump(exclude_defaults=True), indent=1)
         (work / CONFIG).write_text(text + "\n", encoding="utf-8")
         fsync(work / CONFIG)
         if kind in ARCHITECTURES and isinstance(network, FrozenNetwork):
             _save_weights(network, work / WEIGHTS)
             (work / WEIGHTS).chmod((work / CONFIG).stat().st_mode)  # safetensors keeps its files to their owner
-        publish_folder(work, folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _save_weights(network: FrozenNetwork, path: Path) -> None:

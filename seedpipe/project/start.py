@@ -6,6 +6,7 @@ of the repository's own but for the data folder and the list, and a sentence abo
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
 from collections.abc import Iterator
@@ -64,7 +65,7 @@ def start_project(folder: StrPath) -> list[Path]:
     """
     folder = Path(folder)
     files = _contents(folder)
-    taken = [name for name in files if (folder / name).exists()]
+    taken = [name for name in files if os.path.lexists(folder / name)]
     if taken:
         raise ParamsError(
             f"holds {taken[0]}" + (f" and {len(taken) - 1} other files of a project" if len(taken) > 1 else ""),
@@ -72,7 +73,7 @@ def start_project(folder: StrPath) -> list[Path]:
             remedy="choose another folder, or remove the files first",
             file=folder,
         )
-    if not (folder / IGNORED).exists():
+    if not os.path.lexists(folder / IGNORED):
         files[IGNORED] = _read(_shipped() / IGNORED)
     for name in DATA_FOLDERS:
         (folder / OWN["manifest.root"] / name).mkdir(parents=True, exist_ok=True)

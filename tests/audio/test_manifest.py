@@ -144,7 +144,7 @@ def test_a_failed_write_leaves_the_old_manifest(corpus: Path, tmp_path: Path, mo
     def full_disk(*_: object, **__: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("seedpipe.files.fsync", full_disk)
+    monkeypatch.setattr("os.fsync", full_disk)
     with pytest.raises(OSError, match="no space left"):
         write_manifest(table(corpus).head(1), path)
     assert path.read_bytes() == before

@@ -110,7 +110,7 @@ def test_a_cache_written_in_one_go_replaces_only_its_like_and_leaves_nothing_whe
     (tmp_path / "note").write_text("listed")
     info = dict(source.info) | {"features": {"imported": 1}}
     out, note = str(tmp_path / "out"), str(tmp_path / "note")
-    made = cache.write_cache(out, info, source.shards(), purpose="import", failures=note)
+    made = cache.write_cache(out, info, source.shards(), failures=note)
     np.testing.assert_array_equal(made.to_numpy(), source.to_numpy())
     assert (made.path / "failures.jsonl").read_text() == "listed"
     cache.refuse_other(str(made.path), "imported", "is another one")
@@ -119,14 +119,13 @@ def test_a_cache_written_in_one_go_replaces_only_its_like_and_leaves_nothing_whe
     bad = contents(0, 4)
     bad.embeddings[0] = np.nan
     with pytest.raises(CacheError, match="not finite"):
-        cache.write_cache(made.path, info, [contents(1, 3), bad], purpose="import")
+        cache.write_cache(made.path, info, [contents(1, 3), bad])
     assert cache.open_cache(made.path).info == made.info
     assert sorted(path.name for path in tmp_path.iterdir()) == ["note", "out", "source"]
 
 
 def test_publishing_replaces_an_older_cache_and_clears_the_work_folder(tmp_path: Path) -> None:
     old = build(tmp_path / "cache")
-    (old.path / "shard-00099.h5").write_bytes(b"of an older run")
     work = tmp_path / ".cache.work"
     work.mkdir()
     (work / ".shard-00001.h5.123.partial").write_bytes(b"of a killed run")
@@ -573,7 +572,7 @@ def test_a_finished_shard_is_trusted_only_as_it_was_written(tmp_path: Path) -> N
     assert cache.finished_shard(path, "key 0") is None
 
 
-@pytest.mark.parametrize("moment", ["h5py.File.create_dataset", "pathlib.Path.write_bytes", "seedpipe.files.fsync"])
+@pytest.mark.parametrize("moment", ["h5py.File.create_dataset", "pathlib.Path.write_bytes", "os.fsync"])
 def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     def full_disk(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")
@@ -587,9 +586,9 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from seedpipe import cache, files
+from seedpipe import cache
 from test_cache import contents
-files.fsync = lambda path: os.kill(os.getpid(), signal.SIGKILL)
+os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
 cache.write_shard(Path(sys.argv[1]), contents(0, 4))
 """
 
@@ -599,7 +598,8 @@ def test_a_run_killed_while_writing_leaves_no_shard(tmp_path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, env=CHILD)
     assert killed.returncode == -signal.SIGKILL
     assert not path.exists()
-    assert [entry.suffix for entry in tmp_path.iterdir()] == [".partial"]
+    left = [".shard-00000.h5.seedpipe-0.partial", "..shard-00000.h5.seedpipe-0.partial.lock"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(left)
     assert cache.finished_shard(path, "key 0") is None
     cache.write_shard(path, contents(0, 4))
     with h5py.File(path) as file:
@@ -663,7 +663,7 @@ import numpy as np
 from seedpipe import cache, files
 from seedpipe.cache import writer
 
-TRACED = {files.__file__, writer.__file__}
+TRACED = {*map(str, Path(files.__file__).parent.glob("*.py")), writer.__file__}
 os.fsync = lambda handle: None  # the machine stays up: what is killed here are processes
 
 def killed_at(line, work):

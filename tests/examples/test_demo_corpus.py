@@ -229,19 +229,9 @@ def test_default_trials_are_near_and_far() -> None:
 
 def test_foreign_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(ManifestError, match=r"not a demonstration corpus \(1 entries\); expected .*; choose another"):
+    with pytest.raises(ManifestError, match=r"is no demonstration corpus: it holds thesis\.txt; .*choose another"):
         build_demo_corpus(tmp_path, jobs=1, **TINY)
     assert _bytes(tmp_path) == {"thesis.txt": b"precious"}
-
-
-def test_foreign_file_or_record_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("a file")
-    with pytest.raises(ManifestError, match="a file"):
-        build_demo_corpus(tmp_path / "out", jobs=1, **TINY)
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "corpus.json").write_text('{"format": "something else"}')
-    with pytest.raises(ManifestError):
-        build_demo_corpus(tmp_path / "other", jobs=1, **TINY)
 
 
 @pytest.fixture
@@ -249,6 +239,29 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a corpus of speech alone."""
     nothing = {"noise": 0, "music": 0, "rir": 0}
     monkeypatch.setattr(corpus_module, "BACKGROUND_FILES", {"train": nothing, "eval": nothing})
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("name", ["train/me/00.wav", "noise/99.flac", ".git/HEAD", "train/v00/07.flac"])
+def test_recordings_that_the_user_added_are_not_deleted(tmp_path: Path, name: str) -> None:
+    build_demo_corpus(tmp_path / "corpus", jobs=1, **TINY)
+    added = tmp_path / "corpus" / name
+    added.parent.mkdir(parents=True, exist_ok=True)
+    added.write_bytes(b"mine")
+    before = _bytes(tmp_path)
+    with pytest.raises(ManifestError, match=f"is no demonstration corpus: it holds {name}"):
+        build_demo_corpus(tmp_path / "corpus", seed=9, jobs=1, **TINY)
+    assert _bytes(tmp_path) == before
+
+
+def test_foreign_file_or_record_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(ManifestError, match="is no demonstration corpus: it holds out"):
+        build_demo_corpus(tmp_path / "out", jobs=1, **TINY)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "corpus.json").write_text('{"format": "something else"}')
+    with pytest.raises(ManifestError):
+        build_demo_corpus(tmp_path / "other", jobs=1, **TINY)
 
 
 @pytest.mark.usefixtures("quick")

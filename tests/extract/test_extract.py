@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -275,14 +275,54 @@ def test_a_second_run_does_nothing(manifests: Path, tmp_path: Path, batches: lis
     assert work_folders(first.path) == []
 
 
-@pytest.mark.parametrize("name", ["shard-00001.h5", "manifest.json"])
-def test_a_damaged_cache_is_made_again(manifests: Path, training: Cache, tmp_path: Path, name: str) -> None:
+def test_a_damaged_cache_is_made_again(manifests: Path, training: Cache, tmp_path: Path) -> None:
     out = Path(shutil.copytree(training.path, tmp_path / "cache"))
-    data = bytearray((out / name).read_bytes())
-    del data[-5:]
-    (out / name).write_bytes(data)
+    path = out / "shard-00001.h5"
+    path.write_bytes(path.read_bytes()[:-5])
     assert folder_bytes(run(manifests, out).path) == folder_bytes(training.path)
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+UNSURE = {
+    "is cut off": (
+        lambda out: _edit(out, lambda text: text[:-5]),
+        r"is no whole cache: manifest\.json: the file: invalid",
+    ),
+    "of a newer format": (
+        lambda out: _edit(out, lambda text: text.replace("seedpipe-cache-1", "seedpipe-cache-2")),
+        r"is no whole cache: manifest\.json: format: .*seedpipe-cache-1",
+    ),
+    "has one changed byte": (
+        lambda out: _edit(out, lambda text: text.replace('"seed": ', '"seed": 1')),
+        r"is no whole cache: manifest\.json: its contents do not have the digest",
+    ),
+    "not copied yet": (lambda out: (out / "manifest.json").unlink(), r"is no cache: it holds shard-00000\.h5"),
+    "shards still come": (
+        lambda out: (out / "shard-00001.h5").unlink(),
+        r"is no whole cache: manifest\.json: names shard-00001\.h5, which is not there",
+    ),
+    "with a file of the user": (lambda out: (out / ".notes").write_text("x"), r"is no cache: it holds \.notes"),
+}
+
+
+def _edit(out: Path, change: Callable[[str], str]) -> None:
+    path = out / "manifest.json"
+    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+@pytest.mark.parametrize("case", UNSURE)
+def test_what_may_be_a_good_cache_or_holds_more_is_not_replaced(
+    manifests: Path, training: Cache, tmp_path: Path, case: str
+) -> None:
+    out = Path(shutil.copytree(training.path, tmp_path / "cache"))
+    path = out / "shard-00000.h5"
+    path.write_bytes(path.read_bytes()[:-5])  # else the cache there would be the one wanted
+    change, found = UNSURE[case]
+    change(out)
+    before = folder_bytes(out)
+    with pytest.raises(CacheError, match=f"{found}.*choose another folder"):
+        run(manifests, out)
+    assert folder_bytes(out) == before
 
 
 def test_progress_counts_utterances(manifests: Path, tmp_path: Path) -> None:

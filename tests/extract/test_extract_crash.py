@@ -30,7 +30,6 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import crash
 
-from seedpipe import files
 from seedpipe.cache import Cache, open_cache
 from seedpipe.errors import BusyError, CacheDamagedError, SeedpipeError
 from seedpipe.extract import extract, extract_part
@@ -168,17 +167,17 @@ def test_a_disk_that_is_full_at_any_sync_leaves_the_old_cache(
     (out / "shard-00001.h5").write_bytes(b"damaged")
     before = folder_bytes(out)
     calls = itertools.count()
-    fsync = files.fsync
+    fsync = os.fsync
 
-    def full(path: Path) -> None:
+    def full(handle: int) -> None:
         if next(calls) == sync:
             raise OSError(28, "No space left on device")
-        fsync(path)
+        fsync(handle)
 
-    monkeypatch.setattr(files, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match=r"No space left on device"):
         run(manifests, out)
-    monkeypatch.setattr(files, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     assert folder_bytes(out) in (before, folder_bytes(reference.path))
     complete(manifests, out, reference)
 

@@ -19,6 +19,7 @@ from stub_network import NotANumber, Stub
 from torch import Tensor
 
 from seedpipe.errors import NetworkError
+from seedpipe.files import folders
 from seedpipe.networks import add_network, convert_checkpoint, load, load_network, read_config
 from seedpipe.networks import folder as module
 from seedpipe.networks.resnet34 import ResNet34
@@ -91,7 +92,7 @@ def test_a_failed_conversion_leaves_what_was_there(
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(module, moment, fail)
+    monkeypatch.setattr(folders if moment == "publish_folder" else module, moment, fail)
     with pytest.raises(OSError, match="no space"):
         convert_checkpoint(checkpoint, own)
     assert folder_bytes(own.parent) == before

@@ -79,7 +79,7 @@ def import_cache(
         sample_rate=sample_rate,
     )
     info = _describe(kind, made_by, variants, keys) | {"features": features}
-    return cache.write_cache(out, info, _shards(info, variants, keys), purpose="import")
+    return cache.write_cache(out, info, _shards(info, variants, keys))
 
 
 @dataclass(frozen=True)
