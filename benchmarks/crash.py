@@ -279,7 +279,7 @@ class Torture:
         for name, data in self.reference.items():
             (self.out / name).write_bytes(data)
         if beginning == "damaged":
-            names = sorted(self.reference)
+            names = sorted(name for name in self.reference if name.startswith("shard-"))
             path = self.out / names[self.generator.integers(len(names))]
             data = bytearray(path.read_bytes())
             data[self.generator.integers(len(data))] ^= 1 << self.generator.integers(8)

@@ -24,7 +24,7 @@ from seedpipe.errors import CacheError, CacheMismatchError
 from seedpipe.extract.embed import BLOCK, Embedder, one_thread
 from seedpipe.extract.spec import DECIDING, ExtractionSpec, Utterance, describe, digest_of
 from seedpipe.extract.work import Job, finished
-from seedpipe.files import StrPath, link_target, whole_file
+from seedpipe.files import StrPath, link_target, put_aside, whole_file
 from seedpipe.networks import load_network, same_numbers
 from seedpipe.networks.engine import in_engine
 from seedpipe.params import ExtractParams, MachineParams
@@ -182,7 +182,8 @@ def finished_cache(wanted: Extraction) -> Cache | None:
     if old.info.skipped and not wanted.skips:
         cache.OUTPUT.check(wanted.out)
         return None
-    shutil.rmtree(wanted.work, ignore_errors=True)  # of a run that was killed after it had published
+    for left in (wanted.work, put_aside(wanted.out)):  # of a run that was killed after it had published
+        shutil.rmtree(left, ignore_errors=True)
     return old
 
 

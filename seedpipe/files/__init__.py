@@ -1,6 +1,6 @@
 """Files and folders that appear whole or not at all, and never in the place of what is not ours."""
 
-from seedpipe.files.folders import OutputKind, publish_folder, whole_folder
+from seedpipe.files.folders import OutputKind, publish_folder, put_aside, whole_folder
 from seedpipe.files.locks import locked
 from seedpipe.files.paths import StrPath, fsync, link_target
 from seedpipe.files.reading import most_unpacked, read_document, read_json
@@ -14,6 +14,7 @@ __all__ = [
     "locked",
     "most_unpacked",
     "publish_folder",
+    "put_aside",
     "read_document",
     "read_json",
     "whole_file",

@@ -104,7 +104,7 @@ def publish_folder(work: StrPath, out: StrPath, kind: OutputKind) -> None:
         What is there is not to be replaced, see :meth:`OutputKind.check`.
     """
     work, out = Path(work), link_target(out)
-    old = out.with_name(f".{out.name}.seedpipe-old")
+    old = put_aside(out)
     fsync(work)
     kind.check(out)
     if out.exists():
@@ -115,6 +115,11 @@ def publish_folder(work: StrPath, out: StrPath, kind: OutputKind) -> None:
         work.rename(out)
     shutil.rmtree(old, ignore_errors=True)
     fsync(out.parent)
+
+
+def put_aside(out: Path) -> Path:
+    """Where an older folder lies until it is removed; one that a kill has left there is of no use to anybody."""
+    return out.with_name(f".{out.name}.seedpipe-old")
 
 
 def _swap(work: Path, out: Path, old: Path) -> None:

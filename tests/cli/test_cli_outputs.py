@@ -64,8 +64,8 @@ FOLDERS: dict[str, tuple[object, ...]] = {
     "train": ("train", "train", "OUT", "--params", "params.yaml"),
     "train whitening": ("train", "train", "OUT", "--enhancer", "whitening"),
     "enhance": ("enhance", "model", "demo", "OUT"),
-    "import": ("cache", "import", "OUT", "in.npz", "--kind", "training", "--network", "mine"),
-    "network add": ("network", "add", "OUT", "dvector"),
+    "import": ("cache", "import", "OUT", "--network", "mine", "--embeddings", "in.npz"),
+    "network add": ("network", "add", "OUT", "--builtin", "dvector"),
     "network convert": ("network", "convert", "model/model.safetensors", "OUT"),
 }
 OTHERS = {
@@ -119,7 +119,7 @@ def test_one_of_ours_with_a_file_of_the_user_is_refused_by_its_name(
     work: Path, manifests: Path, command: str, like: str, added: str
 ) -> None:
     if like == "network":
-        assert invoke("network", "add", "network", "dvector").exit_code == 0
+        assert invoke("network", "add", "network", "--builtin", "dvector").exit_code == 0
     shutil.move(work / like, work / "there")
     put(work / "there", {added: "mine"})
     refuses(work, command, manifests, "there")
