@@ -176,9 +176,10 @@ def test_a_named_pipe_is_written_to(work: Path, command: str) -> None:
     write(command, f"plain{suffix}")
     pipe = work / f"pipe{suffix}"
     os.mkfifo(pipe)
-    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+    with (work / "read").open("wb") as read, subprocess.Popen(["cat", str(pipe)], stdout=read) as reader:
         write(command, pipe.name)
-        assert reader.communicate(timeout=60)[0] == (work / f"plain{suffix}").read_bytes()
+        assert reader.wait(60) == 0
+    assert (work / "read").read_bytes() == (work / f"plain{suffix}").read_bytes()
     assert pipe.is_fifo()
 
 
