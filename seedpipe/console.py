@@ -246,8 +246,8 @@ class ProgressBar:
 
 
 def _can_draw(stream: IO[str]) -> bool:
-    if "ipykernel" in sys.modules and stream is sys.stderr:
-        return importlib.util.find_spec("ipywidgets") is not None  # rich draws with it in a notebook
+    if type(stream).__module__.startswith("ipykernel."):
+        return importlib.util.find_spec("ipywidgets") is not None  # rich draws in a notebook with it
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 

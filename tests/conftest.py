@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +134,11 @@ def demo_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder_bytes(folder: Path) -> dict[str, bytes]:
     """All files of a folder with their contents."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def hear_ctrl_c() -> Iterator[None]:
+    """Children do not ignore Ctrl-C, as what runs in the background of a script does and they would inherit."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -212,10 +212,10 @@ def test_a_log_file_and_a_dumb_terminal_get_plain_lines(clock: Clock, monkeypatc
 
 
 def test_a_notebook_gets_a_bar_where_it_can_draw_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    kernels = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})  # what a running kernel prints to
     for found, bar in ((None, False), (object(), True)):
         monkeypatch.setattr(importlib.util, "find_spec", lambda _, found=found: found)
-        monkeypatch.setattr(sys, "stderr", io.StringIO())
+        monkeypatch.setattr(sys, "stderr", kernels())
         ProgressBar("train", "epochs")(2, 2)
         assert ("━" in sys.stderr.getvalue()) == bar
 

@@ -123,6 +123,7 @@ def test_no_worker_outlives_the_last_result() -> None:
     assert not any(alive(pid) for pid in set(unordered(process, numbers(10), TWO)))
 
 
+@pytest.mark.usefixtures("hear_ctrl_c")
 def test_ctrl_c_sent_twice_to_all_processes_prints_no_more_than_what_was_cleaned_up() -> None:
     script = (
         "import test_workers as t\n"

@@ -404,6 +404,7 @@ def _group_is_gone(group: int | None) -> bool:
     return False
 
 
+@pytest.mark.usefixtures("hear_ctrl_c")
 @pytest.mark.parametrize(
     ("wanted", "presses"),
     [("bank-*.f32", 1), ("*.doing", 2)],

@@ -204,5 +204,7 @@ def test_weights_in_a_second_file_are_refused(from_waveform: tuple[FromWaveform,
 
 def test_without_onnxruntime_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    path = tmp_path / "x.onnx"
+    path.write_bytes(b"a graph")
     with pytest.raises(MissingExtraError, match=r'pip install "seedpipe\[onnx\]"'):
-        load_network(tmp_path / "x.onnx")
+        load_network(path)
