@@ -67,20 +67,25 @@ def training_length(given: argparse.Namespace) -> dict[str, int]:
     return {"steps": steps, "epochs": 0} if steps else {}
 
 
-def prepare(params: Params, paths: ProjectPaths) -> None:
-    """Write manifests and caches; those that are complete are used as they are."""
+def prepare(params: Params, paths: ProjectPaths, *, train: bool = True) -> None:
+    """Write manifests and caches, unless not ``train`` of the training data too; complete ones are used as they are."""
     layout.describe_folders(params.manifest.root)
-    pipeline.training_manifests(params, paths.manifests(layout.TRAIN), ProgressBar("manifest train", "files"))
+    if train:
+        pipeline.training_manifests(params, paths.manifests(layout.TRAIN), ProgressBar("manifest train", "files"))
     for name in params.manifest.evaluations:
         pipeline.evaluation_manifests(params, name, paths.manifests(name), ProgressBar(f"manifest {name}", "files"))
-    for network, name in itertools.product(params.extract.networks, (layout.TRAIN, *params.manifest.evaluations)):
+    corpora = (layout.TRAIN,) * train + params.manifest.evaluations
+    for network, name in itertools.product(params.extract.networks, corpora):
         pipeline.extract(params, network, name, paths, ProgressBar(f"extract {network} {name}", "utterances"))
 
 
-def train_and_score(params: Params, paths: ProjectPaths, network: str, enhancer: EnhancerKind) -> None:
-    """Train one enhancer of one network and score every list."""
-    bar = ProgressBar(f"train {network} {enhancer}", "steps")
-    pipeline.train(params, network, enhancer, paths, bar.training)
+def train_and_score(
+    params: Params, paths: ProjectPaths, network: str, enhancer: EnhancerKind, *, train: bool = True
+) -> None:
+    """Train one enhancer of one network, or take the one that is there, and score every list."""
+    if train:
+        bar = ProgressBar(f"train {network} {enhancer}", "steps")
+        pipeline.train(params, network, enhancer, paths, bar.training)
     for name in params.manifest.evaluations:
         pipeline.score(params, network, enhancer, name, paths)
         say(f"scored {network}, {enhancer}, {name}: {paths.results(network, enhancer, name)}")

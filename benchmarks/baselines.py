@@ -5,9 +5,10 @@
 
 DIR has the layout of docs/data.md, and every eval/trials_NAME.txt in it is an evaluation list. Under --out come caches,
 models, an evaluation.json for each combination, and tables/ over all that results/ there holds: a later run adds to it,
-so another DIR or other parameters want another --out. Whitening and `none` draw nothing at random and run once.
+so another DIR or other parameters want another --out. What draws nothing at random runs once.
 `drl` learns from speaker labels: --speaker-pattern is the regular expression whose group is the speaker in the name of
-a training utterance. Without --frontends there is none before the network; the name `none` stands for that one.
+a training utterance. Without --frontends there is none before the network; the name `none` stands for that one. With
+--models, the folder models/ of an earlier run, nothing is trained: its enhancers are scored on the lists of this DIR.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from seedpipe.params import EnhancerKind, Params, load_params
 from seedpipe.results.tables import write_tables
 
 NONE = "none"
-SAME_FOR_EVERY_SEED = ("whitening", NONE)
+SAME_FOR_EVERY_SEED = ("whitening", "ridge", "centering", NONE)
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,12 @@ class RunPaths(Paths):
     """Folders of one front end and one training seed; manifests and caches are those of all seeds."""
 
     out: Path = Path()
+    models: Path = Path()
     run: Path = Path()
 
     def model(self, network: str, enhancer: str) -> Path:
         """Enhancer trained for a network."""
-        return self.out / "models" / self.run / network / enhancer
+        return self.models / self.run / network / enhancer
 
     def results(self, network: str, enhancer: str, corpus: str) -> Path:
         """Scores and metrics of a network and an enhancer on an evaluation list."""
@@ -60,6 +62,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--frontends", nargs="+", default=[NONE], help="see docs/frontends.md")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="training seeds")
     parser.add_argument("--steps", type=int, help="length of a training, instead of that in the parameters")
+    parser.add_argument("--models", type=Path, help="take the enhancers of an earlier run")
     parser.add_argument("--speaker-pattern", default="", help="for drl")
     parser.add_argument("--params", type=Path, default=PARAMS, help="parameters of the stages")
     parser.add_argument("--bench", type=Path, help="CSV or JSON of seedpipe bench, for Table 2")
@@ -82,28 +85,30 @@ def settle(given: argparse.Namespace, frontend: str, seed: int) -> Params:
     )
 
 
-def paths_of(params: Params, out: Path, folders: dict[str, Path], frontend: str, seed: int) -> RunPaths:
+def paths_of(params: Params, out: Path, models: Path, folders: dict[str, Path], run: Path) -> RunPaths:
     """Folders of a run; caches are kept apart by what decides their contents."""
     extract = params.extract.model_copy(update={"networks": ("any",)})
-    deciding = f"{params.manifest.root}\n{params.manifest.eval_share}\n{extract.model_dump_json()}"
+    data = params.manifest
+    deciding = f"{data.root}\n{data.eval_share}\n{data.group_pattern}\n{extract.model_dump_json()}"
     base = out / "caches" / hashlib.sha256(deciding.encode()).hexdigest()[:12]
-    return RunPaths(base, folders, out, Path(frontend, f"seed-{seed}"))
+    return RunPaths(base, folders, out, models, run)
 
 
 @guarded
 def main() -> None:
     """Run the matrix and write the tables."""
     given = arguments()
-    out = given.out.resolve()
+    out, train = given.out.resolve(), given.models is None
+    models = out / "models" if train else given.models.resolve()
     folders = dict(item for network in given.networks for item in named(network)[1].items())
     for frontend, seed in itertools.product(given.frontends, given.seeds):
         params = settle(given, frontend, seed)
-        paths = paths_of(params, out, folders, frontend, seed)
+        paths = paths_of(params, out, models, folders, Path(frontend, f"seed-{seed}"))
         if seed == given.seeds[0]:
-            prepare(params, paths)
+            prepare(params, paths, train=train)
         for network, enhancer in itertools.product(params.extract.networks, given.enhancers):
             if seed == given.seeds[0] or enhancer not in SAME_FOR_EVERY_SEED:
-                train_and_score(params, paths, network, enhancer)
+                train_and_score(params, paths, network, enhancer, train=train)
     written = write_tables([out / "results"], out / "tables", given.bench)
     print(written[0].read_text(encoding="utf-8"))
     say("\n".join(map(str, written)))

@@ -7,8 +7,8 @@ them): that puts kills between any two steps of writing, publishing and clearing
 
 A row of one to three kills starts from nothing, from a damaged cache that is to be replaced, or from a whole one. After
 each kill, what is at the cache's place must be nothing, what was there before, or the whole cache. Then a last life
-goes to its end: the cache must equal the undisturbed one byte for byte, nothing else may be left, and no more shards
-may have been begun again than there were workers killed.
+goes to its end: the cache must equal the undisturbed one byte for byte, nothing else may be left, and no more units
+of work may have been begun again than there were workers killed.
 
     python benchmarks/crash.py --kills 100
     python benchmarks/crash.py --kills 100 --jobs 2 --data data/demo --network dvector
@@ -38,7 +38,7 @@ import torch
 
 from seedpipe.audio import layout
 from seedpipe.cache import open_cache
-from seedpipe.extract import extract, work
+from seedpipe.extract import extract, shards, work
 from seedpipe.params import ExtractParams, MachineParams, ManifestParams
 
 RATE = 16_000
@@ -119,7 +119,7 @@ class Task:
 
 
 def live(task: Task, out: Path, journal: Path, last_step: int, report: Connection) -> None:
-    """Extract in this process; journal the shards that are begun; die before the file operation of a given number.
+    """Extract in this process; journal the units that are begun; die before the file operation of a given number.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def live(task: Task, out: Path, journal: Path, last_step: int, report: Connectio
     """
     os.setpgid(0, 0)
     torch.set_num_threads(1)
-    _journal_shards(journal)
+    _journal_units(journal)
     if task.jobs > 1:
         fork_workers()
     steps = _count_steps(out.parent, last_step)
@@ -140,15 +140,15 @@ def live(task: Task, out: Path, journal: Path, last_step: int, report: Connectio
     report.send(steps())
 
 
-def _journal_shards(journal: Path) -> None:
-    make = work.Worker.shard
+def _journal_units(journal: Path) -> None:
+    make = work.Worker.unit
 
-    def begin(worker: work.Worker, job: work.Job) -> object:
+    def begin(worker: work.Worker, unit: shards.Job, *report: Callable[[], None]) -> object:
         with journal.open("a") as file:
-            file.write(f"{job.number}\n")
-        return make(worker, job)
+            file.write(f"{unit.path.name}\n")
+        return make(worker, unit, *report)
 
-    work.Worker.shard = begin  # type: ignore[method-assign, assignment]
+    work.Worker.unit = begin  # type: ignore[method-assign, assignment]
 
 
 def fork_workers() -> None:
@@ -238,7 +238,7 @@ class Torture:
             for phase in PHASES
         ]
         for what in ("rows", "repeated"):
-            label = "rows of kills" if what == "rows" else "shards begun again"
+            label = "rows of kills" if what == "rows" else "units begun again"
             lines.append(f"{label:{width}}" + "".join(f"{getattr(self.tallies[n], what):>10}" for n in BEGINNINGS))
         kills = sum(tally.kills.total() for tally in self.tallies.values())
         verdict = "\n".join(self.violations) or "every cache equals the undisturbed one, nothing was left over"
@@ -263,7 +263,7 @@ class Torture:
         self.check_end(f"{killed} kills from {beginning}")
         repeated = sum(count - 1 for count in collections.Counter(self.journal.read_text().split()).values())
         if repeated > killed * self.task.jobs:
-            self.violations.append(f"{repeated} shards were begun again after {killed} kills from {beginning}")
+            self.violations.append(f"{repeated} units were begun again after {killed} kills from {beginning}")
         tally.rows += 1
         tally.repeated += repeated
         return killed

@@ -70,6 +70,13 @@ class Figures:
     train_seconds: float
 
 
+# All but the last group: the MLP alone, mixed with the original in its own space, as when these were chosen.
+BEFORE: dict[str, Any] = {
+    "skip": "none", "safeguard": False, "ensemble": 0.5, "adaptive_ensemble": True, "shrinkage": 0.75
+}  # fmt: skip
+NOW: dict[str, Any] = {"safeguard": False, "ensemble": 1.0, "adaptive_ensemble": False, "shrinkage": 0.5}
+
+
 def settings() -> Iterator[Setting]:
     """Everything that is compared; the first one is the preset ``seedpipe``."""
     yield Setting("objective", "diffusion (preset seedpipe)")
@@ -104,6 +111,10 @@ def settings() -> Iterator[Setting]:
     yield Setting("timestep", "t = 50, mean of 8 noises", use={"inference_noise": "sampled", "inference_draws": 8})
     for t in (50, 200):
         yield Setting("timestep", f"t = {t}, DDIM in 10 steps", use={"inference_step": t, "inference_steps": 10})
+    for skip in ("contrast", "ridge"):
+        for residual in (0.0, 0.5, 1.0):
+            update = NOW | {"skip": skip, "residual": residual}
+            yield Setting("skip", f"linear skip by {skip}, {residual:g} of the MLP", train=update)
 
 
 @dataclass(frozen=True)
@@ -150,7 +161,7 @@ class Trainings:
 
     def __init__(self, cache: Cache, params: TrainParams, seed: int, work: Path) -> None:
         self.cache, self.work = cache, work
-        self.params = params.model_copy(update={"seed": seed, "draws": DRAWS, "epochs": EPOCHS})
+        self.params = params.replace(seed=seed, draws=DRAWS, epochs=EPOCHS, **BEFORE)
         self.kept: dict[Kind, tuple[Enhancer, float]] = {}
 
     def of(self, setting: Setting) -> tuple[Enhancer, float]:

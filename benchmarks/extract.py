@@ -1,6 +1,7 @@
 """Speed of stage one: utterance-variants per second end to end, against the bare network and against the authors' way.
 
     python benchmarks/extract.py --data data/demo --networks dvector random_networks:ecapa
+    python benchmarks/extract.py --data data/demo --networks dvector --list 575
 
 Baselines, measured in the same run on the same crops:
 
@@ -8,6 +9,9 @@ Baselines, measured in the same run on the same crops:
   workers (one thread each), and in one process with all threads; the faster of the two counts;
 - *the authors' way*: one utterance at a time, the speech file decoded again for each variant, the noise file decoded at
   each use, the clean crop embedded twice.
+
+With ``--list``, an evaluation list of so many utterances is measured instead, one crop of each under every condition:
+its last shard is small, and no worker is to wait for another one at the end.
 
 ``random_networks`` beside this script has the paper's networks with random weights: speed does not depend on them.
 """
@@ -23,6 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from _common import reader
 from torch import Tensor
@@ -30,13 +35,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from seedpipe.audio import augment, decode, layout, read_manifest, write_manifest
 from seedpipe.audio.manifest import SPEECH
+from seedpipe.cache import CacheKind
 from seedpipe.console import ProgressBar
 from seedpipe.extract import extract
 from seedpipe.extract.crops import Cropper, load_banks
 from seedpipe.extract.embed import BLOCK
 from seedpipe.extract.spec import ExtractionSpec, Utterance
 from seedpipe.networks import SpeakerNetwork, load_network
-from seedpipe.params import ExtractParams, MachineParams, ManifestParams
+from seedpipe.params import EvaluationParams, ExtractParams, MachineParams, ManifestParams
 
 SHARD = 16  # utterances; with 10 draws and 5 variants, 25 blocks
 
@@ -47,6 +53,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data/demo"), help="data folder (docs/data.md)")
     parser.add_argument("--networks", nargs="+", default=["dvector"], help="names, folders or package.module:factory")
     parser.add_argument("--seconds", type=float, default=60.0, help="about as long shall each extraction take")
+    parser.add_argument("--list", type=int, default=0, help="utterances of an evaluation list, measured instead")
     parser.add_argument("--jobs", type=int, default=2, help="worker processes")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     arguments = parser.parse_args()
@@ -55,14 +62,17 @@ def main() -> None:
     print(f"float32 matrix products: {peak / 1e9:,.0f} GFLOP/s ({arguments.jobs} threads)")
     for network in arguments.networks:
         with tempfile.TemporaryDirectory() as folder:
-            measure(network, arguments, Path(folder), peak)
+            if arguments.list:
+                measure_list(network, arguments, Path(folder))
+            else:
+                measure(network, arguments, Path(folder), peak)
 
 
 def measure(name: str, arguments: argparse.Namespace, folder: Path, peak: float) -> None:
     """Run the three ways on one network."""
     params, machine = ExtractParams(), MachineParams(jobs=arguments.jobs, device=arguments.device)
     layout.write_training_manifests(ManifestParams(root=arguments.data), folder / "all")
-    bare = bare_forward(name, params, folder, arguments)
+    bare = bare_forward(name, params, folder, arguments, "training")
     # As many utterances as fill the time, in shards of whole blocks, of which each worker gets as many: what is lost at
     # the end of a shard and of a run is next to nothing in a real corpus, and would be much of a short run.
     variants = 1 + len(params.variants)
@@ -92,6 +102,41 @@ def measure(name: str, arguments: argparse.Namespace, folder: Path, peak: float)
     )
 
 
+def measure_list(name: str, arguments: argparse.Namespace, folder: Path) -> None:
+    """Extract an evaluation list of a given length, and compare it with the bare network."""
+    params = ExtractParams(evaluation=EvaluationParams(crops=1))
+    layout.write_training_manifests(ManifestParams(root=arguments.data), folder / "all")
+    bare = bare_forward(name, params, folder, arguments, "evaluation")
+    repeat(folder, arguments.list)
+    start = time.perf_counter()
+    cache = extract(
+        folder / "some",
+        name,
+        folder / "cache",
+        params,
+        kind="evaluation",
+        machine=MachineParams(jobs=arguments.jobs, device=arguments.device),
+        progress=ProgressBar(name, "utterances"),
+    )
+    seconds = time.perf_counter() - start
+    variants, shards = len(cache.info.variants), len(cache.info.shards)
+    ours = cache.info.rows * variants / seconds
+    print(
+        f"{name}: {ours:,.1f} utterance-variants/s end to end ({arguments.list} utterances x {variants} variants "
+        f"of an evaluation list in {seconds:.0f} s, {shards} shards, {arguments.jobs} workers, their start included)\n"
+        f"  bare forward {bare:,.1f}/s: ratio {ours / bare:.2f}"
+    )
+
+
+def repeat(folder: Path, utterances: int) -> None:
+    """Write manifests of so many utterances: those that there are, again and again under other names."""
+    shorten(folder, utterances)
+    path = folder / "some" / SPEECH
+    frame = read_manifest(path).frame
+    times = [frame.assign(utterance=frame["utterance"] + f"~{time}") for time in range(-(-utterances // len(frame)))]
+    write_manifest(pd.concat(times, ignore_index=True).iloc[:utterances], path)
+
+
 def shorten(folder: Path, utterances: int) -> int:
     """Write manifests of the first utterances only; fewer if there are not so many."""
     (folder / "some").mkdir()
@@ -104,9 +149,11 @@ def shorten(folder: Path, utterances: int) -> int:
     return len(read_manifest(folder / "some" / SPEECH))
 
 
-def cropper(name: str, params: ExtractParams, folder: Path, device: str) -> tuple[Cropper, list[Utterance]]:
+def cropper(
+    name: str, params: ExtractParams, folder: Path, device: str, kind: CacheKind = "training"
+) -> tuple[Cropper, list[Utterance]]:
     """What decodes and mixes, and the first utterances."""
-    spec = ExtractionSpec(name, device, folder / "all", "training", params, work=folder)
+    spec = ExtractionSpec(name, device, folder / "all", kind, params, work=folder)
     network = load_network(name)
     banks = load_banks(spec, network.sample_rate)
     for bank in banks.values():
@@ -122,10 +169,13 @@ def cropper(name: str, params: ExtractParams, folder: Path, device: str) -> tupl
 # ------------------------------------------------------------------------------------------------------ bare forward
 
 
-def bare_forward(name: str, params: ExtractParams, folder: Path, arguments: argparse.Namespace) -> float:
+def bare_forward(
+    name: str, params: ExtractParams, folder: Path, arguments: argparse.Namespace, kind: CacheKind
+) -> float:
     """Waveforms per second of the network alone, by the faster of the two ways of using the cores."""
-    crop, utterances = cropper(name, params, folder, arguments.device)
-    blocks = torch.cat([crop(utterance)[1].flatten(0, 1) for utterance in utterances[:2]])[: 2 * BLOCK].split(BLOCK)
+    crop, utterances = cropper(name, params, folder, arguments.device, kind)
+    waveforms = [waveform for utterance in utterances[:16] for waveform in crop(utterance)[1][0].flatten(0, 1)]
+    blocks = torch.stack(waveforms[: 2 * BLOCK]).split(BLOCK)
     together = rate_of(name, blocks, arguments.device, arguments.jobs)
     if arguments.device != "cpu":
         return together

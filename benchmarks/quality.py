@@ -2,7 +2,7 @@
 
     python benchmarks/quality.py --data DIR [--enhancer seed] [--seed 0] [--json FILE]
 
-DIR has the layout of docs/data.md: train/, noise/, music/, rir/ (split by source file into a training and an evaluation
+DIR has the layout of docs/data.md: train/, noise/, music/, rir/ (split by recording into a training and an evaluation
 part, unless DIR has eval_noise/, eval_music/ or eval_rir/), and every eval/trials_NAME.txt is an evaluation list.
 Training uses no labels. Enrolment is clean, the test side is under the condition; an interval holds 95 % of the
 bootstrap resamplings of the speakers, p is that of the paired difference. Caches stay in --work and are used again.
@@ -51,7 +51,8 @@ def settle(given: argparse.Namespace) -> tuple[Params, Paths]:
         enhancers={"names": (given.enhancer,), "drl": drl},
         score={"methods": ("cosine",)},
     )
-    deciding = f"{params.manifest.root}\n{params.manifest.eval_share}\n{params.extract.model_dump_json()}"
+    data = params.manifest
+    deciding = f"{data.root}\n{data.eval_share}\n{data.group_pattern}\n{params.extract.model_dump_json()}"
     return params, Paths(given.work / hashlib.sha256(deciding.encode()).hexdigest()[:12], folders)
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from seedpipe.cache import Cache, Shard, open_cache, write_cache
 from seedpipe.console import guarded, say
-from seedpipe.enhancers import train_enhancer
+from seedpipe.enhancers import train_on_cache
 from seedpipe.metrics import eer
 from seedpipe.params import EnhancersParams, Params, TrainParams, WhiteningParams
 
@@ -37,12 +37,16 @@ Vectors = NDArray[np.float32]
 
 def settings(steps: int, seed: int) -> dict[str, tuple[str, Params]]:
     """What is compared, by name: a kind of enhancer and its parameters."""
-    trained = {name: TrainParams(steps=steps, seed=seed, output=name) for name in ("whitened", "network")}
-    whitening = EnhancersParams(whitening=WhiteningParams(shrinkage=0.75))
+    trained = TrainParams(steps=steps, seed=seed, safeguard=False)
+    before = {"skip": "none", "ensemble": 0.5, "adaptive_ensemble": True, "shrinkage": 0.75}
+    whitening = {share: EnhancersParams(whitening=WhiteningParams(shrinkage=share)) for share in (0.75, 0.5)}
     return {
-        "whitening 0.75": ("whitening", Params(enhancers=whitening)),
-        "seed, default": ("seed", Params(train=trained["whitened"])),
-        "seed, output: network": ("seed", Params(train=trained["network"])),
+        "whitening 0.75": ("whitening", Params(enhancers=whitening[0.75])),
+        "whitening 0.5": ("whitening", Params(enhancers=whitening[0.5])),
+        "seed, default": ("seed", Params(train=trained)),
+        "seed, linear skip alone": ("seed", Params(train=trained.replace(residual=0.0))),
+        "seed, no skip": ("seed", Params(train=trained.replace(**before))),
+        "seed, no skip, output: network": ("seed", Params(train=trained.replace(**before, output="network"))),
     }
 
 
@@ -108,7 +112,7 @@ def main() -> None:
             others = part(cache, ~shared.to_numpy(), Path(folder) / "cache")
             for name, (kind, params) in settings(given.steps, given.seed).items():
                 say(f"{source}: {name}, trained on {others.info.utterances:,} utterances of other sources")
-                enhancer, _ = train_enhancer(kind, others, Path(folder) / f"model of {name}", params)
+                enhancer, _ = train_on_cache(kind, others, Path(folder) / f"model of {name}", params)
                 label_free, of_speakers = changes(judged, speakers, enhancer)
                 line = {"source": source, "utterances": len(first), "speakers": len(set(speakers)), "enhancer": name}
                 found.append(line | {"label_free": label_free, "of_speakers": of_speakers})

@@ -18,12 +18,16 @@
     │   └── TooFewSpeakersError    too few speakers to resample for an interval
     ├── BusyError            another process is writing the same folder
     ├── MissingExtraError    an optional package is not installed
+    ├── ShortageError        memory, threads, open files or space ran out
     └── ClusterError         a cluster of workers cannot be used
         └── WorkerLostError        a worker process died
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import re
 from pathlib import Path
 
 __all__ = [
@@ -42,6 +46,7 @@ __all__ = [
     "NetworkError",
     "ParamsError",
     "SeedpipeError",
+    "ShortageError",
     "TooFewSpeakersError",
     "TrialError",
     "WorkerLostError",
@@ -66,7 +71,7 @@ class SeedpipeError(Exception):
     file : Path or str, optional
         The file that the error is about.
     row : int, optional
-        The line in that file, counted from 1 as editors do.
+        The line in that file, or of an array, counted from 1 as editors do.
     """
 
     def __init__(
@@ -82,8 +87,9 @@ class SeedpipeError(Exception):
         super().__init__(self._text())
 
     def _text(self) -> str:
-        row = "" if self.row is None else f", row {self.row}"
-        place = "" if self.file is None else _plain(str(self.file)) + row + ": "
+        file = [] if self.file is None else [_plain(str(self.file))]
+        where = ", ".join(file if self.row is None else [*file, f"row {self.row}"])
+        place = f"{where}: " if where else ""
         parts = [self.found, f"expected {self.expected}" if self.expected else "", self.remedy]
         return place + "; ".join(_plain(" ".join(part.split())) for part in parts if part)
 
@@ -93,10 +99,21 @@ class SeedpipeError(Exception):
 
 
 def _plain(text: str) -> str:
-    """A text that no terminal obeys: control characters as Python writes them, of too long a text the start and end."""
+    """A text that no terminal obeys, and of too long a one the start and end."""
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return printable(text)
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""A text that no terminal obeys: control characters as Python writes them, but for those to be kept.
+
+    Examples
+    --------
+    >>> print(printable("a" + chr(27) + "[2J"))
+    a\x1b[2J
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in text)
 
 
 def _rebuild(
@@ -163,6 +180,71 @@ class BusyError(SeedpipeError):
 
 class MissingExtraError(SeedpipeError):
     """An optional package is needed and not installed."""
+
+
+class ShortageError(SeedpipeError):
+    """The machine ran out of memory, threads, open files or space; no defect, and nothing half-written is left."""
+
+
+_LESS_AT_ONCE = "use fewer workers (--jobs, machine.jobs), end other programs, or take a machine with more memory"
+_SHORT_OF = {
+    errno.ENOMEM: ("memory", _LESS_AT_ONCE),
+    errno.EAGAIN: (
+        "processes or threads",
+        "use fewer workers, or raise the limit (ulimit -u, the pids limit of a container)",
+    ),
+    errno.EMFILE: ("open files", "raise the limit (ulimit -n 4096)"),
+    errno.ENFILE: ("open files", "end other programs"),
+    errno.ENOSPC: ("space on the disk", "make room there, then run the same command again"),
+    errno.EDQUOT: ("your share of the disk", "make room there, then run the same command again"),
+}
+# What libraries say, of which some have no class of error for it.
+_NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "bad alloc",
+    "bad_alloc",
+)
+_NO_THREADS = ("can't start new thread", "resource temporarily unavailable", "thread creation failed")
+
+
+def shortage(error: BaseException) -> ShortageError | None:
+    """Say in one sentence what the machine ran out of; None where it is something else.
+
+    Examples
+    --------
+    >>> shortage(MemoryError()).found
+    'the machine ran out of memory'
+    """
+    kind, text = getattr(error, "errno", None), str(error).lower()
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(word in text for word in _NO_MEMORY)):
+        kind = errno.ENOMEM
+    elif isinstance(error, RuntimeError) and any(word in text for word in _NO_THREADS):
+        kind = errno.EAGAIN
+    if isinstance(error, SeedpipeError) or kind not in _SHORT_OF:
+        return None
+    what, remedy = _SHORT_OF[kind]
+    return ShortageError(f"the machine ran out of {what}", remedy=remedy, file=getattr(error, "filename", None))
+
+
+def install(extra: str) -> str:
+    """Say how to install what an extra asks for: its packages by name, wherever seedpipe itself was installed from.
+
+    Examples
+    --------
+    >>> install("parquet")
+    'pip install "pyarrow>=18"'
+    """
+    from importlib import metadata
+
+    lines: list[str] = []
+    with contextlib.suppress(metadata.PackageNotFoundError):  # run from its source
+        lines = metadata.requires("seedpipe") or []
+    of_extra = re.compile(rf"""extra == ['"]{extra}['"]""")
+    packages = [f'"{line.partition(";")[0].strip()}"' for line in lines if of_extra.search(line)]
+    return "pip install " + (" ".join(packages) or f'-e ".[{extra}]"')
 
 
 class ClusterError(SeedpipeError):

@@ -5,33 +5,42 @@ The scripts in ``stages/``, the benchmarks and the tests call these, so there is
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seedpipe._version import __version__
+from seedpipe import __version__
 from seedpipe.audio import layout
 from seedpipe.audio.manifest import is_synthetic
-from seedpipe.errors import ManifestError, SeedpipeError
-from seedpipe.files import StrPath, read_json, whole_file
-from seedpipe.params import AugmentParams, EnhancerKind, Params, ScoreParams
+from seedpipe.errors import CacheError, ManifestError
+from seedpipe.files import StrPath, file_digest, read_json, sealed, whole_file
+from seedpipe.params import EnhancerKind, Params, ScoreParams
+from seedpipe.project.facts import provenance, settings, train_seed
 from seedpipe.project.paths import ProjectPaths
-from seedpipe.scoring.trials.manifest import write_evaluation_manifests
+from seedpipe.results.summary import summary
+from seedpipe.scoring.trials import read_speaker_map
+from seedpipe.scoring.trials.manifest import check_leaks, describe_name_maps, write_evaluation_manifests
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from seedpipe.console import ProgressCallback
+    from seedpipe.cache import Cache
+    from seedpipe.console import ProgressCallback, Shown
     from seedpipe.enhancers.base import TrainingCallback
-    from seedpipe.results import Evaluation, Evaluations, Report
+    from seedpipe.results import EnhancerComparison, Evaluations, Report
 
 __all__ = [
     "describe_audio",
+    "describe_speakers",
+    "draw",
     "evaluation_manifests",
     "extract",
+    "keep_for_dvc",
     "report",
     "score",
     "score_cache",
@@ -42,28 +51,81 @@ __all__ = [
 
 
 def describe_audio(params: Params, out: StrPath) -> dict[str, Any]:
-    """Describe the data folder, names, sizes and times of change, in a small file that DVC can watch."""
+    """Describe the data folder, names, sizes and times of change, in a small file that DVC can watch.
+
+    Maps of names may lead to audio elsewhere, which is described, too.
+    """
     root = params.manifest.root
     description = {"root": root.as_posix(), "synthetic": is_synthetic(root), "folders": layout.describe_folders(root)}
+    if elsewhere := describe_name_maps(root):
+        description["name_maps"] = elsewhere
     write_json(out, description)
     return description
 
 
-def training_manifests(params: Params, out: StrPath, progress: ProgressCallback | None = None) -> list[SeedpipeError]:
-    """Write the manifests of the training corpus into a folder; gives the files left out."""
-    skip, jobs = params.extract.on_bad_audio == "skip", params.machine.workers
-    return layout.write_training_manifests(params.manifest, out, skip_bad=skip, jobs=jobs, progress=progress)
+def describe_speakers(params: Params, out: StrPath) -> None:
+    """Describe the map of speakers of ``score.speakers``, where there is one, in a small file that DVC can watch.
+
+    Raises
+    ------
+    TrialError
+        It cannot be used, which is better known before anything is computed.
+    """
+    path = params.score.speakers
+    if path:
+        read_speaker_map(path)
+    write_json(out, {"map": path.as_posix(), "sha256": file_digest(path)} if path else {})
 
 
-def evaluation_manifests(params: Params, name: str, out: StrPath, progress: ProgressCallback | None = None) -> None:
-    """Write the manifests of an evaluation list into a folder."""
+def training_manifests(params: Params, out: StrPath, progress: ProgressCallback | None = None) -> list[str]:
+    """Write the manifests of the training corpus into a folder; gives what a person should know of its audio.
+
+    Raises
+    ------
+    ManifestError
+        Training and evaluation share a file, and ``manifest.allow_leaks`` is not set; or the audio cannot be used.
+    """
+    skip, jobs, root = params.extract.on_bad_audio == "skip", params.machine.workers, params.manifest.root
+    known = set(params.manifest.evaluations) & set(layout.evaluation_lists(root))
+    shared = check_leaks(params.manifest, sorted(known))
+    bad = layout.write_training_manifests(
+        params.manifest, out, channel=params.audio.channel, skip_bad=skip, jobs=jobs, progress=progress
+    )
+    return [*shared, *(f"left out: {error}" for error in bad), *layout.unlisted(root), *layout.audio_remarks(out)]
+
+
+def evaluation_manifests(
+    params: Params,
+    name: str,
+    out: StrPath,
+    progress: ProgressCallback | None = None,
+    *,
+    names: StrPath | None = None,
+) -> list[str]:
+    """Write the manifests of an evaluation list into a folder; gives what a person should know of its audio.
+
+    ``names`` is a map of names, as :func:`seedpipe.scoring.trials.name_map.read_name_map` takes it; by default the one
+    of the data folder, where it has any.
+
+    Raises
+    ------
+    ManifestError
+        Training and evaluation share a file, and ``manifest.allow_leaks`` is not set; or the audio cannot be used.
+    """
     if name == layout.TRAIN:
         raise ManifestError("an evaluation list cannot be called 'train'", remedy="rename it")
-    write_evaluation_manifests(params.manifest, name, out, jobs=params.machine.workers, progress=progress)
+    shared = check_leaks(params.manifest, [name], names)
+    channel, jobs = params.audio.channel, params.machine.workers
+    write_evaluation_manifests(params.manifest, name, out, names=names, channel=channel, jobs=jobs, progress=progress)
+    return [*shared, *layout.audio_remarks(out)]
 
 
 def extract(
-    params: Params, network: str, name: str, paths: ProjectPaths, progress: ProgressCallback | None = None
+    params: Params,
+    network: str,
+    name: str,
+    paths: ProjectPaths,
+    progress: ProgressCallback | Shown | None = "shown",
 ) -> list[str]:
     """Cache a corpus, ``train`` or an evaluation list; gives what a person should know of its audio."""
     from seedpipe.extract import extract as run
@@ -78,7 +140,25 @@ def extract(
         machine=params.machine,
         progress=progress,
     )
-    return remarks(cache.info)
+    return remarks(cache.info, paths.manifests(name))
+
+
+def keep_for_dvc(cache: Cache) -> Path | None:
+    """Keep a cache that a command has made for a stage of DVC, which empties its place before it runs.
+
+    Gives the second place, ``OUT.finished``, whose files are hard links; None for a cache that is of no project.
+    """
+    from seedpipe.cache import link_cache, open_cache
+    from seedpipe.extract import kept_beside
+
+    folder = cache.path.absolute()
+    if len(folder.parents) < 3 or folder.parents[1].name != "cache" or not (folder.parents[2] / "dvc.yaml").is_file():
+        return None
+    kept = kept_beside(cache.path)
+    with contextlib.suppress(CacheError):
+        if open_cache(kept).info == cache.info:
+            return kept
+    return link_cache(cache, kept).path
 
 
 def train(
@@ -86,23 +166,23 @@ def train(
     network: str,
     enhancer: EnhancerKind,
     paths: ProjectPaths,
-    progress: TrainingCallback | None = None,
+    progress: TrainingCallback | Shown | None = "shown",
 ) -> dict[str, Any]:
     """Train an enhancer of a network; writes the figures and the curve, and gives them."""
     from seedpipe.cache import open_cache
-    from seedpipe.enhancers import train_enhancer
+    from seedpipe.enhancers import train_on_cache
     from seedpipe.workers import choose_device
 
     cache, out = open_cache(paths.cache(network, layout.TRAIN)), paths.model(network, enhancer)
     device, log = choose_device(params.machine.device), params.machine.log
-    trained, result = train_enhancer(enhancer, cache, out, params, device=device, log=log, progress=progress)
+    trained, result = train_on_cache(enhancer, cache, out, params, device=device, log=log, progress=progress)
     figures: dict[str, Any] = {
-        "seed": _train_seed(params, enhancer),
+        "seed": train_seed(params, enhancer),
         "hours": round(cache.info.seconds / 3600, 3),
         "parameters": trained.parameters,
     }
     figures |= result.as_dict()
-    write_json(paths.training(network, enhancer), figures)
+    write_json(paths.training(network, enhancer), sealed(figures))
     return figures
 
 
@@ -118,18 +198,28 @@ def score(params: Params, network: str, enhancer: str, name: str, paths: Project
         layout.trial_list(params.manifest.root, name),
         params.score,
         cohort=None if params.score.norm == "none" else paths.cache(network, layout.TRAIN),
+        speakers=params.score.speakers,
         device=choose_device(params.machine.device),
     )
     # Of every enhancer, so that a report over several runs can tell them apart.
-    seed, frontend = _train_seed(params, enhancer), params.extract.frontend
+    seed, frontend = train_seed(params, enhancer), params.extract.frontend
     named = [replace(one, train_seed=seed, frontend=frontend) for one in scored]
     evaluations = replace(scored, evaluations=named)
     out = paths.results(network, enhancer, name)
     write_scores(table, out / "scores.parquet")
-    write_json(out / "evaluation.json", evaluations.to_dict())
-    write_json(out / "metrics.json", summary(evaluations, params.score.p_targets[0]))
+    write_json(out / "evaluation.json", sealed(evaluations.to_dict()))
+    write_json(paths.metrics(network, enhancer, name), summary(evaluations, params.score.p_targets[0]))
     write_plot_tables(evaluations.evaluations, out)
     return evaluations
+
+
+def draw(evaluations: Evaluations, network: str, enhancer: str, paths: ProjectPaths) -> None:
+    """Draw what ``dvc plots`` shows: the figures of the first scoring method and of the training, as SVG."""
+    from seedpipe.results import Training
+    from seedpipe.results.figure_files import write_figures
+
+    first, training = evaluations[0], Training.from_json(paths.training(network, enhancer))
+    write_figures([first], paths.results(network, enhancer, first.list) / "figures", ["svg"], {enhancer: training})
 
 
 def score_cache(  # noqa: PLR0913 - files of different kinds
@@ -172,7 +262,7 @@ def score_cache(  # noqa: PLR0913 - files of different kinds
     from seedpipe.enhancers import load_enhancer
     from seedpipe.scoring import evaluate
     from seedpipe.scoring.calibration import load_calibration
-    from seedpipe.scoring.trials import read_models, read_speaker_map, read_trials
+    from seedpipe.scoring.trials import read_models, read_trials
 
     listed, opened = read_trials(trials), open_cache(cache)
     return evaluate(
@@ -208,52 +298,38 @@ def report(params: Params, paths: ProjectPaths, made_by: str) -> Report:
             "synthetic": synthetic,
             "seedpipe_version": __version__,
             "made_by": made_by,
+            "date": datetime.now(tz=UTC).date().isoformat(),
             "evaluations": evaluations,
             "training": training,
-            "facts": _facts(params) | _provenance(params, paths),
+            "facts": settings(params) | provenance(params, paths),
         }
     )
+    data = replace(data, comparisons=list(_comparisons(params, paths, data)))
     write_report(data, paths.report, paths.report.with_suffix(".md"))
     return data
 
 
-def summary(evaluations: Iterable[Evaluation], p_target: float) -> dict[str, Any]:
-    """The numbers that ``dvc metrics`` shows: EER in percent and minDCF by method, condition and system.
+def _comparisons(params: Params, paths: ProjectPaths, data: Report) -> Iterator[EnhancerComparison]:
+    """Compare the enhancers of a network among themselves, on each list by the first scoring method."""
+    from seedpipe.results import EnhancerComparison
+    from seedpipe.scoring import compare_columns
 
-    Every number is a column there, so minDCF is that of one prior; ``evaluation.json`` has the others.
-
-    Parameters
-    ----------
-    evaluations : iterable of Evaluation
-    p_target : float
-        The first prior of the detection costs; the keys of minDCF end in it.
-    """
-    result: dict[str, Any] = {}
-    for evaluation in evaluations:
-        rows: dict[str, Any] = {
-            row.condition: {
-                name: {
-                    "eer_percent": round(100 * system.eer.value, 3),
-                    f"min_dcf_{p_target:g}": round(system.min_dcf.value, 4),
-                }
-                for name, system in (("network", row.systems.network), ("enhanced", row.systems.enhanced))
-            }
-            for row in evaluation.conditions
-        }
-        if reduction := evaluation.mean_relative_reduction:
-            rows["mean_relative_eer_reduction_percent"] = round(100 * reduction.value, 2)
-        result[evaluation.method] = rows
-    return result
+    speakers = read_speaker_map(params.score.speakers) if params.score.speakers else None
+    trained = [one for one in data.evaluations if data.in_full(one) and one.enhancer != "none"]
+    for a, b in itertools.combinations(trained, 2):
+        if a.place != b.place:
+            continue
+        files = [paths.results(a.network, one.enhancer, a.list) / "scores.parquet" for one in (a, b)]
+        columns = {one.condition: f"{a.method}:{one.condition}:enhanced" for one in a.conditions}
+        draws = params.score.bootstrap, params.score.seed
+        found = compare_columns(files[0], files[1], columns, *draws, speakers=speakers)
+        yield EnhancerComparison(network=a.source, list=a.list, scores=a.scores, a=a.enhancer, b=b.enhancer, eer=found)
 
 
 def write_json(path: StrPath, data: object) -> None:
     """Write a JSON file, whole or not at all."""
     with whole_file(Path(path)) as partial:
         partial.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _train_seed(params: Params, enhancer: str) -> int:
-    return params.enhancers.drl.seed if enhancer == "drl" else params.train.seed
 
 
 def _read_json(path: Path) -> Any:
@@ -263,49 +339,3 @@ def _read_json(path: Path) -> Any:
         raise ManifestError(
             f"cannot be read ({error})", remedy="run the stages before (dvc repro)", file=path
         ) from error
-
-
-def _provenance(params: Params, paths: ProjectPaths) -> dict[str, str]:
-    """Which weights made the embeddings, and from how much speech each enhancer learned."""
-    from seedpipe.cache import open_cache
-
-    seeds = sorted({_train_seed(params, enhancer) for enhancer in params.enhancers.names})
-    facts = {}
-    for network in params.extract.networks:
-        info = open_cache(paths.cache(network, layout.TRAIN)).info
-        speech = "synthetic speech" if info.synthetic else "speech"
-        facts[f"network {info.network.name}"] = (
-            f"fingerprint {info.network.fingerprint[:16]}, {info.network.dimension}-d"
-        )
-        size = f"{info.utterances:,} unlabelled utterances, {info.seconds / 60:.0f} min of {speech}"
-        facts[f"training of {info.network.name}"] = f"{size}, seed {', '.join(map(str, seeds))}"
-    return facts
-
-
-_SIDES = {
-    "test": "clean enrolment, test side under the condition",
-    "enrol": "enrolment under the condition, clean test side",
-    "both": "both sides under the condition",
-}
-
-
-def _ranges(augment: AugmentParams) -> str:
-    return "speech-to-noise ratio {:g} to {:g} dB, speech-to-music ratio {:g} to {:g} dB".format(
-        *augment.noise_snr_db, *augment.music_snr_db
-    )
-
-
-def _facts(params: Params) -> dict[str, str]:
-    evaluation, of_training = params.extract.evaluation, _ranges(params.extract.augment)
-    of_evaluation, short = _ranges(params.extract.evaluation_augment), evaluation.test_crop_samples
-    test = f", on the test side one of {short:,}" if short else ""
-    own = "" if of_evaluation == of_training else f" in evaluation; in training {of_training}"
-    return {
-        "evaluation": f"{evaluation.crops} crops of {evaluation.crop_samples:,} samples{test}; "
-        + _SIDES[params.score.mismatch_side],
-        "noise": f"{of_evaluation}, drawn uniformly{own}",
-        "variants": f"{params.extract.draws} draws of each training utterance, in {', '.join(params.extract.variants)}",
-        "EER": f"definition '{params.score.eer_definition}'",
-        "minDCF": f"P_target {params.score.p_targets[0]:g}, both costs 1, normalised",
-        "intervals": f"95 %, {params.score.bootstrap:,} bootstrap resamplings of the speakers",
-    }

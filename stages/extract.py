@@ -3,12 +3,12 @@
 import sys
 
 from seedpipe import pipeline
-from seedpipe.console import ProgressBar, resumable, say
+from seedpipe.console import ProgressBar, always, resumable, run, say
 from seedpipe.params import load_params
 from seedpipe.project.paths import ProjectPaths
 
 
-@resumable
+@resumable(always)
 def main(network: str, corpus: str) -> None:
     """Run the stage for one network and one corpus."""
     progress = ProgressBar(f"extract {network} {corpus}", "utterances")
@@ -17,4 +17,4 @@ def main(network: str, corpus: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    run(lambda: main(*sys.argv[1:3]))

@@ -4,7 +4,7 @@ import sys
 
 from seedpipe import pipeline
 from seedpipe.audio.layout import TRAIN
-from seedpipe.console import ProgressBar, guarded, say
+from seedpipe.console import ProgressBar, guarded, run, say
 from seedpipe.params import load_params
 from seedpipe.project.paths import ProjectPaths
 
@@ -13,12 +13,14 @@ from seedpipe.project.paths import ProjectPaths
 def main(name: str) -> None:
     """Run the stage for one corpus."""
     params, out, progress = load_params(), ProjectPaths().manifests(name), ProgressBar(f"manifest {name}", "files")
-    if name != TRAIN:
-        pipeline.evaluation_manifests(params, name, out, progress)
-        return
-    for error in pipeline.training_manifests(params, out, progress):
-        say(f"left out: {error}")
+    remarks = (
+        pipeline.training_manifests(params, out, progress)
+        if name == TRAIN
+        else pipeline.evaluation_manifests(params, name, out, progress)
+    )
+    for remark in remarks:
+        say(remark)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    run(lambda: main(sys.argv[1]))

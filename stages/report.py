@@ -1,7 +1,7 @@
-"""Stage ``report``: gather the figures of all networks and lists into one page and one table."""
+"""Stage ``report``: gather the figures of all networks and lists into one page and one table, and print the table."""
 
 from seedpipe import pipeline
-from seedpipe.console import guarded
+from seedpipe.console import guarded, run, show
 from seedpipe.files import whole_file
 from seedpipe.params import load_params
 from seedpipe.project.paths import ProjectPaths
@@ -13,10 +13,11 @@ def main() -> None:
     """Run the stage."""
     places = ProjectPaths()
     data = pipeline.report(load_params(), places, "dvc repro")
-    text = f"{format_table(data)}\nReport: {places.report}\n"
+    text = f"{format_table(data)}\nReport: {places.report}"
     with whole_file(places.report.with_suffix(".txt")) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text + "\n", encoding="utf-8")
+    show(None, f"\n{text}", as_json=False)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -6,7 +6,7 @@ Arguments: network, enhancer, list.
 import sys
 
 from seedpipe import pipeline
-from seedpipe.console import guarded
+from seedpipe.console import guarded, run
 from seedpipe.params import load_params
 from seedpipe.project.paths import ProjectPaths
 
@@ -14,8 +14,9 @@ from seedpipe.project.paths import ProjectPaths
 @guarded
 def main(network: str, enhancer: str, name: str) -> None:
     """Run the stage for one network, one enhancer and one list."""
-    pipeline.score(load_params(), network, enhancer, name, ProjectPaths())
+    evaluations = pipeline.score(load_params(), network, enhancer, name, ProjectPaths())
+    pipeline.draw(evaluations, network, enhancer, ProjectPaths())
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    run(lambda: main(*sys.argv[1:4]))

@@ -10,10 +10,10 @@ from unittest import mock
 import numpy as np
 from synthetic import damage, enhancer, evaluation_cache, network_info, training_cache
 
-from seedpipe import workers
 from seedpipe.cache import open_cache
-from seedpipe.errors import SeedpipeError
+from seedpipe.errors import SeedpipeError, shortage
 from seedpipe.files import locked
+from seedpipe.workers import clusters, engine
 
 
 def prepare() -> None:
@@ -123,12 +123,18 @@ def missing_package() -> None:
         export_onnx(enhancer(), Path("seed.onnx"))
 
 
+def no_memory() -> None:
+    found = shortage(MemoryError())
+    assert found
+    raise found
+
+
 def no_cluster() -> None:
-    raise workers._no_answer("HOST:8786", ConnectionRefusedError("Connection refused"))
+    raise clusters._no_answer("HOST:8786", ConnectionRefusedError("Connection refused"))
 
 
 def lost_worker() -> None:
-    raise workers._lost()
+    raise engine.lost()
 
 
 PROVOKED: dict[str, Callable[[], None]] = {
@@ -147,6 +153,7 @@ PROVOKED: dict[str, Callable[[], None]] = {
     "TooFewSpeakersError": two_speakers,
     "BusyError": locked_folder,
     "MissingExtraError": missing_package,
+    "ShortageError": no_memory,
     "ClusterError": no_cluster,
     "WorkerLostError": lost_worker,
 }

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,9 +21,9 @@ from typer.testing import CliRunner
 
 from seedpipe import cli, console
 from seedpipe.console import (
-    INTERRUPTED,
     ProgressBar,
     Verbosity,
+    always,
     complain,
     guarded,
     resumable,
@@ -92,22 +93,22 @@ def test_an_error_of_ours_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixt
 
 def test_an_error_of_the_file_system_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        fail_with(OSError(errno.ENOSPC, "No space left on device", "/data/scores.csv"))
+        fail_with(OSError(errno.EACCES, "Permission denied", "/data/scores.csv"))
     assert caught.value.code == 1
-    assert capsys.readouterr().err == ("seedpipe: error: [Errno 28] No space left on device: '/data/scores.csv'\n")
+    assert capsys.readouterr().err == ("seedpipe: error: [Errno 13] Permission denied: '/data/scores.csv'\n")
 
 
 def test_ctrl_c_is_one_line_and_exit_code_130(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         fail_with(KeyboardInterrupt())
-    assert caught.value.code == INTERRUPTED == 130
+    assert caught.value.code == 130
     assert capsys.readouterr().err == (
         "seedpipe: interrupted; nothing was left half-written, and the same command begins again\n"
     )
 
 
 def test_ctrl_c_says_where_work_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
-    @resumable
+    @resumable(always)
     def extract() -> None:
         raise KeyboardInterrupt
 
@@ -118,10 +119,33 @@ def test_ctrl_c_says_where_work_goes_on(capsys: pytest.CaptureFixture[str]) -> N
     )
 
 
-@pytest.mark.parametrize("error", [RuntimeError("a bug"), BrokenPipeError()])
-def test_bugs_and_closed_pipes_are_not_hidden(error: Exception) -> None:
-    with pytest.raises(type(error)):
+def test_bugs_are_not_hidden() -> None:
+    with pytest.raises(RuntimeError, match="a bug"):
+        fail_with(RuntimeError("a bug"))
+
+
+SHORT = {
+    "memory": [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    ],
+    "processes or threads": [RuntimeError("can't start new thread"), BlockingIOError(errno.EAGAIN, "Resource")],
+    "open files": [OSError(errno.EMFILE, "Too many open files", "x")],
+    "space on the disk": [OSError(errno.ENOSPC, "No space left on device", "x")],
+}
+
+
+@pytest.mark.parametrize(("what", "error"), [(what, error) for what, errors in SHORT.items() for error in errors])
+def test_what_the_machine_ran_out_of_is_one_sentence(
+    what: str, error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
         fail_with(error)
+    assert caught.value.code == 1
+    said = capsys.readouterr().err
+    assert re.fullmatch(rf"seedpipe: error: (x: )?the machine ran out of {what}; [^\n]+\n", said)
 
 
 def test_results_go_to_stdout_and_words_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,6 +170,16 @@ def test_a_plain_stream_gets_a_line_every_ten_seconds(clock: Clock) -> None:
     assert lines[0] == "extract: 200/1,000 utterances, 20/s, 40 s left"
     assert lines[-1] == "extract: 1,000/1,000 utterances, 20/s, done in 50 s"
     assert "\r" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(9.0, 0), (11.0, 1)])
+def test_a_patient_bar_passes_over_what_is_soon_done(clock: Clock, seconds: float, lines: int) -> None:
+    stream = io.StringIO()
+    progress = ProgressBar("train", "steps", stream, patient=True)
+    for done in range(1, 11):
+        clock.now = seconds * done / 10
+        progress(done, 10)
+    assert len(stream.getvalue().splitlines()) == lines
 
 
 def test_a_terminal_redraws_one_line(clock: Clock) -> None:
@@ -297,7 +331,7 @@ def test_an_unexpected_error_is_a_line_or_a_traceback(
 ) -> None:
     set_verbosity(verbosity)
     monkeypatch.setattr(cli, "app", defect)
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(console.signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert caught.value.code == 1
@@ -339,7 +373,9 @@ def test_options_without_a_command_or_against_each_other_are_wrong_usage(argumen
         ("seedpipe.params.Params", ["extract", "manifests", "cache"], True),
         ("seedpipe.params.Params", ["train", "cache", "model"], True),
         ("seedpipe.params.Params", ["score", "cache", "model", "list"], False),
-        ("seedpipe.enhancers.files.enhance_file", ["enhance", "model", "in.npy", "out.npy"], True),
+        ("seedpipe.params.Params", ["train", "cache", "model", "--enhancer", "whitening"], False),
+        ("seedpipe.enhancers.files.enhance_file", ["enhance", "model", "in.npy", "out.npy"], False),
+        ("seedpipe.enhancers.files.enhance_file", ["enhance", "model", "in.wav", "out.npy", "--network", "x"], True),
         ("seedpipe.scoring.trials.check_trials", ["trials", "check", "list"], False),
         ("seedpipe.scoring.trials.make_vcmix", ["trials", "make-vcmix", "a", "b", "c"], False),
     ],
@@ -379,3 +415,96 @@ def test_completion_is_there_and_imports_nothing_heavy(words: str, completed: li
 
 def test_completion_can_be_installed() -> None:
     assert "--install-completion" in CliRunner().invoke(cli.app, ["--help"]).stdout
+
+
+SAYS = """
+from seedpipe.console import ProgressBar, complain, run, say, show
+def command():
+    ProgressBar("p", "things")(1, 1)
+    say("words \u5341")
+    complain("error \u5341")
+    with open("file", "w") as file:
+        assert file.fileno() > 2
+    show({"name": "\u5341"}, "\u5341", as_json=AS_JSON)
+run(command)
+"""
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code"),
+    [
+        ("2>&-", 0),
+        ("2>/dev/full", 0),
+        (">&-", 0),
+        ("<&- >&- 2>&-", 0),
+        (">/dev/full", 1),
+    ],
+)
+def test_closed_and_full_streams_change_no_result(tmp_path: Path, redirected: str, code: int) -> None:
+    (tmp_path / "says.py").write_text(SAYS.replace("AS_JSON", "False"), encoding="utf-8")
+    command = f"{sys.executable} says.py {redirected}"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+    assert done.stdout == ("" if ">&-" in redirected.split() or code else "\u5341\n")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_stream_without_letters_gets_their_numbers(tmp_path: Path, as_json: bool) -> None:
+    (tmp_path / "says.py").write_text(SAYS.replace("AS_JSON", str(as_json)), encoding="utf-8")
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "says.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=True)
+    assert "words \\u5341\nerror \\u5341\n" in done.stderr
+    assert (json.loads(done.stdout)["name"] == "\u5341") if as_json else (done.stdout == "\\u5341\n")
+
+
+ENDLESS = """
+import time
+from seedpipe.console import guarded, run, say
+@guarded
+def command():
+    while True:
+        say("a line")
+        time.sleep(0.01)
+run(command)
+"""
+
+
+def test_a_reader_that_has_gone_ends_a_command(tmp_path: Path) -> None:
+    (tmp_path / "endless.py").write_text(ENDLESS, encoding="utf-8")
+    process = subprocess.Popen([sys.executable, "endless.py"], cwd=tmp_path, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.stderr.close()
+    assert process.wait(30) == 141
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["in the foreground", "in the background"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_that_end_a_command_are_taken_as_ctrl_c(tmp_path: Path, number: signal.Signals, ignored: bool) -> None:
+    (tmp_path / "endless.py").write_text(ENDLESS, encoding="utf-8")
+    process = subprocess.Popen(
+        ["sh", "-c", ("trap '' INT; " if ignored else "") + f"exec {sys.executable} endless.py"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.send_signal(number)
+    assert process.stderr.readlines()[-1] == (
+        "seedpipe: interrupted; nothing was left half-written, and the same command begins again\n"
+    )
+    process.stderr.close()
+    assert process.wait(30) == 128 + number
+
+
+def test_no_terminal_obeys_what_a_name_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a\x1b[2J\x9b1m\u202e\udcff\xa0b\n"
+    show({"name": name}, f"{name}\tend", as_json=False)
+    say(name)
+    show({"name": name}, "", as_json=True)
+    plain, _, data = capsys.readouterr().out.partition("end\n")
+    assert plain == "a\\x1b[2J\\x9b1m\\u202e\\udcff\xa0b\n\t"
+    assert json.loads(data) == {"name": name}
+    assert not re.search("[\x1b\x9b\u202e\udcff]", data)

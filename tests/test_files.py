@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import re
 import resource
@@ -13,12 +14,29 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import folder_bytes
 
 from seedpipe.errors import BusyError, CacheError
-from seedpipe.files import OutputKind, folders, locked, locks, publish_folder, whole_file, whole_folder
+from seedpipe.files import (
+    OutputKind,
+    folders,
+    locked,
+    locks,
+    open_input,
+    publish_folder,
+    read_again,
+    read_bytes,
+    read_note,
+    read_text,
+    whole,
+    whole_file,
+    whole_files,
+    whole_folder,
+    write_note,
+)
 
 Holder = Callable[..., "subprocess.Popen[str]"]
 
@@ -26,6 +44,7 @@ Holder = Callable[..., "subprocess.Popen[str]"]
 HOLD = """
 import sys
 from pathlib import Path
+from typing import Any
 from seedpipe.files import locked
 with locked(Path(sys.argv[1]), shared=sys.argv[2] == "shared"):
     print("locked", flush=True)
@@ -36,6 +55,7 @@ with locked(Path(sys.argv[1]), shared=sys.argv[2] == "shared"):
 COUNT = """
 import sys
 from pathlib import Path
+from typing import Any
 from seedpipe.errors import BusyError
 from seedpipe.files import locked
 folder, counter = Path(sys.argv[1]), Path(sys.argv[1], "counter")
@@ -588,3 +608,139 @@ def test_a_lock_that_fails_for_another_reason_is_an_error(tmp_path: Path, monkey
     monkeypatch.setattr(locks.fcntl, "flock", fail)
     with pytest.raises(OSError, match="Input/output error"), locked(tmp_path / "cache"):
         pytest.fail("nothing is written without it")
+
+
+def test_a_note_is_read_as_it_was_written_or_not_at_all(tmp_path: Path) -> None:
+    written = {"key": "k\u00e9y", "rows": 3, "values": [0.1, None]}
+    write_note(tmp_path / "note", written)
+    assert read_note(tmp_path / "note") == written
+    data = (tmp_path / "note").read_bytes()
+    for place in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[place // 8] ^= 1 << place % 8
+        (tmp_path / "note").write_bytes(changed)
+        assert read_note(tmp_path / "note") in (None, written)  # white space may change
+    for cut in range(len(data)):
+        (tmp_path / "note").write_bytes(data[:cut])
+        assert read_note(tmp_path / "note") is None
+    (tmp_path / "note").unlink()
+    assert read_note(tmp_path / "note") is None
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+
+
+OTHERS: dict[str, Callable[[Path], object]] = {
+    "a pipe": os.mkfifo,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a directory": Path.mkdir,
+    "": _socket,
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", OTHERS)
+def test_what_is_no_file_is_not_opened(tmp_path: Path, kind: str, stream: bool) -> None:
+    OTHERS[kind](tmp_path / "x")
+    with pytest.raises(OSError, match=rf"(?i){kind}.*{tmp_path}/x"):
+        open_input(tmp_path / "x", stream=stream)
+
+
+def test_a_stream_is_read_only_where_that_makes_sense() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"\xef\xbb\xbfa 1\r\nb 2\n")
+    os.close(writing)
+    with pytest.raises(OSError, match="pipe"):
+        read_bytes(f"/dev/fd/{reading}")
+    assert read_text(f"/dev/fd/{reading}", stream=True) == "a 1\nb 2\n"
+    os.close(reading)
+    code = "from seedpipe.files import read_bytes; print(read_bytes('-', stream=True))"
+    done = subprocess.run([sys.executable, "-c", code], input="list", capture_output=True, text=True, check=True)
+    assert done.stdout == "b'list'\n"
+
+
+def test_a_folder_that_is_replaced_while_it_is_read_is_read_again(tmp_path: Path) -> None:
+    found: list[str] = []
+
+    def read() -> str:
+        found.append((tmp_path / "marker").read_text())
+        if len(found) < 3:
+            (tmp_path / "new").write_text(str(len(found)))
+            (tmp_path / "new").replace(tmp_path / "marker")
+            raise CacheError("is damaged")
+        return found[-1]
+
+    (tmp_path / "marker").write_text("0")
+    assert read_again(tmp_path / "marker", read) == "2"
+    with pytest.raises(CacheError, match="is damaged"):
+        read_again(tmp_path / "none", lambda: (_ for _ in ()).throw(CacheError("is damaged")))
+
+
+def test_files_that_belong_together_are_of_one_time_at_every_moment(tmp_path: Path) -> None:
+    """A kill at any line leaves old files or new ones, never some of each; afterwards they can be written again."""
+    files = [tmp_path / "a" / "index", tmp_path / "b"]
+
+    def write(text: str) -> None:
+        with whole_files(files) as partials:
+            for partial in partials:
+                partial.write_text(text)
+
+    class Kill(BaseException):
+        pass
+
+    moments = 0
+    gc.freeze()
+    while True:
+        write("old")
+        left = moments
+
+        def trace(frame: Any, event: str, _: object) -> Any:
+            nonlocal left
+            if event == "line" and frame.f_code.co_filename == whole.__file__:
+                left -= 1
+                if left < 0:
+                    raise Kill
+                found = {path.read_text() for path in files if path.exists()}
+                assert len(found) < 2
+            return trace
+
+        sys.settrace(trace)
+        try:
+            write("new")
+            break
+        except Kill:
+            moments += 1
+        finally:
+            sys.settrace(None)
+        gc.collect()  # unlike a process that was killed, a frame that waits for the collector still holds its locks
+        assert len({path.read_text() for path in files if path.exists()}) < 2
+    gc.unfreeze()
+    assert moments > 10
+    assert [path.read_text() for path in files] == ["new", "new"]
+    assert (names(tmp_path), names(tmp_path / "a")) == (["a", "b"], ["index"])
+
+
+def test_of_files_that_belong_together_none_appears_when_one_cannot_be_written(tmp_path: Path) -> None:
+    with contextlib.suppress(ValueError), whole_files([tmp_path / "a", tmp_path / "b"]) as (first, _):
+        first.write_text("new")
+        raise ValueError
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", [".", "", "/", "x/..", "/proc"])
+def test_folders_that_cannot_be_replaced_are_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kind = OutputKind("cache", "manifest.json", CacheError, lambda _: set())
+    with pytest.raises(CacheError, match=r"has no name of its own|is a mount point.*choose a folder in it"):
+        kind.check(Path(name))
+
+
+def test_a_file_on_a_mount_point_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "scores").write_text("old")
+    monkeypatch.setattr(whole, "is_mount_point", lambda path: path.name == "scores")
+    with pytest.raises(OSError, match="Is a mount point"), whole_file(tmp_path / "scores"):
+        pytest.fail("the work has begun")

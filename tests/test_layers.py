@@ -13,7 +13,7 @@ ROOT = Path(seedpipe.__file__).parent
 MOST_ROOMS = 18
 # From the bottom up; rooms of one layer do not know each other.
 LAYERS = (
-    ("errors", "_version"),
+    ("errors", "__init__"),  # of which the others take the version alone
     ("workers", "console", "files"),
     ("params",),
     ("networks",),
@@ -27,6 +27,7 @@ LAYERS = (
     ("results.report",),
     ("project", "bench"),
     ("pipeline",),
+    ("integrations",),
     ("cli",),
 )
 

@@ -25,6 +25,7 @@ from seedpipe.cache import open_cache
 from seedpipe.enhancers import TrainingPoint
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.errors import CacheError, ManifestError, ModelError, TrialError
+from seedpipe.files import sealed
 from seedpipe.metrics import eer
 from seedpipe.params import (
     DRLParams,
@@ -50,7 +51,7 @@ from seedpipe.results import (
     Reduction,
     System,
 )
-from seedpipe.scoring import evaluate, read_scores
+from seedpipe.scoring import compare_scores, evaluate, read_scores
 from seedpipe.scoring.trials import read_trials
 from stages import corpus as corpus_stage
 
@@ -71,6 +72,7 @@ def params_for(root: Path) -> Params:
         manifest=ManifestParams(root=root, evaluations=("demo",)),
         extract=ExtractParams(networks=("toy",)),
         train=QUICK.model_copy(update={"epochs": 5}),
+        enhancers=EnhancersParams(names=("seed",)),
         score=ScoreParams(bootstrap=100),
     )
 
@@ -110,10 +112,10 @@ def test_training_leaves_a_model_and_its_figures(project: tuple[Params, ProjectP
 def test_scoring_leaves_scores_figures_and_a_summary(project: tuple[Params, ProjectPaths]) -> None:
     _, places = project
     folder = places.results("toy", "seed", "demo")
-    assert sorted(contents(folder)) == ["det.csv", "evaluation.json", "histogram.csv", "metrics.json", "scores.parquet"]
+    assert sorted(contents(folder)) == ["det.csv", "evaluation.json", "histogram.csv", "scores.parquet"]
     evaluation = read(folder / "evaluation.json")
     assert evaluation["synthetic"] is False
-    assert read(folder / "metrics.json") == pipeline.summary(Evaluations.from_dict(evaluation), 0.05)
+    assert read(places.metrics("toy", "seed", "demo")) == pipeline.summary(Evaluations.from_dict(evaluation), 0.05)
     scores = read_scores(folder / "scores.parquet", "cosine:noise:enhanced")
     first = evaluation["evaluations"][0]
     assert len(scores.scores) == first["trials"]
@@ -136,6 +138,20 @@ def test_scoring_with_a_norm_takes_its_cohort_from_the_training_cache(
     assert list(found) == [replace(one, train_seed=params.train.seed) for one in expected]
 
 
+def test_scoring_takes_the_speakers_of_its_parameters(project: tuple[Params, ProjectPaths], tmp_path: Path) -> None:
+    params, places = project
+    for folder in ("cache", "models"):
+        (tmp_path / folder).symlink_to(places.base / folder)
+    trials = read_trials(layout.trial_list(params.manifest.root, "demo"))
+    twins = [f"{name} s{speaker // 2}\n" for name, speaker in zip(trials.utterances, trials.speakers(), strict=True)]
+    (tmp_path / "speakers.txt").write_text("".join(twins))
+    update = {"speakers": tmp_path / "speakers.txt", "methods": ("cosine",), "timesteps": ()}
+    wanted = params.model_copy(update={"score": params.score.model_copy(update=update)})
+    (found,) = pipeline.score(wanted, "toy", "seed", "demo", ProjectPaths(tmp_path))
+    assert found.speakers == len(set(trials.speakers())) // 2
+    assert any("of one speaker by the speaker map" in text for text in found.warnings)
+
+
 def test_scoring_again_gives_the_same_bytes(project: tuple[Params, ProjectPaths]) -> None:
     params, places = project
     before = contents(places.results("toy", "seed", "demo"))
@@ -146,10 +162,10 @@ def test_scoring_again_gives_the_same_bytes(project: tuple[Params, ProjectPaths]
 def test_the_report_holds_the_figures(project: tuple[Params, ProjectPaths]) -> None:
     params, places = project
     before = contents(places.report.parent)
-    assert sorted(before) == ["report.html", "report.md"]
+    assert {"report.html", "report.md"} < set(before)
     data = pipeline.report(params, places, "the test")
     assert contents(places.report.parent) == before
-    assert data.training["toy/seed"].to_dict() == read(places.training("toy", "seed"))
+    assert sealed(data.training["toy/seed"].to_dict()) == read(places.training("toy", "seed"))
     evaluation = read(places.results("toy", "seed", "demo") / "evaluation.json")
     assert data.to_dict()["evaluations"] == evaluation["evaluations"]
     assert data.seedpipe_version == seedpipe.__version__
@@ -180,16 +196,21 @@ def test_every_enhancer_has_its_place_in_the_report(tmp_path: Path, project: tup
     for name in ("whitening", "none"):
         figures = pipeline.train(params, "toy", name, places)
         assert (figures["epochs"], figures["curve"]) == (0, [])
-        assert read(places.training("toy", name)) == figures
+        assert read(places.training("toy", name)) == sealed(figures)
         pipeline.score(params, "toy", name, "demo", places)
     before = contents(project[1].model("toy", "seed"))
     data = pipeline.report(params, places, "the test")
     assert list(data.training) == ["toy/whitening", "toy/seed", "toy/none"]
+    (pair,) = data.comparisons
+    files = [places.results("toy", name, "demo") / "scores.parquet" for name in (pair.a, pair.b)]
+    scores = [read_scores(file, "cosine:noise:enhanced") for file in files]
+    expected = compare_scores(*scores, replicates=100).figures["eer"].difference
+    assert (pair.a, pair.b, pair.eer["noise"]) == ("whitening", "seed", expected)
     assert [evaluation.enhancer for evaluation in data.evaluations[::2]] == list(names)
     assert contents(places.model("toy", "seed")) == before
-    for row in read(places.results("toy", "none", "demo") / "metrics.json")["cosine"].values():
-        if isinstance(row, dict):
-            assert row["enhanced"] == pytest.approx(row["network"])
+    figures = read(places.metrics("toy", "none", "demo"))
+    assert figures["reduction"] == 0
+    assert figures["eer"] == figures["alone"]
 
 
 def test_the_report_names_the_seeds_of_its_enhancers(tmp_path: Path, project: tuple[Params, ProjectPaths]) -> None:
@@ -198,6 +219,13 @@ def test_the_report_names_the_seeds_of_its_enhancers(tmp_path: Path, project: tu
     enhancers = EnhancersParams(names=("drl",), drl=DRLParams(seed=5))
     data = pipeline.report(project[0].model_copy(update={"enhancers": enhancers}), ProjectPaths(tmp_path), "the test")
     assert str(data.facts["training of toy"]).endswith("of speech, seed 5")
+    assert "leaks" not in data.facts
+
+
+def test_the_report_says_that_leaks_are_allowed(tmp_path: Path, project: tuple[Params, ProjectPaths]) -> None:
+    shutil.copytree(project[1].base, tmp_path, dirs_exist_ok=True)
+    params = project[0].model_copy(update={"manifest": project[0].manifest.model_copy(update={"allow_leaks": True})})
+    assert "are allowed" in str(pipeline.report(params, ProjectPaths(tmp_path), "the test").facts["leaks"])
 
 
 def test_a_list_that_is_not_there_is_named(project: tuple[Params, ProjectPaths]) -> None:
@@ -237,20 +265,20 @@ def figures(eer: float, min_dcf: float) -> System:
     return System(eer=Estimate(eer), min_dcf=Estimate(min_dcf), eer_definition="linear", det=det, histogram=histogram)
 
 
-def test_the_summary_is_in_percent_and_names_the_prior() -> None:
+def test_the_summary_has_means_over_mismatch_in_percent_and_names_the_prior() -> None:
     none = Differences(Difference(0.0), Difference(0.0))
-    row = Condition("noise", Pair(figures(0.123456, 0.54321), figures(0.1, 0.5)), none)
+    rows = [
+        Condition(name, Pair(figures(eer, 2 * eer), figures(eer / 2, eer)), none)
+        for name, eer in (("clean", 0.0123456), ("noise", 0.1), ("reverb", 0.2), ("noise@5", 0.4))
+    ]
     counts = {"trials": 2, "targets": 1, "utterances": 3, "speakers": 2}
-    evaluation = Evaluation(network="toy", list="demo", method="cosine", conditions=[row], **counts)
-    with_mean = replace(evaluation, method="euclidean", mean_relative_reduction=Reduction(0.18999))
-    noise = {
-        "network": {"eer_percent": 12.346, "min_dcf_0.01": 0.5432},
-        "enhanced": {"eer_percent": 10.0, "min_dcf_0.01": 0.5},
-    }
-    assert pipeline.summary([evaluation, with_mean], 0.01) == {
-        "cosine": {"noise": noise},
-        "euclidean": {"noise": noise, "mean_relative_eer_reduction_percent": 19.0},
-    }
+    evaluation = Evaluation(network="toy", list="demo", method="cosine", conditions=rows, **counts)
+    means = {"clean": 0.62, "alone": 15.0, "eer": 7.5, "dcf_0.01": 0.15}
+    assert pipeline.summary([evaluation], 0.01) == means
+    reduced = replace(evaluation, mean_relative_reduction=Reduction(0.18999, -0.021, 0.405, 0.1))
+    assert pipeline.summary([reduced, evaluation], 0.01) == means | {"reduction": 19.0, "interval": "[-2, 40]"}
+    only_clean = replace(evaluation, conditions=rows[:1])
+    assert pipeline.summary([only_clean], 0.01) == {"clean": 0.62}
 
 
 def test_json_is_written_whole(tmp_path: Path) -> None:
@@ -299,6 +327,35 @@ def test_the_description_follows_the_audio(data_folder: Path, tmp_path: Path) ->
     assert pipeline.describe_audio(params, out)["folders"]["noise"] != second["folders"]["noise"]
 
 
+def test_the_description_follows_audio_that_a_map_of_names_leads_to(data_folder: Path, tmp_path: Path) -> None:
+    params, out, audio = params_for(data_folder), tmp_path / "corpus.json", tmp_path / "elsewhere.wav"
+    assert "name_maps" not in pipeline.describe_audio(params, out)
+    (data_folder / "eval" / "trials_x.txt").write_text("1 a a\n", encoding="utf-8")
+    (data_folder / "eval" / "names_x.scp").write_text(f"a {audio}\n", encoding="utf-8")
+    soundfile.write(audio, np.zeros(800), 16_000)
+    first = pipeline.describe_audio(params, out)
+    assert pipeline.describe_audio(params, out) == first
+    soundfile.write(audio, np.zeros(900), 16_000)
+    second = pipeline.describe_audio(params, out)
+    assert second["folders"] == first["folders"]
+    assert second["name_maps"] != first["name_maps"]
+
+
+def test_the_map_of_speakers_is_described_and_refused_early(data_folder: Path, tmp_path: Path) -> None:
+    params, out, path = params_for(data_folder), tmp_path / "speakers.json", tmp_path / "map"
+    pipeline.describe_speakers(params, out)
+    assert read(out) == {}
+    mapped = params.model_copy(update={"score": params.score.model_copy(update={"speakers": path})})
+    with pytest.raises(TrialError, match="cannot be read"):
+        pipeline.describe_speakers(mapped, out)
+    digests = []
+    for text in ("a anna\n", "a berta\n"):
+        path.write_text(text, encoding="utf-8")
+        pipeline.describe_speakers(mapped, out)
+        digests.append(read(out)["sha256"])
+    assert digests[0] != digests[1]
+
+
 def test_lacking_folders_are_named(data_folder: Path, tmp_path: Path) -> None:
     (data_folder / "rir" / "one.wav").unlink()
     (data_folder / "rir").rmdir()
@@ -333,7 +390,10 @@ def test_as_many_workers_read_audio_as_the_parameters_say(
     calls: list[int] = []
     for name in ("write_training_manifests", "write_evaluation_manifests"):
         owner = layout if name == "write_training_manifests" else pipeline
-        monkeypatch.setattr(owner, name, lambda *_, jobs, **__: calls.append(jobs))
+        monkeypatch.setattr(owner, name, lambda *_, jobs, **__: calls.append(jobs) or [])
+    monkeypatch.setattr(pipeline, "check_leaks", lambda *_: [])
+    for name in ("unlisted", "audio_remarks"):
+        monkeypatch.setattr(layout, name, lambda *_: [])
     params = params_for(tmp_path).model_copy(update={"machine": MachineParams(jobs=asked)})
     pipeline.training_manifests(params, tmp_path)
     pipeline.evaluation_manifests(params, "demo", tmp_path)

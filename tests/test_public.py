@@ -105,7 +105,7 @@ def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that the examples name."""
-    from seedpipe.enhancers import train_enhancer
+    from seedpipe.enhancers import train_on_cache
     from seedpipe.params import Params
 
     folder = tmp_path_factory.mktemp("files")
@@ -114,7 +114,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     enhancer(256, name="dvector").save(models / "seed", "# Card\n")
     embeddings = draw_embeddings(30, 10, 1, seed=0, dimension=256)
     cache = write_cache(folder / "cache", embeddings, utterance_names(30, 10), kind="training")
-    train_enhancer("whitening", cache, models / "whitening", Params())
+    train_on_cache("whitening", cache, models / "whitening", Params())
     return folder
 
 

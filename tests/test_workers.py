@@ -10,10 +10,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import joblib
 import pytest
 
-from seedpipe.errors import AudioError, WorkerLostError
-from seedpipe.workers import Engine, unordered
+from seedpipe.errors import AudioError, ParamsError, WorkerLostError
+from seedpipe.workers import Engine, unordered, visible_gpus
 
 TWO = Engine(workers=2)
 
@@ -26,6 +27,11 @@ def square(number: int, seconds: float = 0.0) -> int:
 def process(_: int) -> int:
     time.sleep(0.05)
     return os.getpid()
+
+
+def gpu(_: int) -> str:
+    time.sleep(0.05)
+    return os.environ["CUDA_VISIBLE_DEVICES"]
 
 
 def refuse(number: int) -> int:
@@ -121,6 +127,50 @@ def test_closing_early_ends_the_workers_and_drops_the_waiting_calls() -> None:
 
 def test_no_worker_outlives_the_last_result() -> None:
     assert not any(alive(pid) for pid in set(unordered(process, numbers(10), TWO)))
+
+
+def test_work_that_the_caller_has_with_joblib_goes_on() -> None:
+    theirs = joblib.Parallel(2, return_as="generator")(joblib.delayed(square)(number, 0.1) for number in range(6))
+    assert next(theirs) == 0
+    assert sorted(unordered(square, numbers(4), TWO)) == [0, 1, 4, 9]
+    assert list(theirs) == [1, 4, 9, 16, 25]
+
+
+def test_processes_share_the_gpus_evenly_and_a_new_one_takes_the_place_of_a_lost_one(tmp_path: Path) -> None:
+    engine = Engine(2, gpus=("3", "GPU-a"))
+    with pytest.raises(WorkerLostError):
+        list(unordered(die, numbers(20, tmp_path / "mark"), engine))
+    assert set(unordered(gpu, numbers(12), engine)) == {"3", "GPU-a"}
+
+
+@pytest.mark.parametrize(
+    ("visible", "most", "names"),
+    [(None, 0, ("0", "1", "2")), (None, 2, ("0", "1")), ("5, 7,GPU-a", 0, ("5", "7", "GPU-a")), ("5,7,9", 1, ("5",))],
+)
+def test_gpus_have_the_names_by_which_a_process_is_shown_them(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, most: int, names: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert visible_gpus(most) == names
+    with pytest.raises(ParamsError, match=r"there are 3 GPUs; expected machine\.gpus: 4"):
+        visible_gpus(4)
+
+
+@pytest.mark.parametrize("end", ["closed", "an error"])
+def test_what_is_to_be_finished_is_finished_in_this_process(end: str) -> None:
+    finished: list[bool] = []
+    results = unordered(refuse, numbers(9), Engine(1), lambda: finished.append(True))
+    assert next(results) == 0
+    assert not finished
+    if end == "closed":
+        results.close()
+    else:
+        with pytest.raises(AudioError):
+            list(results)
+    assert finished == [True]
 
 
 @pytest.mark.usefixtures("hear_ctrl_c")

@@ -6,6 +6,6 @@ Speech comes from espeak-ng, noise and music from numpy and scipy, rooms from py
 
 from __future__ import annotations
 
-from examples.demo_corpus.corpus import DemoSummary, build_demo_corpus
+from examples.demo_corpus.corpus import DemoSummary, build_demo_corpus, is_built
 
-__all__ = ["DemoSummary", "build_demo_corpus"]
+__all__ = ["DemoSummary", "build_demo_corpus", "is_built"]

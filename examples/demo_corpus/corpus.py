@@ -30,7 +30,7 @@ from seedpipe.errors import ManifestError, ParamsError
 from seedpipe.files import OutputKind, read_json, whole_folder
 from seedpipe.workers import Engine, unordered
 
-__all__ = ["DemoSummary", "build_demo_corpus"]
+__all__ = ["DemoSummary", "build_demo_corpus", "is_built"]
 
 FORMAT = "seedpipe-demo-corpus"
 MARKER, TRIALS, ATTRIBUTED = "corpus.json", "eval/trials_demo.txt", "ATTRIBUTION.txt"
@@ -140,6 +140,16 @@ def _own_files(folder: Path) -> set[str]:
 
 OUTPUT = OutputKind("demonstration corpus", MARKER, ManifestError, _own_files)
 """How a demonstration corpus is told from other folders before it is replaced."""
+
+
+def is_built(out: Path, seed: int, **numbers: int) -> bool:
+    """Whether a whole corpus of these numbers is there: files keep their times, and what was made from them is made."""
+    try:
+        own, record = _own_files(out), read_json(out / MARKER)
+    except (OSError, ValueError):
+        return False
+    found = (record.get("seed"), record["parameters"])
+    return found == (seed, numbers) and all((out / name).is_file() for name in own)
 
 
 def build_demo_corpus(

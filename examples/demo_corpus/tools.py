@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from seedpipe.errors import MissingExtraError
+from seedpipe.errors import MissingExtraError, install
 
 __all__ = ["SAMPLE_RATE", "Samples", "generator", "optional", "scaled", "uniform", "write_flac"]
 
@@ -70,7 +70,7 @@ def optional(module: str) -> Any:
         raise MissingExtraError(
             f"the synthetic demonstration corpus needs {module!r}, and importing it failed ({error})",
             expected="the extra 'demo' to be installed",
-            remedy='pip install "seedpipe[demo]"',
+            remedy=install("demo"),
         ) from error
 
 

@@ -244,7 +244,7 @@ def speak(voice: Voice, said: Sequence[Delivery]) -> list[Samples]:
         raise AudioError(
             f"espeak-ng failed for the voice {voice.espeak_name!r}: {answer.stderr.decode(errors='replace')[-300:]}",
             expected="synthetic speech",
-            remedy='reinstall it with pip install --force-reinstall "seedpipe[demo]"',
+            remedy="reinstall espeak-ng: pip install --force-reinstall espeakng-loader",
         )
     # 22,050 Hz to 16,000 Hz.
     return [signal.resample_poly(samples, 320, 441) for samples in _decoded(answer.stdout)]

@@ -3,7 +3,8 @@
 A recipe is plain data (which file, from which sample, at which SNR, in which room), so any variant can be made again.
 It depends on (seed, utterance, draw, variant) alone, never on the order of work.
 
-Source: SEED, section 4.2: MUSAN music at 5-15 dB, noise at 0-15 dB, room responses of unit energy.
+Source: SEED, section 4.2: MUSAN music at 5-15 dB, noise at 0-15 dB, room responses of unit energy,
+which are aligned here (:mod:`seedpipe.audio.rooms`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +21,10 @@ from numpy.typing import NDArray
 
 from seedpipe.audio import decode
 from seedpipe.audio.bank import Bank
+from seedpipe.audio.rooms import aligned, unit_energy
 from seedpipe.audio.source import Waveform
-from seedpipe.params import AugmentParams
+from seedpipe.errors import ManifestError
+from seedpipe.params import AugmentParams, Rooms
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 
 DRAWS_FOR_SOUND = 10
 SOUND_THRESHOLD = 1e-3  # -30 dB against the file's mean power
+FAINTEST = 1e-6  # power over that of the speech, below which a variant is silent, or a room changes nothing: -60 dB
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,12 @@ def draw_recipe(
 
 
 def apply_recipes(
-    variant: str, recipes: Sequence[Recipe], speech: Tensor, banks: Mapping[str, Bank], power_floor: float = 0.0
+    variant: str,
+    recipes: Sequence[Recipe],
+    speech: Tensor,
+    banks: Mapping[str, Bank],
+    power_floor: float = 0.0,
+    rooms: Rooms = "aligned",
 ) -> Tensor:
     """Make a variant of several crops: the room first, then noise at its SNR against the speech in that room.
 
@@ -115,23 +125,71 @@ def apply_recipes(
         Where the recipes' files are found: ``music``, ``noise``, ``reverb``.
     power_floor : float
         See :func:`mix_at_snr`.
+    rooms : {"aligned", "official"}
+        Whether responses are aligned and have unit energy in what is used, or as a whole; see ``extract.rooms``.
 
     Returns
     -------
     Tensor of float32, shape (K, T)
         A row does not depend on the other rows.
+
+    Raises
+    ------
+    ManifestError
+        A row comes out silent, not finite or, of a room, unchanged; the text names the file that made it so.
     """
     samples = speech.shape[-1]
+    made: list[tuple[str, list[str], Tensor]] = []
     if "reverb" in variant.split("+"):
-        bank = banks["reverb"]
-        rirs = [bank[recipe.rir] for recipe in recipes]
-        speech = reverberate(speech, rirs, longest=bank.longest(samples))
+        bank, names = banks["reverb"], [recipe.rir for recipe in recipes]
+        longest = bank.longest(samples)
+        of_energy_1 = (
+            [unit_energy(bank[name])[:longest] for name in names]
+            if rooms == "official"
+            else [unit_energy(bank.room(name)[:samples]) for name in names]
+        )
+        made.append(("reverb", names, _convolve(speech, of_energy_1, longest)))
     if kind := _additive(variant):
         crops = [decode.crop(banks[kind][recipe.noise], recipe.noise_offset, samples) for recipe in recipes]
         noise = to_device(np.stack(crops), speech.device)
         snr_db = to_device(np.array([recipe.snr_db for recipe in recipes], dtype=np.float64), speech.device)
-        speech = mix_at_snr(speech, noise, snr_db, power_floor)
-    return speech
+        mixed = mix_at_snr(made[-1][2] if made else speech, noise, snr_db, power_floor)
+        made.append((kind, [recipe.noise for recipe in recipes], mixed))
+    _check(speech, made, banks)
+    return made[-1][2] if made else speech
+
+
+def _check(speech: Tensor, made: Sequence[tuple[str, list[str], Tensor]], banks: Mapping[str, Bank]) -> None:
+    """Refuse rows of a room or a mixture that are not finite or far below the speech, and rooms that change nothing."""
+    import torch
+
+    if not made:
+        return
+    signals = [speech]
+    for kind, _, rows in made:
+        signals += [rows, rows - speech if kind == "reverb" else rows]
+    before, *after = torch.stack([rows.double().square().mean(dim=-1) for rows in signals]).cpu().numpy()
+    for (kind, names, _), power, change in zip(made, after[::2], after[1::2], strict=True):
+        heard, changed = (np.isfinite(level) & (level >= FAINTEST * before) for level in (power, change))
+        wrong = np.flatnonzero(~(heard & changed))
+        if len(wrong):
+            raise _spoiled(kind, banks[kind].file(names[wrong[0]]), float(power[wrong[0]]), bool(heard[wrong[0]]))
+
+
+def _spoiled(kind: str, path: Path, power: float, heard: bool) -> ManifestError:
+    """The refusal of a room, noise or music that makes no variant."""
+    if heard:
+        found = "leaves speech unchanged"
+    elif math.isfinite(power):
+        found = "makes silence of speech"
+    else:
+        found = "makes samples of speech that are not finite"
+    return ManifestError(
+        found,
+        expected="a room impulse response that sounds within the crop" if kind == "reverb" else "a sound to be added",
+        remedy="remove it, or cut what comes before its sound",
+        file=path,
+    )
 
 
 def mix_at_snr(speech: Tensor, noise: Tensor, snr_db: Tensor | float, power_floor: float = 0.0) -> Tensor:
@@ -156,30 +214,40 @@ def mix_at_snr(speech: Tensor, noise: Tensor, snr_db: Tensor | float, power_floo
     return mixed
 
 
-def reverberate(speech: Tensor, rirs: Sequence[Waveform], longest: int | None = None) -> Tensor:
-    """Convolve with room responses of unit energy and cut to the length of the speech.
+def reverberate(speech: Tensor, rirs: Sequence[Waveform], sample_rate: int = 16_000) -> Tensor:
+    """Convolve with room responses and cut to the length of the speech.
+
+    The responses are aligned and given unit energy over what is used, as :mod:`seedpipe.audio.rooms` says.
 
     Parameters
     ----------
     speech : Tensor of float32, shape (K, T)
     rirs : sequence of ndarray of float32, length K
         A response for each row.
-    longest : int, optional
-        Samples of the longest response, T at most, in any call that is to give equal bits for equal rows: it decides
-        the length of the Fourier transform. The longest of ``rirs`` if left out.
+    sample_rate : int
+        Samples per second of both.
 
     Returns
     -------
     Tensor of float32, shape (K, T)
     """
+    samples = speech.shape[-1]
+    used = [unit_energy(aligned(rir, sample_rate)[:samples]) for rir in rirs]
+    return _convolve(speech, used, max(rir.size for rir in used))
+
+
+def _convolve(speech: Tensor, rirs: Sequence[Waveform], longest: int) -> Tensor:
+    """Convolve each row, shape (K, T), with a response.
+
+    ``longest`` decides the length of the Fourier transform: the samples of the longest response, T at most, in any call
+    that is to give equal bits for equal rows.
+    """
     import torch
 
     samples = speech.shape[-1]
-    longest = longest or max(min(samples, rir.size) for rir in rirs)
     responses = np.zeros((len(rirs), longest), dtype=np.float32)
     for row, rir in zip(responses, rirs, strict=True):
-        # What a response does after the end of the crop is cut off, but its energy counts: normalise before cutting.
-        row[: rir.size] = (rir / np.linalg.norm(rir))[:longest]
+        row[: rir.size] = rir
     size = _fast_length(samples + longest - 1)
     rows = len(speech)
     if rows == 1:  # MKL transforms a single row by another, slower algorithm, with other last bits

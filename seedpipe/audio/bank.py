@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import joblib
 import numpy as np
 
-from seedpipe.audio import decode
+from seedpipe.audio import decode, rooms
 from seedpipe.audio.manifest import Manifest
 from seedpipe.audio.source import Waveform
 from seedpipe.errors import AudioError, ManifestError
-from seedpipe.files import StrPath, whole_file
+from seedpipe.files import StrPath, file_digest, read_note, whole_file, write_note
+
+if TYPE_CHECKING:
+    from seedpipe.console import ProgressCallback
 
 
 class Bank(Mapping[str, Waveform]):
@@ -29,13 +33,18 @@ class Bank(Mapping[str, Waveform]):
         self._files = {str(utterance): (Path(path), str(digest)) for utterance, path, digest in rows}
         self._decoded: dict[str, Waveform] = {}
         self._powers: dict[str, float] = {}
-        self._sample_rate = sample_rate
+        self._rooms: dict[str, Waveform] = {}
+        self._sample_rate, self._path = sample_rate, manifest.path
+        self._rates = dict(zip(map(str, manifest.frame["utterance"]), manifest.frame["sample_rate"], strict=True))
+        self._states_onsets = "onset" in manifest.frame
         key = hashlib.sha256(f"{manifest.digest()}\n{sample_rate}".encode()).hexdigest()[:16]
         self._store = Path(folder, f"bank-{key}.f32") if folder else None
         self.names = tuple(self._files)
 
-    def decode(self, jobs: int = 1) -> None:
+    def decode(self, jobs: int = 1, progress: ProgressCallback = lambda *_: None) -> None:
         """Decode all files into the folder, unless an earlier run has left them there; ``jobs`` threads decode.
+
+        What an earlier run has left is compared with the digest that it noted. ``progress`` is called after each file.
 
         Raises
         ------
@@ -43,7 +52,7 @@ class Bank(Mapping[str, Waveform]):
             A file cannot be used.
         """
         store = self._store
-        if store is None or store.exists():
+        if store is None or _is_whole(store):
             return
         run = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")
         sizes: list[int] = []
@@ -51,9 +60,12 @@ class Bank(Mapping[str, Waveform]):
             for waveform in run(joblib.delayed(self._read)(name) for name in self.names):
                 file.write(waveform.tobytes())
                 sizes.append(waveform.size)
+                progress(len(sizes), len(self.names))
             # The lengths stand at the end, so that the file is complete in itself.
             file.write(np.array([*sizes, len(sizes)], dtype=np.int64).tobytes())
             file.flush()
+            made = {"sha256": file_digest(partial)}
+        write_note(_note(store), made)
 
     def longest(self, limit: int) -> int:
         """Samples of the longest file, or ``limit`` if that is less."""
@@ -64,6 +76,30 @@ class Bank(Mapping[str, Waveform]):
         if name not in self._powers:
             self._powers[name] = float(np.mean(np.square(self[name], dtype=np.float64)))
         return self._powers[name]
+
+    def room(self, name: str) -> Waveform:
+        """A room response, aligned as :mod:`seedpipe.audio.rooms` says."""
+        if name not in self._rooms:
+            self._rooms[name] = rooms.aligned(self[name], int(self._sample_rate or self._rates[name]))
+        return self._rooms[name]
+
+    def file(self, name: str) -> Path:
+        """The file of an utterance."""
+        return self._files[name][0]
+
+    def check_rooms(self) -> None:
+        """Refuse late responses of a manifest that does not state where their direct sound is.
+
+        A cache that was made from such a manifest earlier would have other numbers under the same fingerprint.
+        """
+        late = [name for name in self.names if self.room(name).size < self[name].size]
+        if late and not self._states_onsets:
+            raise ManifestError(
+                f"does not state the onsets of its rooms, and that of {late[0]} is late",
+                expected="a manifest of this version",
+                remedy="write it again (seedpipe manifest, or dvc repro --force manifest-train manifest-eval)",
+                file=self._path,
+            )
 
     def __getitem__(self, name: str) -> Waveform:
         if name not in self._decoded:
@@ -95,3 +131,13 @@ class Bank(Mapping[str, Waveform]):
         samples = np.memmap(store, dtype=np.float32, mode="r", shape=(int(sizes[:-1].sum()),))
         parts = np.split(samples, np.cumsum(sizes[:-1])[:-1])
         return {name: part.view(np.ndarray) for name, part in zip(self.names, parts, strict=True)}
+
+
+def _note(store: Path) -> Path:
+    return store.with_suffix(".json")
+
+
+def _is_whole(store: Path) -> bool:
+    """Whether the bytes are those that were written."""
+    note = read_note(_note(store))
+    return note is not None and store.is_file() and file_digest(store) == note["sha256"]

@@ -1,4 +1,4 @@
-"""Decode, resample and crop: with :mod:`seedpipe.audio.source`, the only place where audio files are opened."""
+"""Decode, resample and crop: with :mod:`seedpipe.audio.source`, the only place where audio is read to be used."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seedpipe.audio.source import Identity, Source, Waveform, identity
+from seedpipe.audio.containers.opened import Identity, identity
+from seedpipe.audio.source import Source, Waveform
 from seedpipe.errors import AudioError
 from seedpipe.files import StrPath
+from seedpipe.params import Channel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,28 +29,46 @@ REMEMBERED = 64  # verified files of one thread
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a manifest says of a file: size in bytes, length in frames, frames per second, digest of its bytes."""
+    """What a manifest says of a file: bytes, frames, frames per second, digest of the bytes, channels.
+
+    ``remark`` is what is odd about these: see :data:`seedpipe.audio.manifest.REMARKS`.
+    """
 
     bytes: int
     frames: int
     sample_rate: int
     digest: str
+    channels: int = 1
+    remark: str = ""
 
 
-def probe(path: StrPath) -> AudioInfo:
-    """Read header and bytes of a file without decoding it; MP3 without a Xing header must be decoded to be counted.
+def probe(path: StrPath, channel: Channel = "mean") -> AudioInfo:
+    """Walk the container of a file and hash its bytes; what has several channels, or floating point, is decoded, too.
+
+    Parameters
+    ----------
+    path : str or path
+    channel : "mean" or int
+        What is to be heard of the file; of a single channel, its relation to others is no matter.
 
     Raises
     ------
     AudioError
-        The file is missing, unreadable, of an unknown format, without samples, or shorter than its header promises.
+        The file is missing, unreadable, of an unknown format, without samples, shorter or longer than it states,
+        several streams in one, without that channel, at another scale than [-1, 1], or of channels that cancel.
     """
     with contextlib.closing(Source(Path(path))) as source:
-        return AudioInfo(source.size, source.frames, source.sample_rate, source.digest())
+        frames, remark = source.frames, source.remark(channel)
+        return AudioInfo(source.file.size, frames, source.sample_rate, source.file.digest(), source.channels, remark)
 
 
 def read_audio(
-    path: StrPath, sample_rate: int | None, digest: str | None = None, start_frame: int = 0, frames: int | None = None
+    path: StrPath,
+    sample_rate: int | None,
+    digest: str | None = None,
+    start_frame: int = 0,
+    frames: int | None = None,
+    channel: Channel = "mean",
 ) -> Waveform:
     """Decode a file, or a part of it, to one channel at the wanted rate.
 
@@ -64,17 +84,19 @@ def read_audio(
         First frame of the part, in frames of the file.
     frames : int, optional
         Length of the part, in frames of the file; all that follow if not given.
+    channel : "mean" or int
+        One channel of the file, counted from 0, or the mean of all.
 
     Returns
     -------
     ndarray of float32, shape (samples,)
-        The mean of the channels, nominally in [-1, 1]. The part is resampled on its own.
+        Nominally in [-1, 1]. The part is resampled on its own.
 
     Raises
     ------
     AudioError
-        The file cannot be read, is empty, ends before the part does, holds values that are not finite there, or is
-        not the one in the manifest.
+        The file cannot be read, is empty, ends before the part does, has no such channel or channels that cancel,
+        holds values there that are not finite or far beyond [-1, 1], or is not the one in the manifest.
     """
     path = Path(path)
     with contextlib.ExitStack() as closing:
@@ -82,13 +104,10 @@ def read_audio(
         if digest is not None:
             _memory.verify(source, digest)
         stop = source.frames if frames is None else start_frame + frames
-        mono, rate = source.read(start_frame, stop), source.sample_rate
+        mono, rate = source.read(start_frame, stop, channel), source.sample_rate
         if stop < source.frames:
             closing.pop_all()
             _memory.keep(source)
-    if not np.isfinite(mono).all():
-        count = int(mono.size - np.isfinite(mono).sum())
-        raise AudioError(f"{count} samples are not finite", file=path, remedy="remove the file or record it again")
     if sample_rate is None or rate == sample_rate:
         return mono
     _check_rate(path, rate, sample_rate)
@@ -145,7 +164,7 @@ class _Memory(threading.local):
         if source is None or not (source.seeks or source.position <= start):
             return None
         try:
-            same = source.identity == identity(path, path.stat())
+            same = source.file.identity == identity(path, path.stat())
         except OSError:
             return None  # the one who opens it says why
         if not same:
@@ -160,17 +179,17 @@ class _Memory(threading.local):
 
     def verify(self, source: Source, digest: str) -> None:
         """Refuse a file whose bytes do not have the digest."""
-        if (source.identity, digest) in self._verified:
+        if (source.file.identity, digest) in self._verified:
             return
-        found = source.digest()
+        found = source.file.digest()
         if found != digest:
             raise AudioError(
                 "has changed since the manifest was written",
                 expected=f"digest {digest}, found {found}",
-                remedy="write the manifest again (dvc repro --force corpus, or seedpipe manifest)",
+                remedy="write the manifest again (dvc repro, or seedpipe manifest)",
                 file=source.path,
             )
-        self._verified[source.identity, digest] = None
+        self._verified[source.file.identity, digest] = None
         if len(self._verified) > REMEMBERED:
             del self._verified[next(iter(self._verified))]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -12,14 +13,16 @@ import numpy as np
 import pandas as pd
 
 from seedpipe.audio.decode import AudioInfo, probe
-from seedpipe.audio.manifest import COLUMNS
+from seedpipe.audio.manifest import COLUMNS, DEFAULTS
 from seedpipe.audio.source import EXTENSIONS
 from seedpipe.errors import AudioError, ManifestError, SeedpipeError
-from seedpipe.files import StrPath
+from seedpipe.files import StrPath, two_forms
+from seedpipe.params import Channel
 
 if TYPE_CHECKING:
     from seedpipe.console import ProgressCallback
 
+MOST_KINDS = 10  # of files that are not looked at, in a message
 SHORTEST_SEGMENT = 0.01  # seconds; the names of segments count milliseconds
 
 
@@ -29,9 +32,36 @@ def find_audio(folder: StrPath) -> list[str]:
     Raises
     ------
     ManifestError
-        The folder is missing, cannot be listed, holds no audio or a file whose name is not UTF-8.
+        The folder is missing, cannot be listed, holds no audio, a file whose name is not UTF-8, or one name twice.
     """
     folder = Path(folder)
+    found = [name for name in _files(folder) if Path(name).suffix.lower() in EXTENSIONS]
+    if not found:
+        kinds, others = ", ".join(sorted(EXTENSIONS)), other_files(folder)
+        raise ManifestError(
+            "no audio files" + (f" among {others}" if others else ""),
+            expected=f"files that end in {kinds}",
+            remedy="convert them (ffmpeg -i in.m4a out.flac)" if others else "check the path",
+            file=folder,
+        )
+    for name in found:
+        _check_name(name, folder)
+    if twice := two_forms(found):
+        raise ManifestError(twice, expected="each name once", remedy="rename or remove one", file=folder)
+    return sorted(found)
+
+
+def other_files(folder: StrPath) -> str:
+    """Count the files that :func:`find_audio` does not look at: ``12 .m4a, 3 .txt``, empty where there are none."""
+    names = (Path(name).suffix.lower() or "without extension" for name in _files(Path(folder)))
+    counts = Counter(suffix for suffix in names if suffix not in EXTENSIONS)
+    kinds = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    more = [f"{len(kinds) - MOST_KINDS} further kinds"] if len(kinds) > MOST_KINDS else []
+    return ", ".join([*(f"{count:,} {suffix}" for suffix, count in kinds[:MOST_KINDS]), *more])
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Names of all files below a folder, relative to it; links are followed, hidden files are not seen."""
     try:
         known = folder.is_dir()
     except OSError as error:
@@ -40,28 +70,19 @@ def find_audio(folder: StrPath) -> list[str]:
         raise ManifestError(
             "there is no such folder", expected="a folder of audio files", remedy="check the path", file=folder
         )
-    found: list[str] = []
     for parent, folders, files in os.walk(folder, onerror=_unlisted, followlinks=True):
         folders[:] = sorted(
             name for name in folders if not name.startswith(".") and not _leads_back(Path(parent, name), folder)
         )
         here = Path(parent).relative_to(folder)
-        names = (name for name in files if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS)
-        found.extend((here / name).as_posix() for name in names)
-    if not found:
-        kinds = ", ".join(sorted(EXTENSIONS))
-        raise ManifestError(
-            "no audio files", expected=f"files that end in {kinds}", remedy="check the path", file=folder
-        )
-    for name in found:
-        _check_name(name, folder)
-    return sorted(found)
+        yield from ((here / name).as_posix() for name in files if not name.startswith("."))
 
 
 def list_files(
     folder: Path,
     names: Iterable[str],
     *,
+    channel: Channel = "mean",
     jobs: int = 1,
     skip_bad: bool = False,
     progress: ProgressCallback | None = None,
@@ -74,6 +95,8 @@ def list_files(
         What the names are relative to.
     names : iterable of str
         The files; a name is also the utterance.
+    channel : "mean" or int
+        What is to be heard of files with several channels.
     jobs : int
         Threads that read.
     skip_bad : bool
@@ -97,9 +120,9 @@ def list_files(
     run = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")
     good: list[tuple[object, ...]] = []
     bad: list[SeedpipeError] = []
-    for done, (name, info) in enumerate(run(joblib.delayed(_probe)(folder, name) for name in names), start=1):
+    for done, (name, info) in enumerate(run(joblib.delayed(_probe)(folder, name, channel) for name in names), start=1):
         if isinstance(info, AudioInfo):
-            good.append(_row(name, folder / name, info))
+            good.append(_row(name, folder / name, info, channel))
         else:
             bad.append(info)
         if progress:
@@ -110,7 +133,7 @@ def list_files(
         raise ManifestError(
             "no readable audio", expected="at least one file", remedy="see the files listed", file=folder
         )
-    return pd.DataFrame(good, columns=list(COLUMNS)), bad
+    return pd.DataFrame(good, columns=[*COLUMNS, *DEFAULTS]), bad
 
 
 def segment(frame: pd.DataFrame, segment_seconds: float) -> pd.DataFrame:
@@ -190,16 +213,17 @@ def _check_name(name: str, folder: Path) -> None:
         ) from error
 
 
-def _probe(folder: Path, name: str) -> tuple[str, AudioInfo | AudioError]:
+def _probe(folder: Path, name: str, channel: Channel) -> tuple[str, AudioInfo | AudioError]:
     try:
-        return name, probe(folder / name)
+        return name, probe(folder / name, channel)
     except AudioError as error:
         return name, error.with_traceback(None)  # a million of them would keep what they were found with
 
 
-def _row(name: str, path: Path, info: AudioInfo) -> tuple[object, ...]:
+def _row(name: str, path: Path, info: AudioInfo, channel: Channel) -> tuple[object, ...]:
     seconds = round(info.frames / info.sample_rate, 6)
-    return name, str(path), info.bytes, seconds, info.sample_rate, 0, info.frames, info.digest, ""
+    of_channels = (info.channels, str(channel), info.remark)
+    return name, str(path), info.bytes, seconds, info.sample_rate, 0, info.frames, info.digest, "", *of_channels
 
 
 def _bad_files(bad: Sequence[SeedpipeError]) -> SeedpipeError:

@@ -2,7 +2,10 @@
 
 Columns: ``utterance`` (the name that caches and trial lists use), ``path`` (absolute, or relative to the folder of the
 manifest), ``bytes`` (of the file), ``seconds`` (of the row), ``sample_rate`` (of the file), ``start_frame`` and
-``frames`` (the part of the file, in its own frames), ``digest`` (BLAKE2b-128 of the file), ``speaker`` (may be empty).
+``frames`` (the part of the file, in its own frames), ``digest`` (BLAKE2b-128 of the file), ``speaker`` (may be empty),
+``channels`` (of the file), ``channel`` (which of them, or ``mean``), ``remark`` (a key of :data:`REMARKS`, or empty).
+The last three may be missing: one channel, and nothing odd about it. Those of rooms have ``onset``, too, the frame of
+their direct sound (:mod:`seedpipe.audio.rooms`).
 """
 
 from __future__ import annotations
@@ -10,25 +13,34 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from seedpipe.errors import ManifestError
-from seedpipe.files import StrPath, read_json, whole_file
-
-if TYPE_CHECKING:
-    pass
-
+from seedpipe.files import StrPath, normal, open_input, read_json, two_forms, whole_files
+from seedpipe.params import Channel
 
 BANKS = {"music": "music.csv", "noise": "noise.csv", "reverb": "rir.csv"}
 SPEECH = "speech.csv"
 COLUMNS = ("utterance", "path", "bytes", "seconds", "sample_rate", "start_frame", "frames", "digest", "speaker")
-TEXT = ("utterance", "path", "digest", "speaker")
-WHOLE = {"start_frame": 0, "frames": 1}  # columns of whole numbers, and the least of each
+DEFAULTS: dict[str, int | str] = {"channels": 1, "channel": "mean", "remark": ""}
+"""Columns that may be missing, and what they are then."""
+REMARKS = {
+    "unrelated": "have channels without relation, as the two sides of a call, and are averaged",
+    "one silent": "have a silent channel, which weakens their mean",
+    "opposed": "have channels that partly cancel in their mean",
+    "loud": "reach beyond full scale in floating point, and are used as they are",
+    "faint": "stay below one step of 16 bits, as 16-bit samples in 32-bit files do that were not scaled",
+}
+"""What may be odd about a file that can be used."""
+LEVELS = ("loud", "faint")  # those that are not about channels
+TEXT = ("utterance", "path", "digest", "speaker", "channel", "remark")
+WHOLE = {"start_frame": 0, "frames": 1, "channels": 1, "onset": 0}  # columns of whole numbers, and the least of each
+NAMED = 5  # utterances named in a remark
 MOST = 2**53  # of any number: above, not every whole one is a float
 
 
@@ -57,13 +69,40 @@ class Manifest:
         rates, counts = np.unique(self.frame["sample_rate"].to_numpy(), return_counts=True)
         return dict(zip(rates.tolist(), counts.tolist(), strict=True))
 
+    def averaged(self) -> dict[int, int]:
+        """Rows that are a mean of channels, by the number of these, lowest number first."""
+        counts = np.unique(self.frame["channels"][self.frame["channel"] == "mean"].to_numpy(), return_counts=True)
+        return {channels: rows for channels, rows in zip(*map(np.ndarray.tolist, counts), strict=True) if channels > 1}
+
+    def remarks(self, advice: str = "") -> list[str]:
+        """What a person should know of channels and levels, a sentence each, with the first names and what helps."""
+        lines = [f"{rows:,} files are the mean of {channels} channels" for channels, rows in self.averaged().items()]
+        return lines + self.oddities(advice)
+
+    def oddities(self, advice: str = "") -> list[str]:
+        """Those of :meth:`remarks` that name files."""
+        lines = []
+        for remark, text in REMARKS.items():
+            names = self.frame["utterance"][self.frame["remark"] == remark].tolist()
+            if names:
+                first = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+                lines.append(f"{len(names):,} files {text}: {first}" + advice * (remark not in LEVELS))
+        return lines
+
     def digest(self) -> str:
-        """Digest of names, contents and borders, not of places: a moved corpus is the same corpus."""
+        """Digest of names, contents, borders and channels, not of places: a moved corpus is the same corpus."""
         columns = [self.frame[name].tolist() for name in ("utterance", "digest", "start_frame", "frames", "speaker")]
+        if (self.frame["channel"] != "mean").any():
+            columns.append(self.frame["channel"].tolist())
         digest = hashlib.sha256()
         for row in zip(*columns, strict=True):
             digest.update(("\t".join(map(str, row)) + "\n").encode())
         return digest.hexdigest()
+
+
+def channel_of(text: str) -> Channel:
+    """The channel that a row names."""
+    return "mean" if text == "mean" else int(text)
 
 
 def is_synthetic(root: StrPath) -> bool:
@@ -77,9 +116,17 @@ def is_synthetic(root: StrPath) -> bool:
 def write_manifest(frame: pd.DataFrame, path: StrPath) -> None:
     """Write the table whole or not at all; relative paths are written relative to the folder of the manifest."""
     path = Path(path)
-    frame = frame.assign(path=[_portable(Path(name), path.parent) for name in frame["path"]])
-    with whole_file(path) as partial:  # text in quotes: a carriage return in a name would end the row without
-        frame.to_csv(partial, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    write_manifests({path.name: frame}, path.parent)
+
+
+def write_manifests(frames: Mapping[str, pd.DataFrame], folder: StrPath) -> None:
+    """Write the tables of a folder as :func:`write_manifest` does; those of an earlier time never lie beside them."""
+    folder = Path(folder)
+    with whole_files([folder / name for name in frames]) as partials:
+        for partial, frame in zip(partials, frames.values(), strict=True):
+            portable = frame.assign(path=[_portable(Path(name), folder) for name in frame["path"]])
+            # Text in quotes: a carriage return in a name would end the row without.
+            portable.to_csv(partial, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
 
 
 def read_manifest(path: StrPath) -> Manifest:
@@ -92,12 +139,15 @@ def read_manifest(path: StrPath) -> Manifest:
     """
     path = Path(path)
     try:
-        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, low_memory=False)
+        with open_input(path) as file:
+            frame = pd.read_csv(file, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, low_memory=False)
     except (OSError, ValueError) as error:
         reason = "it is empty" if isinstance(error, pd.errors.EmptyDataError) else str(error)
         raise ManifestError(
             f"cannot be read ({reason})", expected="a manifest", remedy="run seedpipe manifest", file=path
         ) from error
+    for name in DEFAULTS.keys() - frame.columns:
+        frame[name] = DEFAULTS[name]
     _check(frame, path)
     frame["path"] = [os.path.normpath(path.parent / name) for name in frame["path"]]
     return Manifest(path, frame)
@@ -118,18 +168,34 @@ def _check(frame: pd.DataFrame, path: Path) -> None:
     if frame.empty:
         raise ManifestError("has no rows", expected="at least one audio file", remedy="check the folder", file=path)
     for column in ("bytes", "seconds", "sample_rate", *WHOLE):
-        _check_numbers(frame, column, path)
-    repeated = frame.index[frame["utterance"].duplicated()]
-    if len(repeated):
-        name = frame["utterance"][repeated[0]]
+        if column in frame:
+            _check_numbers(frame, column, path)
+    _check_repeated(frame, path)
+    channels = frame.index[~frame["channel"].str.fullmatch(r"mean|\d{1,4}")]
+    if len(channels):
         raise ManifestError(
-            f"repeats the utterance {name}", remedy="keep one", file=path, row=_line(frame, repeated[0])
+            f"channel is {frame['channel'].tolist()[channels[0]]!r}",
+            expected="mean, or a number from 0 on",
+            file=path,
+            row=_line(frame, channels[0]),
         )
     unnamed = frame.index[(frame["utterance"] == "") | (frame["path"] == "")]
+    unusable = frame.index[frame["utterance"].str.contains("\0") | frame["speaker"].str.contains("\0")]
+    if len(unusable):  # numpy drops it, and two names become one
+        raise ManifestError("holds NUL in a name", remedy="rename it", file=path, row=_line(frame, unusable[0]))
     if len(unnamed):
         raise ManifestError(
             "lacks an utterance or a path", remedy="complete the row", file=path, row=_line(frame, unnamed[0])
         )
+
+
+def _check_repeated(frame: pd.DataFrame, path: Path) -> None:
+    """Refuse utterances that stand there twice, also in two forms of Unicode."""
+    repeated = frame.index[frame["utterance"].map(normal).duplicated()]
+    if len(repeated):
+        names = frame["utterance"].tolist()
+        found = two_forms(names[: repeated[0] + 1]) or f"repeats the utterance {names[repeated[0]]}"
+        raise ManifestError(found, remedy="keep one", file=path, row=_line(frame, repeated[0]))
 
 
 def _check_numbers(frame: pd.DataFrame, column: str, path: Path) -> None:

@@ -1,42 +1,40 @@
-"""An open audio file: whether it is whole, how long it is, its digest and its samples.
+"""An open audio file: whether it is whole, how long it is, and its samples.
 
 torchaudio 2.11 reads files through another package, so soundfile decodes; it looks at the contents of a file, not at
-its name, and refuses what it cannot read. libsndfile is trusted with samples, not with lengths: it takes a WAV or OGG
-file that was cut off for a shorter one, and guesses how long an MP3 file without a Xing header is.
+its name, and refuses what it cannot read. libsndfile is trusted with samples, not with lengths:
+:mod:`seedpipe.audio.containers` says what a file holds.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import math
 import os
 import re
-import stat
-import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from seedpipe.audio.containers import READ, OpenFile, Stream, walk
+from seedpipe.audio.containers.opened import Shown
+from seedpipe.audio.levels import Levels, Relation
 from seedpipe.errors import AudioError
+from seedpipe.params import Channel
 
 Waveform = NDArray[np.float32]
-Identity = tuple[int, Path, int, int, int]
-EXTENSIONS = frozenset({".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav"})
-MOST_FRAMES = 2**32  # a day of 48 kHz; FLAC written to a pipe claims 2**63, as its header does not know
+EXTENSIONS = frozenset(".aif .aifc .aiff .au .flac .mp3 .nist .oga .ogg .opus .rf64 .snd .sph .w64 .wav .wave".split())
+MOST_FRAMES = 2**32  # a day of 48 kHz
+EXAMINED_SECONDS = 600  # of a file, for remarks; what cannot be used is refused wherever it is read
 BLOCK = 2**12  # frames decoded at a time; FLAC frames are this long, so what a cut one still holds is counted exactly
-HASHED = 2**20  # bytes hashed at a time
-OGG_PAGE = 27 + 255 + 255 * 255  # bytes of the longest page
 EXACT_SEEK = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "AIFF"})  # measured against a straight decode; OGG fails it
 WIDTHS = {"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}  # bytes of a sample
-# What libsndfile's log says of a chunk or a frame count that promises more than the file has.
-PROMISED_BYTES = re.compile(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
+WIDTHS |= {"ULAW": 1, "ALAW": 1}
+# What libsndfile's log says of a frame count of AIFF that promises more than the file has.
 PROMISED_FRAMES = re.compile(r"^\*\*\* Calculated frame count \d+ does not match .* chunk of (\d+)", re.MULTILINE)
-NIST_FRAMES = re.compile(rb"^sample_count -i (\d+)", re.MULTILINE)
-NIST_HEADER = 1_024  # bytes
 
 
 class _Decoder(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
@@ -60,17 +58,13 @@ class Source:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._descriptor = _open(path)
-        self._release = weakref.finalize(self, os.close, self._descriptor)
-        status = os.fstat(self._descriptor)
-        self.identity, self.size = identity(path, status), status.st_size
+        self.path, self.file = path, OpenFile(path)
         self.position = 0
 
     def close(self) -> None:
         """Close the decoder and the file."""
         self._rewind()
-        self._release()
+        self.file.close()
 
     @property
     def sample_rate(self) -> int:
@@ -83,77 +77,163 @@ class Source:
         exact = self._decoder.format in EXACT_SEEK and self._decoder.subtype != "MPEG_LAYER_III"  # in a WAV file
         return exact and soundfile.SoundFile.seekable(self._decoder)
 
-    def digest(self) -> str:
-        """Digest of the bytes; the decoder stays where it is."""
-        digest = hashlib.blake2b(digest_size=16)
-        place = 0
-        while block := self._bytes(place, HASHED):
-            digest.update(block)
-            place += len(block)
-        return digest.hexdigest()
-
     @functools.cached_property
     def frames(self) -> int:
         """Frames of a file that is whole and says how long it is; any other is refused."""
-        frames: int = self._decoder.frames
+        frames, stream = int(self._decoder.frames), self._stream
         if frames == 0:
             raise AudioError("holds no samples", file=self.path, remedy="remove the file or record it again")
+        if stream.cut or stream.rest:
+            raise self._broken(stream, frames)
         if frames > MOST_FRAMES:
             raise _unbounded(self.path)
-        if self._decoder.format == "MP3" and not self._has_xing():
-            return self._counted(frames)
-        promised = self._promised(frames)
-        if promised > frames:
-            raise _cut_off(self.path, frames, promised)
-        if self._decoder.format == "OGG" and not self._has_end():
-            raise _cut_off(self.path, frames)
+        if stream.frames is not None and not self._mended:
+            frames = min(frames, stream.frames)
+        self._check_payload(stream, frames)
         return frames
 
-    def read(self, start: int, stop: int) -> Waveform:
-        """Mean of the channels of the frames from ``start`` to before ``stop``."""
+    @property
+    def channels(self) -> int:
+        """Channels of the file."""
+        return int(self._decoder.channels)
+
+    def read(self, start: int, stop: int, channel: Channel = "mean") -> Waveform:
+        """A channel, or the mean of all, of the frames from ``start`` to before ``stop``."""
+        self._check_channel(channel)
         if max(start + 1, stop) > self.frames:
             raise _cut_off(self.path, self.frames, max(start + 1, stop))
         try:
             mono = np.empty(stop - start, np.float32)
         except MemoryError as error:
             raise _unbounded(self.path) from error
+        levels, place = Levels(self.path), 0
+        for block in self._blocks(start, stop):
+            part = mono[place : place + len(block)]
+            with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused below
+                used = block if channel == "mean" else block[:, [channel]]
+                used.mean(axis=1, out=part)
+                if self._scaled or self.channels > 1:
+                    levels.add(used, part)
+            place += len(part)
+        self._check(mono, levels)
+        return mono
+
+    def remark(self, channel: Channel = "mean") -> str:
+        """What is odd about the audio of the first minutes, as :meth:`Relation.remark` or :meth:`Levels.remark` say it.
+
+        Only what may be odd is decoded: a mean of several channels, or samples of a scale that is not certain.
+
+        Raises
+        ------
+        AudioError
+            The channels cancel, there is no such channel, or the scale of the samples is another one.
+        """
+        self._check_channel(channel)
+        mixed = channel == "mean" and self.channels > 1
+        if not self._scaled and not mixed:
+            return ""
+        relation, levels = Relation(self.channels, self.sample_rate), Levels(self.path)
+        for block in self._blocks(0, min(self.frames, EXAMINED_SECONDS * self.sample_rate)):
+            used = block if channel == "mean" else block[:, [channel]]
+            levels.add(used, used.mean(axis=1))
+            if mixed:
+                relation.add(used)
+        if not math.isfinite(levels.power):
+            return ""  # whoever reads the file refuses it
+        levels.check_scale()
+        levels.check_mean()
+        return relation.remark() or levels.remark()
+
+    @property
+    def _scaled(self) -> bool:
+        """Whether samples may be at another scale than they claim."""
+        return self._decoder.subtype in ("FLOAT", "DOUBLE", "PCM_24", "PCM_32")
+
+    def _check_channel(self, channel: Channel) -> None:
+        if channel != "mean" and channel >= self.channels:
+            raise AudioError(
+                f"has no channel {channel}",
+                expected="channel 0 alone" if self.channels == 1 else f"0 to {self.channels - 1}, or their mean",
+                remedy="set audio.channel, or seedpipe manifest --channel",
+                file=self.path,
+            )
+
+    def _check(self, mono: Waveform, levels: Levels) -> None:
+        """Refuse what cannot be used of what was read."""
+        if not np.isfinite(mono).all():
+            count = int(mono.size - np.isfinite(mono).sum())
+            remedy = "remove the file or record it again"
+            raise AudioError(f"{count} samples are not finite", file=self.path, remedy=remedy)
+        levels.check_scale()
+        levels.check_mean()
+
+    def _blocks(self, start: int, stop: int) -> Iterator[Waveform]:
+        """Decode from one frame to before another, block by block, each shape (N, C) and overwritten by the next."""
         try:
             if self.seeks and start != self.position:
                 self.position = self._decoder.seek(start)
-            whole = self._decode(start - self.position) and self._decode(stop - start, mono)
+            buffer = np.empty((BLOCK, self.channels), np.float32)
+            while self.position < stop:
+                wanted = min(BLOCK, (start if self.position < start else stop) - self.position)
+                found = self._decoder.read(out=buffer[:wanted])
+                if self.position >= start and len(found):
+                    yield found
+                self.position += len(found)
+                if len(found) < wanted:
+                    raise _cut_off(self.path, self._count(), self.frames)
         except soundfile.LibsndfileError:
-            whole = False
-        if not whole:
-            raise _cut_off(self.path, self._count(), self.frames)
-        return mono
+            raise _cut_off(self.path, self._count(), self.frames) from None
+
+    @functools.cached_property
+    def _walked(self) -> Stream | None:
+        return walk(self.file)
+
+    @property
+    def _stream(self) -> Stream:
+        if self._walked is None or self._decoder.format not in READ:
+            raise AudioError(
+                f"is a file of {self._decoder.format}, whose length cannot be checked",
+                expected=_kinds(),
+                remedy="convert the file (sox in.wav out.flac)",
+                file=self.path,
+            )
+        return self._walked
+
+    @functools.cached_property
+    def _mended(self) -> bool:
+        """Whether a decoder has to be shown a header that is right."""
+        stream = self._walked
+        if stream is None or not stream.head:
+            return False
+        if stream.frames is None:
+            return True
+        try:
+            with contextlib.closing(self._opened(None)) as decoder:
+                return int(decoder.frames) < stream.frames
+        except AudioError:
+            return True
 
     @functools.cached_property
     def _decoder(self) -> _Decoder:
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        try:
-            return _Decoder(self._descriptor, closefd=False)
-        except soundfile.LibsndfileError as error:
-            raise _unreadable(self.path, self.size, error) from error
+        return self._opened(self._walked if self._mended else None)
 
-    def _decode(self, frames: int, mono: Waveform | None = None) -> bool:
-        """Go ``frames`` on, block by block; False where the file ends before."""
-        block = np.empty((min(BLOCK, frames), self._decoder.channels), np.float32)
-        for first in range(0, frames, BLOCK):
-            wanted = min(BLOCK, frames - first)
-            found = self._decoder.read(out=block[:wanted])
-            self.position += len(found)
-            if mono is not None:
-                with np.errstate(invalid="ignore", over="ignore"):  # whoever reads refuses what is not finite
-                    found.mean(axis=1, out=mono[first : first + len(found)])
-            if len(found) < wanted:
-                return False
-        return True
+    def _opened(self, stream: Stream | None) -> _Decoder:
+        """A decoder of the file, or of what a stream has it shown instead."""
+        os.lseek(self.file.descriptor, 0, os.SEEK_SET)
+        try:
+            if stream is None:
+                return _Decoder(self.file.descriptor, closefd=False)
+            return _Decoder(Shown(self.file, stream.head, stream.start, stream.stop))
+        except soundfile.LibsndfileError as error:
+            raise _unreadable(self.path, self.file.size, error) from error
 
     def _count(self) -> int:
         """Decode from the start and count, up to the end or to a block that holds an error."""
         self._rewind()
+        block, frames = np.empty((BLOCK, self.channels), np.float32), int(self._decoder.frames)
         with contextlib.suppress(soundfile.LibsndfileError):
-            self._decode(self._decoder.frames)
+            while found := len(self._decoder.read(out=block[: max(0, min(BLOCK, frames - self.position))])):
+                self.position += found
         return self.position
 
     def _rewind(self) -> None:
@@ -163,73 +243,45 @@ class Source:
             self._decoder.close()
             del self._decoder
 
-    def _counted(self, guess: int) -> int:
-        """Frames of an MP3 file that does not say; libsndfile decodes no more than it has guessed."""
-        frames = self._count()
-        if frames == guess:
-            raise _unbounded(self.path)
-        self._rewind()
-        return frames
+    def _broken(self, stream: Stream, frames: int) -> AudioError:
+        """The refusal of a stream that breaks off, or that something else follows."""
+        found = self._count()
+        if stream.cut or found < frames:
+            return _cut_off(self.path, found, frames if found < frames else None)
+        count = f"{stream.rest:,} bytes" if stream.rest > 0 else "bytes"
+        return AudioError(
+            f"holds {count} that are no part of its stream, and would not be read",
+            expected="one stream from the first byte to the last",
+            remedy="decode the file into a new one (ffmpeg -i in out.flac) and compare, or remove it",
+            file=self.path,
+        )
 
-    def _has_xing(self) -> bool:
-        """Whether the first frame of an MP3 file gives the number of frames."""
-        tag = self._bytes(0, 10)
-        skipped = 0
-        if tag.startswith(b"ID3"):  # four bytes of seven bits
-            skipped = 10 + sum(byte << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True))
-        return any(name in self._bytes(skipped, 512) for name in (b"Xing", b"Info", b"VBRI"))
-
-    def _promised(self, frames: int) -> int:
-        """Frames that the header of a WAV, AIFF or NIST file speaks of; 0 if it promises no more than there are."""
-        log: str = self._decoder.extra_info
-        if self._decoder.format == "NIST":
-            found = NIST_FRAMES.search(self._bytes(0, NIST_HEADER))
-            return int(found[1]) if found else 0
-        if counted := PROMISED_FRAMES.search(log):
-            return int(counted[1])
-        if not (chunk := PROMISED_BYTES.search(log)):
-            return 0
-        promised, there = int(chunk[1]), int(chunk[2])
-        if promised & 0x7FFF_0000 == 0x7FFF_0000:  # what is written to a pipe whose length is not known yet
-            return 0
-        width = self._decoder.channels * WIDTHS.get(self._decoder.subtype, 0) or there / frames
-        return frames + math.ceil((promised - there) / width)
-
-    def _has_end(self) -> bool:
-        """Whether the last page of an OGG file is whole and marked as the last."""
-        tail = self._bytes(max(0, self.size - OGG_PAGE), OGG_PAGE)
-        page = tail[tail.rfind(b"OggS") :]
-        segments = page[26] if len(page) > 26 else 0
-        return len(page) >= 27 + segments + sum(page[27 : 27 + segments]) and bool(page[5] & 4)
-
-    def _bytes(self, place: int, count: int) -> bytes:
-        try:
-            return os.pread(self._descriptor, count, place)
-        except OSError as error:
-            raise _closed(self.path, error.strerror or str(error)) from error
-
-
-def _open(path: Path) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # or a pipe would wait for its writer
-    except (OSError, ValueError) as error:  # a name in a manifest may hold a NUL
-        raise _closed(path, getattr(error, "strerror", None) or str(error)) from error
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode):
-        return descriptor
-    os.close(descriptor)
-    raise _closed(path, "is a directory" if stat.S_ISDIR(mode) else "is a pipe or a device")
-
-
-def identity(path: Path, status: os.stat_result) -> Identity:
-    """What tells files apart unread; with the process, as a fork would share the place in an open file."""
-    return os.getpid(), path, status.st_size, status.st_mtime_ns, status.st_ino
-
-
-def _closed(path: Path, reason: str) -> AudioError:
-    return AudioError(
-        f"cannot be read ({reason.lower()})", expected="an audio file", remedy="check the path", file=path
-    )
+    def _check_payload(self, stream: Stream, frames: int) -> None:
+        """Compare the frames with the bytes of samples, and with those that the header speaks of."""
+        if counted := PROMISED_FRAMES.search(self._decoder.extra_info):
+            promised = int(counted[1])
+            if promised > frames:
+                raise _cut_off(self.path, frames, promised)
+        if stream.payload is None:
+            return
+        width = self._decoder.channels * WIDTHS.get(self._decoder.subtype, 0)
+        if stream.lacking:
+            per_frame = width or stream.payload / frames
+            raise _cut_off(self.path, frames, frames + math.ceil(stream.lacking / per_frame))
+        if width and stream.width and width != stream.width:
+            raise AudioError(
+                f"has a header that says {stream.width} bytes of a frame, and {width} by its channels and bits",
+                expected="a header that does not contradict itself",
+                remedy="find out which is right, and write the file again (sox -t raw)",
+                file=self.path,
+            )
+        if width and frames != stream.payload // width:
+            raise AudioError(
+                f"has {stream.payload // width} frames, of which libsndfile finds {frames}",
+                expected="a header that it reads rightly",
+                remedy="write the file again (sox in.wav out.flac)",
+                file=self.path,
+            )
 
 
 def _cut_off(path: Path, frames: int, promised: int | None = None) -> AudioError:
@@ -241,12 +293,15 @@ def _cut_off(path: Path, frames: int, promised: int | None = None) -> AudioError
     )
 
 
+def _kinds() -> str:
+    return f"one of {', '.join(sorted(extension.removeprefix('.') for extension in EXTENSIONS))}"
+
+
 def _unreadable(path: Path, size: int, error: soundfile.LibsndfileError) -> AudioError:
-    kinds = ", ".join(sorted(extension.removeprefix(".") for extension in EXTENSIONS))
     reason = error.error_string.rstrip(".")  # its own text adds the address of a buffer, another one in every run
     return AudioError(
         f"is not readable audio ({size} bytes; {reason})",
-        expected=f"one of {kinds}",
+        expected=_kinds(),
         remedy="remove the file, convert it or set extract.on_bad_audio: skip",
         file=path,
     )

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from seedpipe.bench.systems import Stage, SystemSpec, stages_of
 from seedpipe.errors import WorkerLostError
+from seedpipe.extract.embed import FIXED_FLAGS
 from seedpipe.networks.selftest import synthetic_signal
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def measure(system: SystemSpec, batch: int, setup: Setup) -> Measurement:
     stages = stages_of(system, setup.seconds, device)
     waveforms = _waveforms(batch, setup.seconds, stages[-1].sample_rate).to(device)
     memory.forget_peak()
-    with torch.inference_mode():
+    with torch.inference_mode(), FIXED_FLAGS:  # as an extraction computes
         for _ in range(WARM_UP):
             _clock(stages, waveforms)
         seconds = np.array([_clock(stages, waveforms) for _ in range(setup.repeats)])

@@ -16,6 +16,7 @@ import torch
 from seedpipe.bench.measurement import Measurement, Setup
 from seedpipe.bench.systems import STAGES
 from seedpipe.files import StrPath, whole_file
+from seedpipe.results.tables.formats import csv_cell
 
 CPU_INFO = Path("/proc/cpuinfo")
 UNKNOWN = "?"
@@ -92,7 +93,7 @@ def write_csv(result: Result, path: StrPath) -> None:
     with whole_file(Path(path)) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, records[0].keys(), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(records)
+        writer.writerows({key: csv_cell(value) for key, value in record.items()} for record in records)
 
 
 def _cells(row: Measurement) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from seedpipe._version import __version__
+from seedpipe import __version__
 from seedpipe.audio.frontends import load_frontend
 from seedpipe.cache import NetworkInfo
 from seedpipe.enhancers import EmbeddingEnhancer, FixedMap, load_enhancer

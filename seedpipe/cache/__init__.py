@@ -8,6 +8,9 @@ Shapes: R rows, V variants (the first is ``clean``), D embedding dimension.
 
 from seedpipe.cache.format import (
     FORMAT,
+    LEAST_ENTRY,
+    LONGEST,
+    MOST_ENTRY,
     OUTPUT,
     RECIPE_COLUMNS,
     CacheInfo,
@@ -18,7 +21,9 @@ from seedpipe.cache.format import (
 )
 from seedpipe.cache.reader import Cache, open_cache
 from seedpipe.cache.writer import (
+    check_finite,
     finished_shard,
+    link_cache,
     publish,
     refuse_other,
     shard_name,
@@ -29,6 +34,9 @@ from seedpipe.cache.writer import (
 
 __all__ = [
     "FORMAT",
+    "LEAST_ENTRY",
+    "LONGEST",
+    "MOST_ENTRY",
     "OUTPUT",
     "RECIPE_COLUMNS",
     "Cache",
@@ -37,7 +45,9 @@ __all__ = [
     "NetworkInfo",
     "Shard",
     "ShardInfo",
+    "check_finite",
     "finished_shard",
+    "link_cache",
     "open_cache",
     "publish",
     "refuse_other",

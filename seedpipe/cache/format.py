@@ -6,9 +6,9 @@ and numpy reads them there.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from seedpipe.errors import CacheDamagedError, CacheError
-from seedpipe.files import OutputKind, read_document
+from seedpipe.files import OutputKind, digest_of, read_document
 
 FORMAT = "seedpipe-cache-1"
 MANIFEST = "manifest.json"
 FAILURES = "failures.jsonl"
 LONGEST = 2**16  # entries of an embedding: what is read from outside may claim any number
+LEAST_ENTRY, MOST_ENTRY = 1e-10, 1e15
+"""Of the largest entry of an embedding: float32 tells the direction of any such one, whose squares add up in it."""
 BYTES = {"float32": 4, "float16": 2}  # of a value
 LIBVER = ("earliest", "v110")
 ROW_COLUMNS = ("utterance", "speaker", "draw", "crop_start")
@@ -34,7 +36,7 @@ NAMES = "variants"
 Extents = dict[str, "Extent"]
 CacheKind: TypeAlias = Literal["training", "evaluation"]
 """Pairs to train on, or the crops of lists to score."""
-Hertz = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")]
+Number = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")]
 
 
 class _Info(BaseModel):
@@ -80,8 +82,10 @@ class CacheInfo(_Info):
     """How shards hold embeddings; readers get float32 from both."""
     skipped: int = 0
     """Utterances left out because their audio could not be used; ``failures.jsonl`` lists them."""
-    resampled: dict[Hertz, int] = Field(default_factory=dict)
+    resampled: dict[Number, int] = Field(default_factory=dict)
     """Sample rate of source files in Hz, as text, to the number of utterances that were resampled from it."""
+    averaged: dict[Number, int] = Field(default_factory=dict)
+    """Number of channels, as text, to the number of utterances that are their mean; not written where it is empty."""
     features: dict[str, int | str]
     """How crops are cut: ``crop_samples`` and ``draws`` (training) or ``crops`` (evaluation), and
     ``test_crop_samples`` where the test side has a crop of its own."""
@@ -99,6 +103,9 @@ class CacheInfo(_Info):
 
     @model_validator(mode="after")
     def _check(self) -> CacheInfo:
+        for what, names in (("variant", self.variants), ("shard", [shard.file for shard in self.shards])):
+            if twice := next((name for name, count in Counter(names).items() if count > 1), None):
+                raise ValueError(f"names the {what} {twice} twice")
         crops = self.features.get("crops")
         if self.kind == "evaluation" and not (isinstance(crops, int) and crops > 0):
             raise ValueError(f"an evaluation with a number of crops, not {crops!r}")
@@ -117,8 +124,8 @@ class CacheInfo(_Info):
 
 def manifest_bytes(info: CacheInfo) -> bytes:
     """The contents of ``manifest.json``, with its digest filled in."""
-    raw = info.model_dump(mode="json")
-    return _bytes(raw | {"digest": _digest(raw)})
+    raw = info.model_dump(mode="json", exclude=None if info.averaged else {"averaged"})
+    return _bytes(raw | {"digest": digest_of(raw)})
 
 
 def read_info(folder: Path) -> CacheInfo:
@@ -136,8 +143,16 @@ def read_info(folder: Path) -> CacheInfo:
         data = read_document(manifest)
         info = CacheInfo.model_validate_json(data)
         raw = json.loads(data)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        near = _caches_near(folder)
+        raise CacheError(
+            "there is no cache",
+            expected=f"a cache, as {' or '.join(near)}" if near else "",
+            remedy="run seedpipe extract",
+            file=folder,
+        ) from error
     except OSError as error:
-        raise CacheError("there is no cache", remedy="run seedpipe extract", file=folder) from error
+        raise _damaged(manifest, f"cannot be read ({error.strerror or error})", FORMAT) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
@@ -145,7 +160,7 @@ def read_info(folder: Path) -> CacheInfo:
     except ValueError as error:  # of too many bytes, or a number of too many digits
         raise _damaged(manifest, f"cannot be read ({error})", FORMAT) from error
     # A bit may change the spelling of a number and not its value; hence the comparison with the bytes that we write.
-    if info.digest != _digest(raw) or data != _bytes(raw):
+    if info.digest != digest_of(raw) or data != _bytes(raw):
         raise _damaged(manifest, "its contents do not have the digest that it states", "what seedpipe wrote")
     if sum(shard.rows for shard in info.shards) != info.rows:
         raise _damaged(manifest, f"the shards do not add up to {info.rows} rows")
@@ -154,6 +169,16 @@ def read_info(folder: Path) -> CacheInfo:
         found = f"{claiming.file} has {claiming.bytes:,} bytes and {claiming.rows:,} rows of {row:,}"
         raise _damaged(manifest, found)
     return info
+
+
+def _caches_near(folder: Path) -> list[str]:
+    """A few caches in a folder, or else beside the first part of its path that is missing."""
+    missing = next((path for path in (folder.parent, folder) if not path.exists()), folder)
+    for place in (folder, missing.parent):
+        found = sorted({path.parent for depth in ("*", "*/*") for path in place.glob(f"{depth}/{MANIFEST}")})
+        if found:
+            return [str(path) for path in found[:3]]
+    return []
 
 
 def _own_files(folder: Path) -> set[str]:
@@ -171,12 +196,6 @@ OUTPUT = OutputKind("cache", MANIFEST, CacheError, _own_files)
 
 def _bytes(raw: dict[str, Any]) -> bytes:
     return (json.dumps(raw, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _digest(raw: dict[str, Any]) -> str:
-    others = {name: value for name, value in raw.items() if name != "digest"}
-    text = json.dumps(others, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _damaged(manifest: Path, found: str, expected: str = "") -> CacheDamagedError:

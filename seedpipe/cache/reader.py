@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
+import functools
 import hashlib
+import html
 import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import joblib
 import numpy as np
@@ -32,7 +33,9 @@ from seedpipe.cache.format import (
     extents,
     read_info,
 )
-from seedpipe.errors import CacheDamagedError, CacheMismatchError
+from seedpipe.cache.opened import OpenShard, check_size, damage, damaged
+from seedpipe.errors import BusyError, CacheDamagedError, CacheError, CacheMismatchError
+from seedpipe.files import open_input
 
 if TYPE_CHECKING:
     import torch
@@ -41,18 +44,39 @@ if TYPE_CHECKING:
     from seedpipe.console import ProgressCallback
     from seedpipe.files import StrPath
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Stamp: TypeAlias = tuple[int, int, int]
 """Size, time of modification and inode: what tells that a file was not written since it was verified."""
 MOST_THREADS = 8  # each holds one shard in memory
 NUMBERS = ("embeddings", "draw", "crop_start", "noise_offset", "snr_db")  # the other datasets hold text
+OTHER_NETWORK = "extract the cache with the wanted network, or use the model that was trained for this one"
+OTHER_KIND = "give the other cache: 'seedpipe extract' makes training caches, with --evaluation those for scoring"
 CLOCK_SECONDS = 2.0  # a file that is changed twice within this time may keep its time of modification
+
+
+def _unless_replaced(method: Callable[Concatenate[Cache, P], T]) -> Callable[Concatenate[Cache, P], T]:
+    """Tell a cache that was replaced by another one, since it was opened, from one that is damaged."""
+
+    @functools.wraps(method)
+    def read(self: Cache, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(self, *args, **kwargs)
+        except CacheDamagedError as error:
+            with contextlib.suppress(CacheError):
+                if read_info(self.path) != self.info:
+                    found = "was replaced by another cache while it was read"
+                    raise BusyError(found, remedy="run the same command again", file=self.path) from error
+            raise
+
+    return read
 
 
 class Cache:
     """A finished cache, opened with :func:`open_cache`.
 
     A shard is read and hashed once per object, as long as its size, time of modification and inode stay what they were.
+    Where another cache has taken the place of this one, what reads it raises :class:`~seedpipe.errors.BusyError`.
 
     Attributes
     ----------
@@ -72,8 +96,44 @@ class Cache:
         dimension, name = info.network.dimension, info.network.name
         return f"<Cache {self.path}: {shape} x {dimension}-d{storage}, network {name}, {info.kind}>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the size, and what made it."""
+        info = self.info
+        facts = {
+            "kind": info.kind,
+            "network": f"{info.network.name}, {info.network.dimension}-d, {info.storage}",
+            "rows": f"{info.rows:,} of {info.utterances:,} utterances, {info.seconds / 3600:.2f} h",
+            "variants": ", ".join(info.variants),
+        }
+        cells = "".join(f"<tr><th>{name}</th><td>{html.escape(fact)}</td></tr>" for name, fact in facts.items())
+        return f"<p>Cache {html.escape(str(self.path))}</p>\n<table>{cells}</table>"
+
     def __len__(self) -> int:
         return self.info.rows
+
+    def __getitem__(self, index: int | slice) -> NDArray[np.float32]:
+        """Embeddings of a row, shape (V, D), or of a slice of rows, shape (N, V, D); float32 whatever the storage."""
+        wanted = range(len(self))[index]
+        if isinstance(wanted, int):
+            return self[wanted : wanted + 1].squeeze(0)
+        parts = [self._part(number, wanted) for number in range(len(self._ends))]
+        rows = np.concatenate(parts)
+        return rows[::-1] if wanted.step < 0 else rows
+
+    def _part(self, number: int, wanted: range) -> NDArray[np.float32]:
+        """The wanted rows of one shard, by rising number."""
+        end = self._ends[number]
+        begin = end - self.info.shards[number].rows
+        rising = wanted if wanted.step > 0 else wanted[::-1]
+        inside = rising[bisect.bisect_left(rising, begin) : bisect.bisect_left(rising, end)]
+        if not inside:
+            return np.empty((0, len(self.info.variants), self.info.network.dimension), dtype=np.float32)
+        return self.rows(number, inside[0] - begin, inside[-1] + 1 - begin)[:: inside.step]
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Embeddings row by row, shape (V, D) each, a shard at a time in memory."""
+        for number, shard in enumerate(self.info.shards):
+            yield from self.rows(number, 0, shard.rows)
 
     def expect(self, *, network: NetworkInfo | None = None, kind: str | None = None) -> Cache:
         """Refuse a cache of another network or kind.
@@ -88,14 +148,11 @@ class Cache:
             pairs.append((f"network {field}", getattr(self.info.network, field), getattr(network, field)))
         for field, found, expected in pairs:
             if found != expected:
-                raise CacheMismatchError(
-                    f"{field} is {found!r}",
-                    expected=repr(expected),
-                    remedy="extract the cache with the wanted network, or use the model that was trained for this one",
-                    file=self.path / MANIFEST,
-                )
+                remedy, file = OTHER_KIND if field == "kind" else OTHER_NETWORK, self.path / MANIFEST
+                raise CacheMismatchError(f"{field} is {found!r}", expected=repr(expected), remedy=remedy, file=file)
         return self
 
+    @_unless_replaced
     def to_numpy(self) -> NDArray[np.float32]:
         """Read all embeddings, shape (R, V, D), float32 whatever the storage.
 
@@ -107,8 +164,8 @@ class Cache:
         info = self.info
         for shard in info.shards:  # before memory is made for what the manifest claims
             path = self.path / shard.file
-            with _damage(path):
-                _check_size(path, shard, path.stat().st_size)
+            with damage(path):
+                check_size(path, shard, path.stat().st_size)
         out = np.empty((info.rows, len(info.variants), info.network.dimension), dtype=np.float32)
 
         def read(shard: OpenShard, rows: slice) -> None:
@@ -127,10 +184,12 @@ class Cache:
         """Row columns as a table: utterance, speaker, draw, crop_start, and ``noise:VARIANT`` and so on per variant."""
         return pd.concat(self._each(lambda shard, _: self._table(shard)), ignore_index=True)
 
+    @_unless_replaced
     def rows(self, shard: int, start: int, stop: int) -> NDArray[np.float32]:
         """Embeddings of some rows of one shard, shape (stop - start, V, D), float32 whatever the storage."""
         return self.open(self.info.shards[shard]).array("embeddings", start, stop).astype(np.float32, copy=False)
 
+    @_unless_replaced
     def shard(self, number: int) -> Shard:
         """The contents of one shard; embeddings as float32."""
         info = self.info.shards[number]
@@ -143,6 +202,7 @@ class Cache:
         """The contents, one shard at a time, in order."""
         return (self.shard(number) for number in range(len(self.info.shards)))
 
+    @_unless_replaced
     def row(self, number: int, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """One row of some datasets, shape (), (V,) or (V, D) as they have it; text as str."""
         place = bisect.bisect_right(self._ends, number)
@@ -173,7 +233,7 @@ class Cache:
 
         def check(shard: OpenShard, _: slice) -> None:
             if not np.isfinite(shard.array("embeddings")).all():
-                raise _damaged(shard.path, "holds values that are not finite")
+                raise damaged(shard.path, "holds values that are not finite")
 
         self._each(check, afresh=True, progress=progress)
 
@@ -186,17 +246,17 @@ class Cache:
             It is missing, cannot be read, or is not what the manifest says.
         """
         path = self.path / shard.file
-        with _damage(path), path.open("rb") as file:
+        with damage(path), open_input(path) as file:
             status = os.fstat(file.fileno())
             stamp = status.st_size, status.st_mtime_ns, status.st_ino
             settled = abs(time.time() - status.st_mtime_ns / 1e9) > CLOCK_SECONDS  # a later change would show
             known = self._verified.get(shard.file)
             if known and known[0] == stamp and settled and not afresh:
                 return OpenShard(path, known[1], None)
-            _check_size(path, shard, status.st_size)
+            check_size(path, shard, status.st_size)
             data = np.empty(status.st_size, np.uint8)  # in huge pages, where bytes would be as slow as hashing them
             if file.readinto(data.data) != status.st_size or hashlib.sha256(data.data).hexdigest() != shard.sha256:
-                raise _damaged(path, "does not have the digest in manifest.json")
+                raise damaged(path, "does not have the digest in manifest.json")
             opened = OpenShard(path, extents(file), data)
             self._check(shard, opened)
         self._verified[shard.file] = stamp, opened.extents
@@ -210,18 +270,19 @@ class Cache:
         for name, extent in opened.extents.items():
             shape = full[1:2] if name == NAMES else full[: axes.get(name, 1)]
             if extent.shape != shape:
-                raise _damaged(path, f"{name} has shape {extent.shape}", f"{shape}")
+                raise damaged(path, f"{name} has shape {extent.shape}", f"{shape}")
             if extent.dtype.kind not in ("iuf" if name in NUMBERS else "S"):
-                raise _damaged(path, f"{name} is {extent.dtype}")
+                raise damaged(path, f"{name} is {extent.dtype}")
         storage = str(opened.extents["embeddings"].dtype)
         if storage != info.storage:
-            raise _damaged(path, f"embeddings are {storage}", info.storage)
+            raise damaged(path, f"embeddings are {storage}", info.storage)
         # The first shards of this format do not name their variants.
         held = tuple(opened.array(NAMES).tolist()) if NAMES in opened.extents else info.variants
         if held != info.variants:
             expected = f"{', '.join(info.variants)}, as in {MANIFEST}"
-            raise _damaged(path, f"holds the variants {', '.join(held)}", expected)
+            raise damaged(path, f"holds the variants {', '.join(held)}", expected)
 
+    @_unless_replaced
     def _each(
         self, work: Callable[[OpenShard, slice], T], *, afresh: bool = False, progress: ProgressCallback | None = None
     ) -> list[T]:
@@ -260,53 +321,3 @@ def open_cache(path: StrPath) -> Cache:
     """
     path = Path(path)
     return Cache(path, read_info(path))
-
-
-@dataclass(frozen=True)
-class OpenShard:
-    """One verified shard.
-
-    Its data are the bytes that were verified, or None when they were verified earlier: then it is read from the file.
-    """
-
-    path: Path
-    extents: Extents
-    data: NDArray[np.uint8] | None
-
-    def array(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-        """A dataset, or some rows of it; text as str."""
-        return self.arrays((name,), start, stop)[name]
-
-    def arrays(self, names: Sequence[str], start: int = 0, stop: int | None = None) -> dict[str, NDArray[Any]]:
-        """Several datasets by name, or some rows of them; text as str."""
-        with _damage(self.path), self._source() as source:
-            arrays = {name: self.extents[name].read(source, start, stop) for name in names}
-            return {
-                name: np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
-                for name, values in arrays.items()
-            }
-
-    def _source(self) -> AbstractContextManager[Any]:
-        return self.path.open("rb") if self.data is None else nullcontext(self.data)
-
-
-@contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    """Turn what can go wrong in reading a shard into our error."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise _damaged(path, "is missing") from error
-    except OSError as error:
-        raise _damaged(path, f"cannot be read ({error.strerror or error})") from error
-    except (EOFError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise _damaged(path, f"cannot be read ({error})") from error
-
-
-def _check_size(path: Path, shard: ShardInfo, size: int) -> None:
-    if size != shard.bytes:
-        raise _damaged(path, f"has {size} bytes instead of {shard.bytes}")
-
-
-def _damaged(path: Path, found: str, expected: str = "") -> CacheDamagedError:
-    return CacheDamagedError(found, expected=expected, remedy="extract the cache again", file=path)

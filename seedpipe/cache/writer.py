@@ -7,6 +7,7 @@ manifest stands, and the manifest says the same as the notes.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,16 @@ from seedpipe.cache.format import (
 )
 from seedpipe.cache.reader import Cache, open_cache
 from seedpipe.errors import CacheError
-from seedpipe.files import StrPath, locked, publish_folder, whole_file, whole_folder
+from seedpipe.files import (
+    StrPath,
+    file_digest,
+    locked,
+    publish_folder,
+    read_note,
+    whole_file,
+    whole_folder,
+    write_note,
+)
 
 
 def shard_name(number: int) -> str:
@@ -52,7 +62,7 @@ def write_shard(path: StrPath, shard: Shard) -> ShardInfo:
         The disk is full, or the folder cannot be written; the text names the file.
     """
     path = Path(path)
-    _check_finite(shard)
+    check_finite(shard)
     data = to_bytes(shard)
     info = ShardInfo(
         file=path.name,
@@ -70,8 +80,8 @@ def finished_shard(path: StrPath, key: str) -> ShardInfo | None:
     """What an earlier run noted of a shard, if it was made from the same things and its bytes are still those."""
     path = Path(path)
     try:
-        note = ShardInfo.model_validate_json(_note(path).read_bytes())
-        return note if note.key == key and note.file == path.name and _sha256(path) == note.sha256 else None
+        note = ShardInfo.model_validate(read_note(_note(path)))
+        return note if (note.key, note.file, note.sha256) == (key, path.name, file_digest(path)) else None
     except (OSError, ValidationError):
         return None
 
@@ -121,6 +131,21 @@ def write_cache(
         if failures is not None:
             shutil.copy(failures, work / FAILURES)
         _seal(work, CacheInfo(**{**info, "shards": written}))
+    return open_cache(out)
+
+
+def link_cache(found: Cache, out: StrPath) -> Cache:
+    """Give a cache a second place: hard links to its files, or copies where the file system has no links.
+
+    Removing one place leaves the other as it is. An older cache at ``out`` is replaced.
+    """
+    names = [MANIFEST, *(shard.file for shard in found.info.shards)]
+    with whole_folder(out, OUTPUT) as work:
+        for name in names + [FAILURES] * (found.path / FAILURES).exists():
+            try:
+                os.link(found.path / name, work / name)
+            except OSError:
+                shutil.copyfile(found.path / name, work / name)
     return open_cache(out)
 
 
@@ -177,7 +202,8 @@ def _restore_notes(work: Path, shards: Sequence[ShardInfo]) -> None:
     (work / MANIFEST).unlink()
 
 
-def _check_finite(shard: Shard) -> None:
+def check_finite(shard: Shard) -> None:
+    """Refuse embeddings that are not finite, or not within the range of float16; the text names the utterance."""
     finite = np.isfinite(shard.embeddings).all(axis=2)
     if finite.all():
         return
@@ -201,13 +227,8 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _write_note(path: Path, info: ShardInfo) -> None:
-    _write(_note(path), info.model_dump_json().encode())
+    write_note(_note(path), info.model_dump())
 
 
 def _note(path: Path) -> Path:
     return path.with_suffix(".json")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

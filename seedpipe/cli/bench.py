@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from seedpipe.cli import usual
 from seedpipe.cli.common import Device, Json, Kind
 from seedpipe.console import ProgressBar, guarded, show
 
@@ -17,7 +18,10 @@ __all__ = ["bench"]
 def bench(
     network: Annotated[
         list[str],
-        typer.Option(help="Folder or ONNX file of a network, registered name or package.module:factory; repeatable."),
+        typer.Option(
+            autocompletion=usual.networks,
+            help="Folder or ONNX file of a network, registered name or package.module:factory; repeatable.",
+        ),
     ],
     enhancer: Annotated[
         list[Kind] | None, typer.Option(help="What to set behind each network, SEED by default; repeatable.")
@@ -27,7 +31,11 @@ def bench(
         typer.Option(help="Model folder for one of both; without one the enhancer is untrained; repeatable."),
     ] = None,
     frontend: Annotated[
-        str, typer.Option(help="What to set in front of each network: rnnoise, denoiser or package.module:factory.")
+        str,
+        typer.Option(
+            autocompletion=usual.frontends,
+            help="What to set in front of each network: rnnoise, denoiser or package.module:factory.",
+        ),
     ] = "",
     batch: Annotated[
         list[int] | None, typer.Option(min=1, help="Utterances of one call, 1 and 32 by default; repeatable.")

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from seedpipe.cli.common import Json
+from seedpipe.cli.usual import Command, Group
 from seedpipe.console import ProgressBar, guarded, show
 
 if TYPE_CHECKING:
     from seedpipe.cache import Cache
 
 app = typer.Typer(
-    name="cache", help="Look into embedding caches, check, import, export and listen to them.", no_args_is_help=True
+    cls=Group,
+    name="cache",
+    help="Look into embedding caches, check, import, export and listen to them.",
+    no_args_is_help=True,
 )
 CacheFolder = Annotated[Path, typer.Argument(help="Folder of the cache.")]
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 def info(cache: CacheFolder, json: Json = False) -> None:
     """Say what a cache holds and where it comes from.
@@ -34,7 +39,7 @@ def info(cache: CacheFolder, json: Json = False) -> None:
     show(result, _description(opened), as_json=json)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 def verify(cache: CacheFolder, json: Json = False) -> None:
     """Read every byte of a cache: digests, shapes, finite values.
@@ -44,10 +49,15 @@ def verify(cache: CacheFolder, json: Json = False) -> None:
     import time
 
     from seedpipe.cache import open_cache
+    from seedpipe.files import read_again
 
-    opened = open_cache(cache)
+    def verified() -> Cache:
+        opened = open_cache(cache)
+        opened.verify(ProgressBar("verify", "bytes"))
+        return opened
+
     started = time.monotonic()
-    opened.verify(ProgressBar("verify", "bytes"))
+    opened = read_again(cache / "manifest.json", verified)  # it may be replaced at any moment
     seconds = time.monotonic() - started
     shards, rows, gigabytes = len(opened.info.shards), opened.info.rows, _size(opened) / 1e9
     result = {"cache": str(cache), "shards": shards, "rows": rows, "gigabytes": gigabytes, "seconds": seconds}
@@ -55,11 +65,11 @@ def verify(cache: CacheFolder, json: Json = False) -> None:
     show(result, text, as_json=json)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 def export(
     cache: CacheFolder,
-    out: Annotated[Path, typer.Argument(help="A .npz or .parquet file, or a Kaldi .ark, with its .scp beside.")],
+    out: Annotated[Path, typer.Argument(help="A .npz, .npy or .parquet file, or a Kaldi .ark.")],
     variant: Annotated[str, typer.Option(help="Only this variant, such as clean.")] = "",
     mean: Annotated[bool, typer.Option("--mean", help="Kaldi: the mean over the rows of each utterance.")] = False,
     json: Json = False,
@@ -76,7 +86,7 @@ def export(
     show({"files": files, "rows": len(opened)}, f"{', '.join(files)}: {len(opened):,} rows read", as_json=json)
 
 
-@app.command("import")
+@app.command("import", cls=Command)
 @guarded
 def import_(
     out: Annotated[Path, typer.Argument(help="Folder of the cache; an older one that was imported is replaced.")],
@@ -118,7 +128,7 @@ def import_(
     show(result, repr(made), as_json=json)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 def render(
     cache: CacheFolder,
@@ -132,18 +142,23 @@ def render(
 
     Example: seedpipe cache render cache/dvector/train row.wav --row 7 --variant noise --manifests data_manifests/train
     """
-    import soundfile
-
     from seedpipe import extract
     from seedpipe.cache import open_cache
     from seedpipe.files import whole_file
 
     waveform, sample_rate = extract.render(open_cache(cache), row, variant, manifests)
     with whole_file(out) as partial:
-        soundfile.write(partial, waveform, sample_rate, subtype="FLOAT", format="WAV")
+        partial.write_bytes(_wav_header(waveform.size, sample_rate) + waveform.astype("<f4").tobytes())
     seconds = waveform.size / sample_rate
     result = {"out": str(out), "seconds": seconds, "sample_rate": sample_rate}
     show(result, f"{out}: {seconds:.2f} s at {sample_rate:,} Hz", as_json=json)
+
+
+def _wav_header(samples: int, sample_rate: int) -> bytes:
+    """The header of a WAV file of one channel of floats; that of libsndfile has the time in it."""
+    wave = struct.pack("<4sIHHIIHHH", b"fmt ", 18, 3, 1, sample_rate, 4 * sample_rate, 4, 32, 0)
+    wave += struct.pack("<4sII4sI", b"fact", 4, samples, b"data", 4 * samples)
+    return struct.pack("<4sI4s", b"RIFF", 4 + len(wave) + 4 * samples, b"WAVE") + wave
 
 
 def _named(options: list[str] | None) -> dict[str, Path]:
@@ -152,7 +167,8 @@ def _named(options: list[str] | None) -> dict[str, Path]:
     for option in options or []:
         name, equals, path = option.partition("=")
         if not name or not equals or not path or name == "clean" or name in files:
-            raise typer.BadParameter(f"{option!r} is no NAME=FILE of its own name")
+            wanted = "each NAME once and none 'clean'" if equals else f"say what it is, as noise={option}"
+            raise typer.BadParameter(f"{option!r} is no NAME=FILE; {wanted}")
         files[name] = Path(path)
     return files
 

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seedpipe.cli import usual
+from seedpipe.console import detail
+
 if TYPE_CHECKING:
     from seedpipe.params import Params
 
-__all__ = ["MAX_SEED", "Device", "Json", "Kind", "ParamsFile", "load_params_or_defaults"]
+__all__ = ["MAX_SEED", "Changes", "Device", "Json", "Kind", "NoParams", "ParamsFile", "read_params"]
 
 MAX_SEED = 2**63 - 1  # what a torch.Generator takes
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 ParamsFile = Annotated[
-    Path | None, typer.Option("--params", help="A params.yaml; without one, the defaults of every parameter.")
+    Path | None, typer.Option("--params", help="A params.yaml; in the folder of a project, its own by default.")
+]
+NoParams = Annotated[
+    bool, typer.Option("--no-params", help="Leave the params.yaml of the project: the defaults of every parameter.")
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        "-S",
+        metavar="KEY=VALUE",
+        autocompletion=usual.changes,
+        help="Another value, as train.epochs=5; may be repeated.",
+    ),
 ]
 
 
@@ -33,13 +50,22 @@ class Kind(StrEnum):
 
     seed = "seed"
     regression = "regression"
+    centering = "centering"
     whitening = "whitening"
+    ridge = "ridge"
     drl = "drl"
     none = "none"
 
 
-def load_params_or_defaults(path: Path | None) -> Params:
-    """Read a params.yaml, or take the default of every parameter."""
+def read_params(path: Path | None, no_params: bool, changes: Sequence[str] | None) -> Params:
+    """Read the parameters that the options ask for; a project's own where no others are given."""
     from seedpipe.params import Params, load_params
 
-    return Params() if path is None else load_params(path)
+    known = Params()
+    own = Path("params.yaml")
+    if path is not None and no_params:
+        raise typer.BadParameter("give --params or --no-params, not both", param_hint="--no-params")
+    if path is None and not no_params and own.is_file() and Path("dvc.yaml").is_file():
+        detail(f"seedpipe: parameters of {own.absolute()}; --no-params leaves them")
+        path = own
+    return load_params(path, changes or ()) if path is not None or changes else known

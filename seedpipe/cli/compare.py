@@ -54,17 +54,23 @@ def calibrate(
         list[str] | None, typer.Option(help="Column of a quality measure, as magnitude_low; may be repeated.")
     ] = None,
     p_target: Annotated[float, typer.Option(help="Prior at which the loss is weighed.")] = 0.5,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Model folder whose scores these are: it gets the calibration, and its card the threshold."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Fit the logistic calibration that turns scores into log likelihood ratios.
 
     Example: seedpipe calibrate scores_dev.csv calibration.json
     """
-    from seedpipe.scoring.calibration import calibrate_file
+    from seedpipe.scoring.calibration import calibrate_file, calibrate_model
 
     if out.suffix != ".json":
         raise typer.BadParameter(f"'{out}' does not end in .json", param_hint="OUT")
     found, costs = calibrate_file(scores, column, quality or (), p_target)
+    if model is not None:
+        calibrate_model(found, model)
     found.save(out)
     say("seedpipe: Cllr is that of the list of the fit; report it on another list")
     text = f"{out}: scale {found.scale:.4g}, offset {found.offset:.4g}; "

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from seedpipe.cli.common import MAX_SEED, Json, ParamsFile, load_params_or_defaults
+from seedpipe.cli import usual
+from seedpipe.cli.common import MAX_SEED, Changes, Device, Json, NoParams, ParamsFile, read_params
 from seedpipe.console import ProgressBar, resumable, say, show
 
 __all__ = ["enhance"]
@@ -15,7 +16,7 @@ __all__ = ["enhance"]
 Noise = Literal["zero", "sampled"] | int
 
 
-@resumable
+@resumable(lambda given: given.get("network") is not None)  # what the network has done of audio is kept
 def enhance(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model folder.")],
     source: Annotated[
@@ -32,7 +33,10 @@ def enhance(
         ),
     ],
     network: Annotated[
-        str | None, typer.Option(help="Audio: what embeds it, the network that the model was trained for.")
+        str | None,
+        typer.Option(
+            autocompletion=usual.networks, help="Audio: what embeds it, the network that the model was trained for."
+        ),
     ] = None,
     ids: Annotated[Path | None, typer.Option(help="Names of the rows of an .npy file, one a line.")] = None,
     t: Annotated[int | None, typer.Option(min=0, max=999, help="Timestep at which an embedding enters.")] = None,
@@ -49,7 +53,10 @@ def enhance(
     seed: Annotated[
         int | None, typer.Option(min=0, max=MAX_SEED, help="Seed of the noise, where it is sampled; 0 if not given.")
     ] = None,
+    device: Annotated[Device | None, typer.Option(help="Where the enhancer and the network run.")] = None,
     params: ParamsFile = None,
+    no_params: NoParams = False,
+    changes: Changes = None,
     json: Json = False,
 ) -> None:
     """Enhance embeddings, or the speech in audio files. What is not given is as the model says.
@@ -63,8 +70,9 @@ def enhance(
     wanted = _noise(noise)
     if seed is not None and wanted == "zero":
         raise typer.BadParameter("there is no noise to be seeded with --noise zero", param_hint="--seed")
-    if params is not None and network is None:
-        raise typer.BadParameter("is for audio, which wants --network", param_hint="--params")
+    for option, value in (("--params", params), ("--no-params", no_params), ("--set", changes)):
+        if value and network is None:
+            raise typer.BadParameter("is for audio, which wants --network", param_hint=option)
     if ids is not None and source.suffix != ".npy":
         raise typer.BadParameter("is for .npy files; others bring their names", param_hint="--ids")
     if ids is not None and network is not None:
@@ -74,6 +82,8 @@ def enhance(
 
     from seedpipe.enhancers.files import Use, enhance_file
 
+    known = read_params(params, no_params, changes)
+    machine = known.machine.model_copy(update={"device": device.value}) if device else known.machine
     result = enhance_file(
         model,
         source,
@@ -81,7 +91,7 @@ def enhance(
         Use(t, steps, ensemble, wanted, seed or 0),
         ids=ids,
         network=network,
-        params=load_params_or_defaults(params),
+        params=known.model_copy(update={"machine": machine}),
         progress=ProgressBar("enhance", "embeddings" if network is None else "utterances"),
     )
     rate = result.rows / max(result.seconds, 1e-9)

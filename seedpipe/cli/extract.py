@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seedpipe.cli.common import Device, Json, ParamsFile, load_params_or_defaults
-from seedpipe.console import ProgressBar, duration, resumable, show
+from seedpipe.cli import usual
+from seedpipe.cli.common import Changes, Device, Json, NoParams, ParamsFile, read_params
+from seedpipe.console import ProgressBar, always, duration, resumable, show
 
 if TYPE_CHECKING:
     from seedpipe.cache import CacheKind
@@ -25,16 +26,23 @@ class Backend(StrEnum):
     dask = "dask"
 
 
-@resumable
+@resumable(always)
 def extract(
     manifests: Annotated[Path, typer.Argument(help="Folder that 'seedpipe manifest' wrote.")],
     out: Annotated[Path, typer.Argument(help="Folder of the cache; it appears when it is complete.")],
     network: Annotated[
-        str, typer.Option(help="Folder or ONNX file of a network, registered name or package.module:factory.")
+        str,
+        typer.Option(
+            autocompletion=usual.networks,
+            help="Folder or ONNX file of a network, registered name or package.module:factory.",
+        ),
     ] = "dvector",
     frontend: Annotated[
         str | None,
-        typer.Option(help="Speech enhancement before the network: rnnoise, denoiser or package.module:factory."),
+        typer.Option(
+            autocompletion=usual.frontends,
+            help="Speech enhancement before the network: rnnoise, denoiser or package.module:factory.",
+        ),
     ] = None,
     evaluation: Annotated[
         bool, typer.Option("--evaluation", help="Evenly spaced crops under every condition, for scoring.")
@@ -51,6 +59,8 @@ def extract(
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how much there is to do, and do nothing.")] = False,
     params: ParamsFile = None,
+    no_params: NoParams = False,
+    changes: Changes = None,
     json: Json = False,
 ) -> None:
     """Cache the embeddings of a corpus. A second run goes on where the first one stopped.
@@ -60,12 +70,15 @@ def extract(
     Example: seedpipe extract data_manifests/train cache/dvector/train --network dvector
     """
     from seedpipe import extract as stage
+    from seedpipe.pipeline import keep_for_dvc
 
-    loaded = load_params_or_defaults(params)
+    loaded = read_params(params, no_params, changes)
     given = {"jobs": jobs, "backend": backend, "address": address, "device": device, "batch": batch}
     machine = loaded.machine.model_copy(
         update={name: getattr(value, "value", value) for name, value in given.items() if value is not None}
     )
+    if address and machine.backend == "loky":
+        raise typer.BadParameter("goes with --backend ray or dask", param_hint="--address")
     kind: CacheKind = "evaluation" if evaluation else "training"
     settings = loaded.extract if frontend is None else loaded.extract.model_copy(update={"frontend": frontend})
     arguments = (manifests, network, out, settings)
@@ -80,9 +93,16 @@ def extract(
         show(result, f"part {shard}: {made} shards; the same command without --shard completes {out}", as_json=json)
         return
     cache = stage.extract(*arguments, kind=kind, machine=machine, progress=progress)
-    info = cache.info
+    info, kept = cache.info, keep_for_dvc(cache)
     result = {"cache": str(out), "rows": len(cache), "variants": info.variants, "skipped": info.skipped}
-    show(result | {"resampled": info.resampled}, "\n".join([repr(cache), *stage.remarks(info)]), as_json=json)
+    lines = [repr(cache), *stage.remarks(info, manifests)]
+    if kept:
+        lines.append(
+            f"next: dvc repro, which empties {out} first and takes the cache over from {kept}; the same files, which "
+            "may go once it has ended"
+        )
+        result["kept"] = str(kept)
+    show(result | {"resampled": info.resampled}, "\n".join(lines), as_json=json)
 
 
 def _part(text: str) -> tuple[int, int]:

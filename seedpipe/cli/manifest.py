@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seedpipe.cli.common import Json, ParamsFile, load_params_or_defaults
+from seedpipe.cli.common import Changes, Json, NoParams, ParamsFile, read_params
 from seedpipe.console import ProgressBar, guarded, say, show
+
+if TYPE_CHECKING:
+    from seedpipe.params import Channel
 
 __all__ = ["manifest"]
 
@@ -20,7 +23,16 @@ def manifest(
     evaluation: Annotated[
         str, typer.Option("--list", help="Describe the utterances of eval/trials_NAME.txt instead of train/.")
     ] = "",
+    channel: Annotated[
+        str, typer.Option(help="Channel of the speech, from 0, or their mean; the value of the parameters without it.")
+    ] = "",
+    names: Annotated[
+        Path | None,
+        typer.Option(help="With --list, the files of its names: wav.scp, NeMo manifest (jsonl) or lhotse recordings."),
+    ] = None,
     params: ParamsFile = None,
+    no_params: NoParams = False,
+    changes: Changes = None,
     json: Json = False,
 ) -> None:
     """List the audio of a training corpus or of an evaluation list.
@@ -28,16 +40,30 @@ def manifest(
     Example: seedpipe manifest data/demo data_manifests/train
     """
     from seedpipe import pipeline
-    from seedpipe.audio import read_manifest
+    from seedpipe.audio import layout, read_manifest
 
-    loaded = load_params_or_defaults(params)
-    loaded = loaded.model_copy(update={"manifest": loaded.manifest.model_copy(update={"root": root})})
+    if names and not evaluation:
+        raise typer.BadParameter("is for the utterances of a --list", param_hint="--names")
+    loaded = read_params(params, no_params, changes)
+    listed = params or root == loaded.manifest.root or any(one.startswith("manifest.eval") for one in changes or ())
+    known = {"root": root} if listed else {"root": root, "evaluations": layout.evaluation_lists(root)}
+    loaded = loaded.model_copy(update={"manifest": loaded.manifest.model_copy(update=known)})
+    if channel:
+        loaded = loaded.model_copy(update={"audio": loaded.audio.model_copy(update={"channel": _channel(channel)})})
     progress = ProgressBar("manifest", "files")
-    if evaluation:
-        pipeline.evaluation_manifests(loaded, evaluation, out, progress)
-    else:
-        for error in pipeline.training_manifests(loaded, out, progress):
-            say(f"seedpipe: left out: {error}")
+    remarks = (
+        pipeline.evaluation_manifests(loaded, evaluation, out, progress, names=names)
+        if evaluation
+        else pipeline.training_manifests(loaded, out, progress)
+    )
+    for remark in remarks:
+        say(f"seedpipe: {remark}")
     speech = read_manifest(out / "speech.csv")
     result = {"folder": str(out), "utterances": len(speech), "seconds": speech.seconds}
     show(result, f"{out}: {len(speech):,} utterances, {speech.seconds / 3600:.2f} h", as_json=json)
+
+
+def _channel(text: str) -> Channel:
+    if text == "mean" or text.isdecimal():
+        return "mean" if text == "mean" else int(text)
+    raise typer.BadParameter(f"{text!r} is neither mean nor a number from 0 on", param_hint="--channel")

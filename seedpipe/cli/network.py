@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seedpipe.cli import usual
 from seedpipe.cli.common import Json
+from seedpipe.cli.usual import Command, Group
 from seedpipe.console import complain, guarded, show
 
 if TYPE_CHECKING:
@@ -15,15 +18,33 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(name="network", help="List, describe, check and convert speaker networks.", no_args_is_help=True)
+app = typer.Typer(
+    cls=Group, name="network", help="List, describe, check and convert speaker networks.", no_args_is_help=True
+)
 
 Spec = Annotated[
-    str, typer.Argument(metavar="NETWORK", help="A folder, a name, package.module:factory or an .onnx file.")
+    str,
+    typer.Argument(
+        metavar="NETWORK",
+        autocompletion=usual.networks,
+        help="A folder, a name, package.module:factory or an .onnx file.",
+    ),
 ]
 Folder = Annotated[Path, typer.Argument(help="Folder of the network, as networks/NAME; an older one is replaced.")]
 
 
-@app.command("list")
+class Architecture(StrEnum):
+    """Kinds of checkpoints that can be converted."""
+
+    resnet34 = "resnet34"
+    ecapa = "ecapa"
+    wavlm_ecapa = "wavlm_ecapa"
+    campplus = "campplus"
+    resnet34_drl = "resnet34_drl"
+    ecapa_drl = "ecapa_drl"
+
+
+@app.command("list", cls=Command)
 @guarded
 def list_networks(
     folder: Annotated[Path, typer.Argument(help="Where the folders of networks are.")] = Path("networks"),
@@ -39,7 +60,7 @@ def list_networks(
     show(rows, "\n".join(_line(row) for row in rows), as_json=json)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 def info(network: Spec, json: Json = False) -> None:
     """Describe a network.
@@ -52,7 +73,7 @@ def info(network: Spec, json: Json = False) -> None:
     show(result, _table(result), as_json=json)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 def check(network: Spec, json: Json = False) -> None:
     """Run a network on a synthetic signal and try what the pipeline relies on. Exit code 1 when something fails.
@@ -75,15 +96,12 @@ def check(network: Spec, json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 def convert(
     checkpoint: Annotated[Path, typer.Argument(help="A file of torch.save, or .safetensors.")],
     folder: Folder,
-    kind: Annotated[
-        str | None,
-        typer.Option(help="resnet34, ecapa, wavlm_ecapa, campplus, resnet34_drl or ecapa_drl; guessed when left out."),
-    ] = None,
+    kind: Annotated[Architecture | None, typer.Option(help="Guessed when left out.")] = None,
     json: Json = False,
 ) -> None:
     """Make a network from a published checkpoint. Nothing in it is unpickled.
@@ -92,10 +110,10 @@ def convert(
     """
     from seedpipe.networks import convert_checkpoint
 
-    _made(folder, convert_checkpoint(checkpoint, folder, kind), json=json)
+    _made(folder, convert_checkpoint(checkpoint, folder, kind.value if kind else None), json=json)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 def add(
     folder: Folder,
@@ -105,7 +123,9 @@ def add(
     builtin: Annotated[str | None, typer.Option(help="A name that seedpipe network list shows as built in.")] = None,
     argument: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=VALUE for the factory, or features=waveform|wespeaker|3dspeaker for ONNX; repeatable."),
+        typer.Option(
+            help="NAME=VALUE for the factory; of ONNX features=waveform|wespeaker|3dspeaker, sample_rate=N; repeatable."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -144,7 +164,8 @@ def _made(folder: Path, network: SpeakerNetwork, *, json: bool) -> None:
     from seedpipe.networks import describe_network
 
     result = {"folder": str(folder)} | describe_network(network)
-    text = f"{folder}: {result['kind']}, {result['dimension']}-d, fingerprint {result['fingerprint'][:16]}"
+    given = f"{result['input']}, " if "input" in result else ""
+    text = f"{folder}: {result['kind']}, {given}{result['dimension']}-d, fingerprint {result['fingerprint'][:16]}"
     show(result, text, as_json=json)
 
 

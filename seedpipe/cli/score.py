@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seedpipe.cli.common import Device, Json, ParamsFile, load_params_or_defaults
+from seedpipe.cli.common import Changes, Device, Json, NoParams, ParamsFile, read_params
 from seedpipe.console import guarded, say, show
+from seedpipe.files import sealed
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from seedpipe.params import ScoreParams
-    from seedpipe.results import Evaluations, ListFigures
+    from seedpipe.results import Evaluations, Report
 
 __all__ = ["score"]
+
+
+class Method(StrEnum):
+    """Values of ``score.methods``."""
+
+    cosine = "cosine"
+    euclidean = "euclidean"
+
+
+class Norm(StrEnum):
+    """Values of ``score.norm``."""
+
+    none = "none"
+    z = "z"
+    t = "t"
+    s = "s"
+    as_ = "as"
 
 
 @guarded
@@ -24,12 +45,15 @@ def score(
     other: Annotated[Path, typer.Argument(metavar="MODEL|TEST", help="Model folder, or embedding file.")],
     trials: Annotated[Path, typer.Argument(metavar="LIST", help="Trial list; see 'seedpipe trials check'.")],
     out: Annotated[
-        Path | None, typer.Option(help="Write the score of every trial: .csv, .parquet; of embedding files also .txt.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER|FILE",
+            help="A folder for scores, evaluation.json, report and figures; or a file for the score of every trial: "
+            ".csv, .parquet, of embedding files also .txt.",
+        ),
     ] = None,
-    method: Annotated[
-        str | None, typer.Option(help="cosine or euclidean; of a cache both by default, of files cosine.")
-    ] = None,
-    norm: Annotated[str | None, typer.Option(help="Score normalisation: z, t, s or as; wants --cohort.")] = None,
+    method: Annotated[Method | None, typer.Option(help="Of a cache both by default, of files cosine.")] = None,
+    norm: Annotated[Norm | None, typer.Option(help="Score normalisation; all but none want --cohort.")] = None,
     cohort: Annotated[Path | None, typer.Option(help="Training cache with the cohort of --norm.")] = None,
     cohort_size: Annotated[int | None, typer.Option(min=2, help="Utterances drawn for the cohort, 5000.")] = None,
     cohort_top: Annotated[int | None, typer.Option(min=2, help="Highest cohort scores of '--norm as', 300.")] = None,
@@ -46,27 +70,31 @@ def score(
     ids: Annotated[Path | None, typer.Option(help="Names of the rows of .npy files, one a line.")] = None,
     device: Annotated[Device | None, typer.Option(help="Where to enhance and to score.")] = None,
     params: ParamsFile = None,
+    no_params: NoParams = False,
+    changes: Changes = None,
     json: Json = False,
 ) -> None:
     """Score a trial list: a cache with a model, alone and enhanced, or two embedding files of any toolkit.
 
     Example: seedpipe score cache/dvector/demo models/dvector/seed data/demo/eval/trials_demo.txt
 
-    Example: seedpipe score enrol.npz test.npz trials.txt --out scores.csv
+    Example: seedpipe score enrol.npz test.npz trials.txt --out scored
     """
     from seedpipe import pipeline
-    from seedpipe.scoring import score_files, write_scores
+    from seedpipe.scoring import score_files
     from seedpipe.workers import choose_device
 
-    known = load_params_or_defaults(params)
+    known = read_params(params, no_params, changes)
     place = choose_device(device.value if device else known.machine.device)
     settings = _settings(known.score, method, norm, cohort_size, cohort_top)
+    speakers = speakers or known.score.speakers
     if ids is not None and ".npy" not in (source.suffix, other.suffix):
         raise typer.BadParameter("is for embeddings in .npy files", param_hint="--ids")
     if out:
         _expect_new(out, (source, other, trials), (".csv", ".parquet") + (() if source.is_dir() else (".txt",)))
+    found: Evaluations | None
     if source.is_dir():
-        evaluations, table = pipeline.score_cache(
+        found, table = pipeline.score_cache(
             source,
             other,
             trials,
@@ -77,11 +105,11 @@ def score(
             speakers=speakers,
             device=place,
         )
-        result, text = _reported(evaluations)
     else:
-        only = settings.model_copy(update={"methods": (method or "cosine",), "norm": norm or "none"})
+        named = {"methods": (method.value if method else "cosine",), "norm": norm.value if norm else "none"}
+        only = settings.model_copy(update=named)
         ratios = _only_one(calibration, only, cohort)
-        figures, table = score_files(
+        found, table = score_files(
             source,
             other,
             trials,
@@ -93,35 +121,45 @@ def score(
             speakers=speakers,
             device=place,
         )
-        result, text = figures.to_dict() | {"out": None}, figures.text
-        _remark(figures)
-    if out:
+    _tell(found, table, out, as_json=json)
+
+
+def _tell(found: Evaluations | None, table: pd.DataFrame, out: Path | None, *, as_json: bool) -> None:
+    """Write what was asked for, and print figures; of a list without labels there are scores alone."""
+    from seedpipe.results.report import format_table, write_results
+    from seedpipe.scoring import write_scores
+    from seedpipe.scoring.trials import AS_THEY_ARE
+
+    report = _report(found) if found else None
+    rule = found[0].utterance_rule if found else None
+    if rule and rule != AS_THEY_ARE:
+        say(f"seedpipe: names are found by: {rule}")
+    result: dict[str, Any] = report.to_dict() if report else {"trials": len(table)}
+    text = format_table(report) if report else f"{len(table):,} trials scored; a list without labels has no error rate"
+    if out and out.suffix:
         write_scores(table, out)
-        result |= {"out": str(out)}
-    show(result, text, as_json=json)
+    elif out:
+        write_scores(table, out / "scores.csv")
+        if report:
+            write_results(report, out)
+            text += f"\nReport: {out / 'report.html'}"
+    show(sealed(result | {"out": str(out) if out else None}), text, as_json=as_json)
 
 
-def _reported(evaluations: Evaluations) -> tuple[dict[str, Any], str]:
-    """For machines and for people."""
-    from seedpipe._version import __version__
+def _report(evaluations: Evaluations) -> Report:
+    from datetime import UTC, datetime
+
+    from seedpipe import __version__
     from seedpipe.results import Report
-    from seedpipe.results.report import format_table
 
-    report = Report(
+    return Report(
         title=evaluations[0].list,
         seedpipe_version=__version__,
         made_by="seedpipe score",
+        date=datetime.now(tz=UTC).date().isoformat(),
         synthetic=evaluations.synthetic,
         evaluations=evaluations.evaluations,
     )
-    return report.to_dict(), format_table(report)
-
-
-def _remark(figures: ListFigures) -> None:
-    if figures.rule != "names as they are":
-        say(f"seedpipe: names are found by: {figures.rule}")
-    for warning in figures.warnings:
-        say(f"seedpipe: warning: {warning}")
 
 
 def _only_one(calibrations: Sequence[Path] | None, settings: ScoreParams, cohort: Path | None) -> Path | None:
@@ -134,24 +172,20 @@ def _only_one(calibrations: Sequence[Path] | None, settings: ScoreParams, cohort
 
 
 def _expect_new(out: Path, inputs: Sequence[Path], known: Sequence[str]) -> None:
-    if out.suffix not in known:
-        raise typer.BadParameter(f"'{out}' does not end in {' or '.join(known)}", param_hint="--out")
+    if out.suffix not in ("", *known):
+        found = f"'{out}' is neither a folder nor does it end in {' or '.join(known)}"
+        raise typer.BadParameter(found, param_hint="--out")
     if out in inputs:
         raise typer.BadParameter(f"'{out}' would be written over", param_hint="--out")
 
 
 def _settings(
-    settings: ScoreParams, method: str | None, norm: str | None, cohort_size: int | None, cohort_top: int | None
+    settings: ScoreParams, method: Method | None, norm: Norm | None, cohort_size: int | None, cohort_top: int | None
 ) -> ScoreParams:
     """What params.yaml says, after the options."""
-    from seedpipe.scoring import METHODS, NORMS
-
-    for option, value, known in (("--method", method, METHODS), ("--norm", norm, NORMS)):
-        if value is not None and value not in known:
-            raise typer.BadParameter(f"{value!r} is none of {', '.join(known)}", param_hint=option)
     given = {
-        "methods": (method,) if method else None,
-        "norm": norm,
+        "methods": (method.value,) if method else None,
+        "norm": norm.value if norm else None,
         "cohort_size": cohort_size,
         "cohort_top": cohort_top,
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seedpipe.cli.common import MAX_SEED, Device, Json, Kind, ParamsFile, load_params_or_defaults
+from seedpipe.cli.common import MAX_SEED, Changes, Device, Json, Kind, NoParams, ParamsFile, read_params
 from seedpipe.console import ProgressBar, resumable, say, show
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Log(StrEnum):
     dvclive = "dvclive"
 
 
-@resumable
+@resumable(lambda given: given.get("enhancer", Kind.seed) in (Kind.seed, Kind.regression))
 def train(
     cache: Annotated[Path, typer.Argument(help="Training cache.")],
     out: Annotated[Path, typer.Argument(help="Model folder; an older one is replaced when training has ended well.")],
@@ -41,6 +41,8 @@ def train(
         Log | None, typer.Option(help="Write the curve as it grows, too, into OUT.tensorboard or OUT.dvclive.")
     ] = None,
     params: ParamsFile = None,
+    no_params: NoParams = False,
+    changes: Changes = None,
     json: Json = False,
 ) -> None:
     """Train SEED, or a baseline, on a cache.
@@ -48,12 +50,12 @@ def train(
     Example: seedpipe train cache/dvector/train models/dvector/seed --steps 630
     """
     from seedpipe.cache import open_cache
-    from seedpipe.enhancers import train_enhancer
+    from seedpipe.enhancers import train_on_cache
     from seedpipe.workers import choose_device
 
-    settings = _with(load_params_or_defaults(params), enhancer.value, seed=seed, steps=steps, epochs=epochs)
+    settings = _with(read_params(params, no_params, changes), enhancer.value, seed=seed, steps=steps, epochs=epochs)
     place = choose_device(device.value if device else settings.machine.device)
-    trained, result = train_enhancer(
+    trained, result = train_on_cache(
         enhancer.value,
         open_cache(cache),
         out,
@@ -62,6 +64,8 @@ def train(
         log=log.value if log else settings.machine.log,
         progress=ProgressBar("train", "steps").training,
     )
+    for remark in result.remarks:
+        say(f"note: {remark}")
     for warning in result.warnings:
         say(f"warning: {warning}")
     eer = result.held_out_eer
@@ -72,7 +76,7 @@ def train(
 def _with(params: Params, kind: str, **options: int | None) -> Params:
     """The parameters with the options in the place of those of the enhancer."""
     given = {name: value for name, value in options.items() if value is not None}
-    if kind in ("whitening", "none") and given:
+    if kind in ("centering", "whitening", "ridge", "none") and given:
         raise typer.BadParameter(
             f"{kind} is not trained in steps and draws nothing", param_hint=f"--{next(iter(given))}"
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seedpipe.cli.common import MAX_SEED, Json
+from seedpipe.cli.usual import Command, Group
 from seedpipe.console import guarded, say, show
 
 if TYPE_CHECKING:
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(name="trials", help="Check and make trial lists.", no_args_is_help=True)
+app = typer.Typer(cls=Group, name="trials", help="Check and make trial lists.", no_args_is_help=True)
 
 Out = Annotated[Path, typer.Argument(help="The new list, lines 'label enrol test'.")]
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 def check(
     trials: Annotated[Path, typer.Argument(metavar="LIST", help="Trial list; text, csv or tsv, .gz or not.")],
@@ -45,7 +46,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 def make(
     table: Annotated[Path, typer.Argument(help="csv with the columns utterance and speaker, as a manifest has.")],
@@ -74,7 +75,7 @@ def make(
     show(_result(out, lines), f"{out}: {targets:,} target and {nontargets:,} non-target trials", as_json=json)
 
 
-@app.command("make-vcmix")
+@app.command("make-vcmix", cls=Command)
 @guarded
 def make_vcmix(
     vox1_o: Annotated[Path, typer.Argument(help="The cleaned Vox1-O list; its target trials are taken.")],

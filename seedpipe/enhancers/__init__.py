@@ -15,11 +15,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from seedpipe.enhancers.arrays import train_enhancer
     from seedpipe.enhancers.base import EmbeddingEnhancer, TrainingCallback, TrainingPoint
     from seedpipe.enhancers.export import export_onnx
     from seedpipe.enhancers.files import Enhanced, Use, enhance_file
     from seedpipe.enhancers.fixed import FixedMap
-    from seedpipe.enhancers.registry import load_enhancer, train, train_enhancer
+    from seedpipe.enhancers.fused import Fused, export_fused
+    from seedpipe.enhancers.registry import load_enhancer, train, train_on_cache
     from seedpipe.enhancers.seed import Enhancer
     from seedpipe.enhancers.sklearn import SeedTransformer
     from seedpipe.enhancers.training import TrainingResult
@@ -29,24 +31,29 @@ __all__ = [
     "Enhanced",
     "Enhancer",
     "FixedMap",
+    "Fused",
     "SeedTransformer",
     "TrainingCallback",
     "TrainingPoint",
     "TrainingResult",
     "Use",
     "enhance_file",
+    "export_fused",
     "export_onnx",
     "load_enhancer",
     "train",
     "train_enhancer",
+    "train_on_cache",
 ]
 
 _HOMES = {
+    "arrays": ("train_enhancer",),
     "base": ("EmbeddingEnhancer", "TrainingPoint", "TrainingCallback"),
     "export": ("export_onnx",),
     "files": ("Enhanced", "Use", "enhance_file"),
     "fixed": ("FixedMap",),
-    "registry": ("load_enhancer", "train", "train_enhancer"),
+    "fused": ("Fused", "export_fused"),
+    "registry": ("load_enhancer", "train", "train_on_cache"),
     "seed": ("Enhancer",),
     "sklearn": ("SeedTransformer",),
     "training": ("TrainingResult",),

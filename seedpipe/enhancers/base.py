@@ -6,8 +6,10 @@ where it was trained in steps, ``curve.csv``.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,15 +22,18 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from seedpipe.cache import NetworkInfo
+from seedpipe.cache import LEAST_ENTRY, MOST_ENTRY, NetworkInfo
+from seedpipe.enhancers.hub import OnHub
 from seedpipe.errors import CacheMismatchError, ModelError
-from seedpipe.files import OutputKind, StrPath, fsync, read_document, read_json, whole_folder
+from seedpipe.files import OutputKind, StrPath, fsync, read_again, read_bytes, read_json, sealed, whole_folder
 from seedpipe.params import EnhancerKind
 
 if TYPE_CHECKING:
     from seedpipe.cache import Cache
 
 WEIGHTS, CONFIG, CARD, CURVE = "model.safetensors", "config.json", "README.md", "curve.csv"
+CALIBRATION = "calibration.json"  # of scores, where seedpipe calibrate has put one
+DIGEST_OF_WEIGHTS = "weights"  # an entry of config.json
 FORMAT = "seedpipe-model-2"
 BLOCK = 4096  # rows of one forward pass, so that memory does not grow with the input
 Embeddings = TypeVar("Embeddings", NDArray[np.float32], Tensor)
@@ -43,7 +48,7 @@ def _own_files(folder: Path) -> set[str]:
         raise ValueError(f"it states the format {found!r}")
     if not (folder / WEIGHTS).is_file():
         raise ValueError(f"there is no {WEIGHTS} beside it")
-    return {WEIGHTS, CONFIG, CARD, CURVE}
+    return {WEIGHTS, CONFIG, CARD, CURVE, CALIBRATION}
 
 
 OUTPUT = OutputKind("model folder", CONFIG, ModelError, _own_files)
@@ -92,7 +97,7 @@ class CardText(NamedTuple):
     """What the training utterances are called."""
 
 
-class EmbeddingEnhancer(ABC):
+class EmbeddingEnhancer(OnHub, ABC):
     """An enhancer: embeddings of one frozen network in, embeddings of unit length out.
 
     Attributes
@@ -144,7 +149,7 @@ class EmbeddingEnhancer(ABC):
         Parameters
         ----------
         embeddings : ndarray or Tensor, shape (..., D)
-            Memory besides input and output is that of one block of 4,096 embeddings.
+            Memory besides input and output is that of one block of 4,096 embeddings. Lists are taken as an array.
         generator : torch.Generator, optional
             Source of the noise, for a model that samples it.
 
@@ -203,8 +208,10 @@ class EmbeddingEnhancer(ABC):
         import pandas as pd
         from safetensors.torch import save
 
-        (folder / WEIGHTS).write_bytes(save(self.module.state_dict()))
-        text = json.dumps(self.config.model_dump(mode="json"), indent=1)
+        weights = save(self.module.state_dict())
+        (folder / WEIGHTS).write_bytes(weights)
+        entries = {**self.config.model_dump(mode="json"), DIGEST_OF_WEIGHTS: hashlib.sha256(weights).hexdigest()}
+        text = json.dumps(sealed(entries), indent=1)
         (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
         (folder / CARD).write_text(card, encoding="utf-8")
         if curve:
@@ -214,6 +221,8 @@ class EmbeddingEnhancer(ABC):
 
     def _in_blocks(self, embeddings: Embeddings, work: Callable[[Tensor], Tensor]) -> Embeddings:
         """Do the work on rows (B, D) of the embeddings, a block at a time, where the module is."""
+        if not isinstance(embeddings, Tensor | np.ndarray):
+            embeddings = _array(embeddings)
         shape = tuple(embeddings.shape)
         if not shape or shape[-1] != self.dimension:
             raise ModelError(
@@ -224,16 +233,25 @@ class EmbeddingEnhancer(ABC):
         rows = embeddings.reshape(-1, self.dimension)
         result = torch.empty(tuple(rows.shape), device=rows.device if isinstance(rows, Tensor) else None)
         for start in range(0, len(rows), BLOCK):
-            result[start : start + BLOCK] = done = work(self._block(_tensor(rows[start : start + BLOCK])))
+            result[start : start + BLOCK] = done = work(self._block(_tensor(rows[start : start + BLOCK]), start))
             if not torch.isfinite(done).all():
                 raise ModelError("the model gives values that are not finite", remedy="train again")
         result = result.reshape(shape)
         return result if isinstance(embeddings, Tensor) else result.numpy()
 
-    def _block(self, rows: Tensor) -> Tensor:
-        """Rows as the module takes them."""
-        if not torch.isfinite(rows).all():
-            raise ModelError("embeddings hold values that are not finite", remedy="look at where they come from")
+    def _block(self, rows: Tensor, first: int = 0) -> Tensor:
+        """Rows as the module takes them; errors count from the number of the first."""
+        largest = rows.abs().amax(dim=1)  # NaN and infinity, where a row holds such
+        # In float32 the squares of other entries become infinite or zero, and all such embeddings the same.
+        wrong = torch.nonzero(~((largest >= LEAST_ENTRY) & (largest <= MOST_ENTRY)))
+        if len(wrong):
+            value = float(largest[wrong[0]])
+            raise ModelError(
+                f"the largest entry of an embedding is {f'{value:g}' if math.isfinite(value) else 'not finite'}",
+                expected=f"one from {LEAST_ENTRY:g} to {MOST_ENTRY:g}",
+                remedy="leave the row out, and look at where it comes from",
+                row=first + int(wrong[0]) + 1,
+            )
         return rows.to(self.device, torch.float32)
 
 
@@ -245,13 +263,29 @@ def read_model(path: Path, kind: type[Config]) -> tuple[Config, dict[str, Tensor
     ModelError
         A file is missing or damaged, or the configuration is that of another kind of enhancer.
     """
+    return read_again(path / CONFIG, lambda: _read_model(path, kind))
+
+
+def _read_model(path: Path, kind: type[Config]) -> tuple[Config, dict[str, Tensor]]:
     import safetensors
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     try:
-        return kind.model_validate_json(read_document(path / CONFIG)), load_file(path / WEIGHTS)
-    except (OSError, ValueError, safetensors.SafetensorError) as error:  # a ValidationError is a ValueError
+        entries = read_json(path / CONFIG)
+        weights = read_bytes(path / WEIGHTS)
+        own = {name: value for name, value in entries.items() if name not in ("digest", DIGEST_OF_WEIGHTS)}
+        config, state = kind.model_validate_json(json.dumps(own)), load(weights)
+    except (OSError, ValueError, AttributeError, safetensors.SafetensorError) as error:
         raise no_model(path, error) from error
+    stated = entries.get(DIGEST_OF_WEIGHTS)  # the first folders of this format have none
+    if stated not in (None, hashlib.sha256(weights).hexdigest()):
+        raise ModelError(
+            f"does not have the digest that {CONFIG} states",
+            expected="the bytes that were written",
+            remedy="train again, or copy the model folder again",
+            file=path / WEIGHTS,
+        )
+    return config, state
 
 
 def no_model(path: Path, error: Exception) -> ModelError:
@@ -289,6 +323,15 @@ def fill(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
         raise ModelError(f"the weights do not fit: {error}", remedy="train again", file=file) from error
     if broken := next((name for name, value in module.state_dict().items() if not torch.isfinite(value).all()), None):
         raise ModelError(f"{broken} holds values that are not finite", remedy="train again", file=file)
+
+
+def _array(embeddings: object) -> NDArray[np.float32]:
+    """Lists of numbers as an array."""
+    try:
+        return np.asarray(embeddings, dtype=np.float32)
+    except (ValueError, TypeError) as error:
+        found = f"embeddings are no array of numbers ({error})"
+        raise ModelError(found, expected="an array, a tensor or lists of one length") from error
 
 
 def _tensor(embeddings: NDArray[np.float32] | Tensor) -> Tensor:

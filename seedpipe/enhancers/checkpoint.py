@@ -1,11 +1,18 @@
-"""Checkpoints: one safetensors file with all that a training goes on from; nothing is ever unpickled."""
+"""Checkpoints: one safetensors file with all that a training goes on from; nothing is ever unpickled.
+
+Its notes state the digest of everything in it: a checkpoint with one bit changed would lead to another model.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -14,7 +21,8 @@ from seedpipe.enhancers.base import TrainingPoint
 from seedpipe.errors import ModelError
 from seedpipe.files import whole_file
 
-FORMAT = "seedpipe-checkpoint-1"
+LOG = logging.getLogger(__name__)
+FORMAT = "seedpipe-checkpoint-2"
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Checkpoint:
         ModelError
             It cannot be written; the older one is still there.
         """
-        notes = {"format": FORMAT, "step": self.step, "curve": [asdict(point) for point in self.curve]}
+        notes = self._notes() | {"digest": self._digest()}
         try:
             with whole_file(path) as partial:
                 partial.write_bytes(save(self.tensors, {"notes": json.dumps(notes)}))
@@ -47,13 +55,29 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint | None:
-        """Read one; None where there is none that can be read, so that training begins anew."""
+        """Read one; None where there is none, or none as it was written, so that training begins anew."""
+        if not path.exists():
+            return None
         try:
             with safe_open(path, "pt") as file:
                 notes = json.loads(file.metadata()["notes"])
-                if notes["format"] != FORMAT:
-                    return None
                 curve = tuple(TrainingPoint(**point) for point in notes["curve"])
-                return cls({name: file.get_tensor(name) for name in file.keys()}, notes["step"], curve)  # noqa: SIM118
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            checkpoint = cls(tensors, notes["step"], curve)
+            if (notes["format"], notes["digest"]) == (FORMAT, checkpoint._digest()):
+                return checkpoint
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-            return None
+            pass
+        LOG.warning("%s is not as it was written; training begins again", path)
+        return None
+
+    def _notes(self) -> dict[str, Any]:
+        return {"format": FORMAT, "step": self.step, "curve": [asdict(point) for point in self.curve]}
+
+    def _digest(self) -> str:
+        """SHA-256 of the notes, and of the tensors with their names and types."""
+        digest = hashlib.sha256(json.dumps(self._notes()).encode())
+        for name, tensor in sorted(self.tensors.items()):
+            digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.contiguous().cpu().reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from seedpipe.errors import MissingExtraError
+from seedpipe.errors import MissingExtraError, install
 from seedpipe.files import StrPath
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def followed(
     try:
         package = importlib.import_module(module)
     except ImportError as error:
-        raise MissingExtraError(f"{title} is not installed", remedy=f'pip install "seedpipe[{logger}]"') from error
+        raise MissingExtraError(f"{title} is not installed", remedy=install(logger)) from error
     start = _tensorboard if logger == "tensorboard" else _dvclive
     with contextlib.ExitStack() as opened:
         writers: list[Write] = []

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from seedpipe.cache import Cache
+from seedpipe.enhancers.memory import fits
 from seedpipe.enhancers.normalization import Normalization
 from seedpipe.enhancers.training import Sample
 from seedpipe.errors import CacheError
@@ -58,16 +59,14 @@ class EmbeddingLoader(ABC):
 class ResidentLoader(EmbeddingLoader):
     """All rows in one tensor on the device."""
 
-    def __init__(self, cache: Cache, params: TrainParams, device: torch.device) -> None:
-        subset = _Subset.of(cache, params)
+    def __init__(self, cache: Cache, subset: Subset, mask: Tensor, params: TrainParams, device: torch.device) -> None:
         embeddings, codes = subset(cache.to_torch()), subset.codes
-        mask = held_out_mask(codes, params.validation_share)
         apart = _spread(mask.nonzero()[:, 0], HELD_OUT_ROWS)
         self.held_out = Sample(embeddings[apart], codes[apart])
         rows = embeddings[~mask] if mask.any() else embeddings
         del embeddings
         self.count, self.held_out_count = len(rows), int(mask.sum())
-        calibration = _utterances(codes[~mask], CALIBRATION_ROWS)
+        calibration = whole_utterances(codes[~mask], CALIBRATION_ROWS)
         self.calibration = Sample(rows[calibration], codes[~mask][calibration])
         self.normalization = Normalization.fit(params.normalize, rows[:, 0])
         for block in torch.split(rows, BLOCK):  # in place: a second copy may not fit
@@ -91,11 +90,9 @@ class StreamingLoader(EmbeddingLoader):
     whole before the first row of it is used.
     """
 
-    def __init__(self, cache: Cache, params: TrainParams, device: torch.device) -> None:
-        self._cache, self._device = cache, device
-        self._subset = subset = _Subset.of(cache, params)
+    def __init__(self, cache: Cache, subset: Subset, mask: Tensor, params: TrainParams, device: torch.device) -> None:
+        self._cache, self._device, self._subset = cache, device, subset
         codes = subset.codes
-        mask = held_out_mask(codes, params.validation_share)
         self._train = torch.zeros(len(cache), dtype=torch.bool)
         self._train[subset.rows[~mask]] = True
         self.count, self.held_out_count = int((~mask).sum()), int(mask.sum())
@@ -103,7 +100,7 @@ class StreamingLoader(EmbeddingLoader):
         apart_rows = max(budget // 8, LEAST_ROWS)
         training = (~mask).nonzero()[:, 0]
         self.held_out = subset.gather(cache, _spread(mask.nonzero()[:, 0], min(HELD_OUT_ROWS, apart_rows)))
-        utterances = _utterances(codes[training], min(CALIBRATION_ROWS, apart_rows))
+        utterances = whole_utterances(codes[training], min(CALIBRATION_ROWS, apart_rows))
         self.calibration = subset.gather(cache, training[utterances])
         sample = self.calibration.embeddings
         self.normalization = Normalization.fit(params.normalize, sample[:, 0])
@@ -112,6 +109,7 @@ class StreamingLoader(EmbeddingLoader):
         longest = max(1, min(LONGEST_RUN, pool_rows // (8 * params.batch_rows)))
         self._runs = list(_runs(cache, longest))
         self._pool = sample.new_empty(pool_rows, *sample.shape[1:])
+        self._center = self.normalization.center_like(sample[:0].to(device))
 
     def batches(self, batch_rows: int, generator: torch.Generator) -> Iterator[Tensor]:
         """See :meth:`EmbeddingLoader.batches`."""
@@ -131,12 +129,17 @@ class StreamingLoader(EmbeddingLoader):
         order = torch.randperm(filled, generator=generator, device=generator.device).cpu()
         full = filled // batch_rows * batch_rows
         for batch in order[:full].view(-1, batch_rows):
-            yield self.normalization(self._pool[batch].to(self._device))
+            yield self.normalization(_sent(self._pool[batch], self._device), self._center)
         self._pool[: filled - full] = self._pool[order[full:]]
         return filled - full
 
 
-class _Subset(NamedTuple):
+def _sent(batch: Tensor, device: torch.device) -> Tensor:
+    """A batch on the device; to a GPU without waiting for the copy."""
+    return batch if device.type == "cpu" else batch.pin_memory().to(device, non_blocking=True)
+
+
+class Subset(NamedTuple):
     """The draws and variants of a cache that a training asks for.
 
     Attributes
@@ -154,7 +157,7 @@ class _Subset(NamedTuple):
     codes: Tensor
 
     @classmethod
-    def of(cls, cache: Cache, params: TrainParams) -> _Subset:
+    def of(cls, cache: Cache, params: TrainParams) -> Subset:
         """Find them; a cache without them is refused."""
         codes, draws = utterances_and_draws(cache)
         known = list(cache.info.variants)
@@ -199,8 +202,18 @@ def _runs(cache: Cache, longest: int) -> Iterator[_Run]:
         first += shard.rows
 
 
-def embedding_loader(cache: Cache, params: TrainParams, device: torch.device) -> EmbeddingLoader:
-    """Hold the rows of a cache in memory, or stream them where ``memory_gb`` is too little for that.
+def embedding_loader(
+    cache: Cache, params: TrainParams, device: torch.device, apart: Tensor | None = None
+) -> EmbeddingLoader:
+    """Hold the rows of a cache in memory, or stream them where that is too little; see :func:`is_resident`.
+
+    Parameters
+    ----------
+    cache : Cache
+    params : TrainParams
+    device : torch.device
+    apart : Tensor of bool, optional
+        Which utterances are held out, by number, in place of the share that ``params`` names.
 
     Raises
     ------
@@ -211,9 +224,22 @@ def embedding_loader(cache: Cache, params: TrainParams, device: torch.device) ->
     ModelError
         The embeddings do not differ.
     """
-    # What is kept apart is cut out of one copy of the whole into another.
-    fits = 2 * len(cache) * row_bytes(cache) <= params.memory_gb * GB
-    return ResidentLoader(cache, params, device) if fits else StreamingLoader(cache, params, device)
+    subset = Subset.of(cache, params)
+    mask = held_out_mask(subset.codes, params.validation_share) if apart is None else apart[subset.codes]
+    loader = ResidentLoader if is_resident(cache, params, device) else StreamingLoader
+    return loader(cache, subset, mask, params, device)
+
+
+def is_resident(cache: Cache, params: TrainParams, device: torch.device) -> bool:
+    """Whether all rows of a cache are to be held on the device.
+
+    On a CPU, where weights are to be the same each time, ``memory_gb`` says so; on a GPU, unless it is given, what is
+    free there and on the host.
+    """
+    size = len(cache) * row_bytes(cache)
+    if device.type == "cuda" and "memory_gb" not in params.model_fields_set:
+        return fits(size, device)
+    return 2 * size <= params.memory_gb * GB  # what is kept apart is cut out of one copy of the whole into another
 
 
 def hold_out(cache: Cache, share: float) -> tuple[Tensor, Sample]:
@@ -277,7 +303,7 @@ def _gather(cache: Cache, rows: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def _utterances(codes: Tensor, most: int) -> Tensor:
+def whole_utterances(codes: Tensor, most: int) -> Tensor:
     """Rows of evenly spaced utterances, so many utterances that about ``most`` rows come together."""
     present = torch.unique(codes)
     count = max(2, round(most * len(present) / max(len(codes), 1)))

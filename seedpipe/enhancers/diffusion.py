@@ -9,6 +9,7 @@ abar_t                product of 1 - beta up to t, ``alphas_cumprod[t]``
 eps                   standard normal noise
 x_t, y_t              sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, eqs. (3) and (4)
 f(x_t, t)             the SEED network; it predicts x_0 (sample prediction, eq. 9), or eps or v, which stand for one
+S                     its linear skip, where it has one: f(x_t, t) = S x_t + MLP(x_t, t)
 v                     sqrt(abar_t) eps - sqrt(1 - abar_t) x_0
 ====================  ==============================================================================================
 
@@ -22,16 +23,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 if TYPE_CHECKING:
     from seedpipe.params import TrainParams
 
 TIMESTEPS = 1000
+Denoiser: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 BLOCKS = 3
 
 
@@ -88,9 +92,9 @@ class Schedule:
         abar = self._abar(t)
         return abar.sqrt() * x_0 + (1 - abar).sqrt() * eps
 
-    def predict(self, network: nn.Module, x_t: Tensor, t: Tensor) -> Tensor:
+    def predict(self, network: Denoiser, x_t: Tensor, t: Tensor) -> Tensor:
         """What the network f says of x_0: its output, or by eqs. (5) and (6) what an output of eps or v means."""
-        output: Tensor = network(x_t, t).float()
+        output = network(x_t, t).float()
         abar = self._abar(t)
         if self.prediction == "epsilon":
             return (x_t - (1 - abar).sqrt() * output) / abar.sqrt()
@@ -99,13 +103,13 @@ class Schedule:
         return output
 
     def sample(
-        self, network: nn.Module, y_0: Tensor, eps: Tensor, *, t: int, steps: int = 1, clip: float = math.inf
+        self, network: Denoiser, y_0: Tensor, eps: Tensor, *, t: int, steps: int = 1, clip: float = math.inf
     ) -> Tensor:
         """Enhance in one step, f(y_t, t) (section 3.4), or in several of DDIM (eta = 0) evenly spaced from t to 0.
 
         Parameters
         ----------
-        network : Module
+        network : callable
             f, see :class:`SeedMLP`.
         y_0, eps : Tensor
             Embeddings, and the noise that takes them to y_t; zeros are allowed.
@@ -118,7 +122,8 @@ class Schedule:
 
         Notes
         -----
-        The multi-step sampling of the authors' code in K steps is that from t = T - T // K.
+        The authors' code samples in K steps from t = (K - 1) floor(T / K), as the scheduler of diffusers spaces them:
+        with K = 7 from 852, in steps of 142.
         """
         # One timestep for all rows: the network embeds it once.
         times = torch.split(torch.from_numpy(np.linspace(t, 0, steps).round().astype(np.int64)).to(y_0.device), 1)
@@ -141,29 +146,37 @@ class SeedMLP(nn.Module):
     ----------
     dimension : int
         D, length of an embedding.
+    skip : Tensor, shape (D, D), optional
+        S of :mod:`seedpipe.enhancers.skip`; it is fixed, and the MLP learns what it leaves.
 
     Notes
     -----
     Entries of the state dict carry the names of the authors' checkpoints. The last layer of every block and the output
-    start at zero, so the untrained network gives zeros.
+    start at zero, so the untrained network gives zeros, or what the skip gives.
     """
 
-    def __init__(self, dimension: int) -> None:
+    skip: Tensor | None
+
+    def __init__(self, dimension: int, skip: Tensor | None = None) -> None:
         super().__init__()
         self.dimension, width = dimension, 2 * dimension
+        self.register_buffer("skip", skip)
         self.time_embed = nn.Sequential(nn.Linear(width, dimension), nn.SiLU(), nn.Linear(dimension, dimension))
         self.input_proj = nn.Linear(dimension, width)
         self.res_blocks = nn.ModuleList(_Block(width, dimension) for _ in range(BLOCKS))
         self.out = nn.Sequential(nn.LayerNorm(width, eps=1e-6), nn.SiLU(), _zero(nn.Linear(width, dimension)))
 
-    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """Predict x_0, or what stands for it."""
+    def forward(self, x_t: Tensor, t: Tensor, residual: float = 1.0) -> Tensor:
+        """Predict x_0, or what stands for it; beside a skip, ``residual`` is the share that the MLP has in it."""
+        linear = None if self.skip is None else functional.linear(x_t, self.skip)
+        if linear is not None and residual == 0:
+            return linear
         time = self.time_embed(sinusoidal_embedding(t, 2 * self.dimension))
         hidden = self.input_proj(x_t)
         for block in self.res_blocks:
             hidden = block(hidden, time)
         prediction: Tensor = self.out(hidden)
-        return prediction
+        return prediction if linear is None else linear + residual * prediction
 
 
 class _Block(nn.Module):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe import cache
-from seedpipe.cache import Cache, CacheInfo, Shard
+from seedpipe.cache import Cache, CacheInfo, NetworkInfo, Shard
+from seedpipe.enhancers.base import CONFIG, WEIGHTS
+from seedpipe.files import file_digest
 
 if TYPE_CHECKING:
     from seedpipe.console import ProgressCallback
@@ -24,22 +26,29 @@ if TYPE_CHECKING:
 Apply: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-class EnhancedCache(Cache):
-    """A cache as an enhancer sees it: the embeddings of a shard are enhanced when it is read."""
+class EnhancedShards:
+    """The shards of a cache as an enhancer sees them: embeddings are enhanced when a shard is read.
+
+    Attributes
+    ----------
+    path : Path
+        Of the cache that is enhanced.
+    info : CacheInfo
+        Its provenance.
+    """
 
     def __init__(self, source: Cache, apply: Apply, progress: ProgressCallback | None) -> None:
-        super().__init__(source.path, source.info)
-        self._apply, self._progress, self._done = apply, progress, 0
+        self.path, self.info = source.path, source.info
+        self._source, self._apply, self._progress = source, apply, progress
 
-    def shard(self, number: int) -> Shard:
-        """The contents of one shard; embeddings as float32, of unit length."""
-        shard = super().shard(number)
-        enhanced = dataclasses.replace(shard, embeddings=self._apply(shard.embeddings.astype(np.float32, copy=False)))
-        variants = len(self.info.variants)
-        self._done += len(shard.embeddings) * variants
-        if self._progress:
-            self._progress(self._done, self.info.rows * variants)
-        return enhanced
+    def shards(self) -> Iterator[Shard]:
+        """The contents, one shard at a time, in order; embeddings as float32, of unit length."""
+        variants, done = len(self.info.variants), 0
+        for shard in self._source.shards():
+            yield dataclasses.replace(shard, embeddings=self._apply(shard.embeddings.astype(np.float32, copy=False)))
+            done += len(shard.embeddings) * variants
+            if self._progress:
+                self._progress(done, self.info.rows * variants)
 
     def write(self, info: CacheInfo, out: Path) -> None:
         """Write it as a cache of its own, whole or not at all, in the place of an older one."""
@@ -62,18 +71,23 @@ def enhanced_info(info: CacheInfo, model: Path, kind: str, settings: Mapping[str
     settings : mapping
         How it was used, but for what is as the model says.
     """
-    files = [path for path in sorted(model.iterdir()) if path.suffix in (".json", ".safetensors")]
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
-    fingerprint = digest([info.network.fingerprint, digests, settings])
-    network = {"name": f"{info.network.name}+{kind}", "fingerprint": fingerprint, "self_test": ()}
+    network = enhanced_network(info.network, model, kind, settings)
     return info.model_copy(
         update={
-            "network": info.network.model_copy(update=network),
+            "network": network,
             "storage": "float32",
             "features": info.features | {"enhancer": kind, "enhancer_settings": json.dumps(settings)},
-            "fingerprint": digest([info.fingerprint, fingerprint]),
+            "fingerprint": digest([info.fingerprint, network.fingerprint]),
         }
     )
+
+
+def enhanced_network(network: NetworkInfo, model: Path, kind: str, settings: Mapping[str, object]) -> NetworkInfo:
+    """A network of its own for what a model makes of the embeddings of another."""
+    files = [file_digest(model / name) for name in (CONFIG, WEIGHTS)]
+    fingerprint = digest([network.fingerprint, files, settings])
+    update = {"name": f"{network.name}+{kind}", "fingerprint": fingerprint, "self_test": ()}
+    return network.model_copy(update=update)
 
 
 def check_replaceable(out: Path) -> None:

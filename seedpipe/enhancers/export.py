@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seedpipe.enhancers.seed import Enhancer
-from seedpipe.errors import MissingExtraError, ModelError
+from seedpipe.errors import MissingExtraError, ModelError, install
 from seedpipe.files import StrPath, whole_file
 
 OPSET = 17
@@ -51,35 +53,67 @@ def export_onnx(enhancer: Enhancer, path: StrPath, *, noise: bool = False) -> fl
     The metadata name the speaker network, its fingerprint and how an embedding enters.
     """
     path = Path(path)
-    try:
-        import onnx
-    except ImportError as error:
-        raise MissingExtraError("the package onnx is not installed", remedy='pip install "seedpipe[onnx]"') from error
+    onnx = expect_onnx()
     if noise and enhancer.kind == "regression":
         raise ModelError("this model is a regression: it takes no noise", remedy="export it without noise", file=path)
     names = ["embeddings", "noise"] if noise else ["embeddings"]
-    rows = torch.zeros(TRACED_ROWS, enhancer.dimension)
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracing exporter is deprecated; its successor needs another package
-        torch.onnx.export(
-            _Graph(enhancer),
-            (rows,) * len(names),
-            buffer,  # type: ignore[arg-type]  # the annotation knows of files only
-            dynamo=False,
-            input_names=names,
-            output_names=["enhanced"],
-            dynamic_axes={name: {0: "rows"} for name in (*names, "enhanced")},
-            opset_version=OPSET,
-        )
-    model = onnx.load_from_string(buffer.getvalue())
-    onnx.helper.set_model_props(model, _facts(enhancer, noise))
+    model = onnx.load_from_string(
+        traced(EnhancerGraph(enhancer), torch.zeros(TRACED_ROWS, enhancer.dimension), names, "enhanced")
+    )
+    onnx.helper.set_model_props(model, facts(enhancer, noise=noise))
     onnx.checker.check_model(model)
     graph = model.SerializeToString(deterministic=True)
     difference = _difference(graph, enhancer, names, path)
     with whole_file(path) as partial:
         partial.write_bytes(graph)
     return difference
+
+
+def expect_onnx() -> Any:
+    """The package onnx.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtraError("the package onnx is not installed", remedy=install("onnx")) from error
+    return onnx
+
+
+def traced(
+    module: nn.Module, example: Tensor, names: Sequence[str], output: str, axes: Sequence[str] = ("rows",)
+) -> bytes:
+    """A module as an ONNX graph whose inputs are all like an example.
+
+    Parameters
+    ----------
+    module : Module
+    example : Tensor
+    names : sequence of str
+        Of the inputs.
+    output : str
+        Of the output, whose first axis is free.
+    axes : sequence of str
+        Names of the first axes of the inputs, which are free.
+    """
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), torch.inference_mode(mode=False):
+        warnings.simplefilter("ignore")  # the tracing exporter is deprecated; its successor needs another package
+        torch.onnx.export(
+            module,
+            (example,) * len(names),
+            buffer,  # type: ignore[arg-type]  # the annotation knows of files only
+            dynamo=False,
+            input_names=list(names),
+            output_names=[output],
+            dynamic_axes={name: dict(enumerate(axes)) for name in names} | {output: {0: axes[0]}},
+            opset_version=OPSET,
+        )
+    return buffer.getvalue()
 
 
 def _difference(graph: bytes, enhancer: Enhancer, names: list[str], path: Path) -> float | None:
@@ -92,7 +126,7 @@ def _difference(graph: bytes, enhancer: Enhancer, names: list[str], path: Path) 
     inputs = {name: torch.randn(COMPARED_ROWS, enhancer.dimension, generator=generator) for name in names}
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {name: rows.numpy() for name, rows in inputs.items()})
-    expected = _Graph(enhancer)(**inputs)
+    expected = EnhancerGraph(enhancer)(**inputs)
     difference = float((torch.from_numpy(found) - expected).abs().max())
     if not difference <= TOLERANCE:
         raise ModelError(
@@ -104,7 +138,8 @@ def _difference(graph: bytes, enhancer: Enhancer, names: list[str], path: Path) 
     return difference
 
 
-def _facts(enhancer: Enhancer, noise: bool) -> dict[str, str]:
+def facts(enhancer: Enhancer, *, noise: bool) -> dict[str, str]:
+    """What the metadata of a graph say of an enhancer."""
     network, use = enhancer.config.network, enhancer.config.train
     return {
         "network": network.name,
@@ -116,7 +151,7 @@ def _facts(enhancer: Enhancer, noise: bool) -> dict[str, str]:
     }
 
 
-class _Graph(nn.Module):
+class EnhancerGraph(nn.Module):
     """The computation that is traced."""
 
     def __init__(self, enhancer: Enhancer) -> None:

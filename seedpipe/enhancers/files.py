@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -23,17 +22,26 @@ import torch
 from numpy.typing import NDArray
 
 from seedpipe import cache
-from seedpipe.audio import listing, manifest
+from seedpipe.audio import listing
 from seedpipe.audio.source import EXTENSIONS
 from seedpipe.cache import Cache
-from seedpipe.cache.exchange import Vectors, export_cache, read_npy, read_vectors, write_vectors
+from seedpipe.cache.exchange import Provenance, Vectors, export_cache, open_npy, read_vectors, write_vectors
+from seedpipe.cache.exchange.provenance import expect_same
+from seedpipe.enhancers.audio import audio_remarks, clean_embeddings, expect_network
 from seedpipe.enhancers.base import EmbeddingEnhancer
-from seedpipe.enhancers.enhanced_cache import Apply, EnhancedCache, check_replaceable, digest, enhanced_info
+from seedpipe.enhancers.enhanced_cache import (
+    Apply,
+    EnhancedShards,
+    check_replaceable,
+    enhanced_info,
+    enhanced_network,
+)
 from seedpipe.enhancers.registry import load_enhancer
 from seedpipe.enhancers.seed import Enhancer
-from seedpipe.errors import CacheError, ExchangeError, ModelError, NetworkError
+from seedpipe.errors import CacheError, ExchangeError, ModelError
 from seedpipe.files import StrPath, whole_file
-from seedpipe.params import ExtractParams, Params
+from seedpipe.params import Params
+from seedpipe.workers import choose_device
 
 if TYPE_CHECKING:
     from seedpipe.console import ProgressCallback
@@ -128,7 +136,7 @@ def enhance_file(
     network : str, optional
         What embeds the audio: see :func:`seedpipe.networks.load_network`. It must be the one of the model.
     params : Params, optional
-        Audio: crops, front end and precision as in ``extract``, workers and device as in ``machine``.
+        The device as in ``machine``; for audio, crops, front end and precision as in ``extract``, too, and workers.
     progress : callable, optional
         Called with embeddings done and embeddings in all.
 
@@ -137,7 +145,8 @@ def enhance_file(
     ModelError
         There is no model, it takes embeddings of another dimension, or a setting is impossible.
     ExchangeError
-        A file cannot be read, or the result cannot be written in the wanted form.
+        A file cannot be read, says that another network made its embeddings or that they are enhanced, or the result
+        cannot be written in the wanted form.
     CacheMismatchError
         The cache was made by another network than that of the model.
     NetworkError
@@ -145,12 +154,13 @@ def enhance_file(
     AudioError
         A file cannot be used.
     """
+    params = params or Params()
     model, source, out, ids = Path(model), Path(source), Path(out), None if ids is None else Path(ids)
     _check_out(out)
-    work = _Enhancement(model, load_enhancer(model), use or Use(), out, progress)
+    work = _Enhancement(model, load_enhancer(model, choose_device(params.machine.device)), use or Use(), out, progress)
     started = time.monotonic()
     if network is not None:
-        result = work.of_audio(source, network, params or Params())
+        result = work.of_audio(source, network, params)
     elif source.is_dir():
         found = _cache(source)
         work.enhancer.expect(found)
@@ -182,35 +192,40 @@ class _Enhancement:
 
     def of_array(self, source: Path) -> Enhanced:
         """Enhance an .npy file, one block in memory at a time."""
-        shape = _mapped(source).shape
-        if shape[-1:] != (self.enhancer.dimension,):
-            self.use.of(self.enhancer)(_mapped(source))  # which refuses it as a whole, unread
-        rows = math.prod(shape[:-1])
-        # Mapped anew for each block: the pages of those before leave the memory of the process.
-        blocks = self._blocks(lambda: _mapped(source).reshape(-1, shape[-1]), rows)
-        _write_array(self.out, shape, blocks)
-        return Enhanced((self.out,), rows, shape[-1])
+        with whole_file(self.out) as partial, open_npy(source) as array:
+            shape, rows = array.shape, math.prod(array.shape[:-1])
+            if array.dtype.kind != "f":
+                found = f"holds values of the type {array.dtype}"
+                raise ExchangeError(found, expected="floating-point numbers", file=source)
+            if shape[-1:] != (self.enhancer.dimension,):
+                self.use.of(self.enhancer)(np.broadcast_to(np.float32(0), shape))  # which refuses it as a whole
+            write_array(partial, shape, self._blocks(source, array.rows, rows))
+        return Enhanced((self.out,), rows, shape[-1], remarks=self._remarks(source, None))
 
     def of_vectors(self, vectors: Vectors) -> Enhanced:
         """Enhance named vectors."""
-        values = np.concatenate(list(self._blocks(lambda: vectors.values, len(vectors.values))))
+        remarks = self._remarks(vectors.path, vectors.provenance)
+        blocks = self._blocks(vectors.path, lambda start, stop: vectors.values[start:stop], len(vectors.values))
+        values = np.concatenate(list(blocks))
         files = [self.out]
         if self.out.suffix == ".npy":
-            _write_array(self.out, values.shape, [values])
+            with whole_file(self.out) as partial:
+                write_array(partial, values.shape, [values])
         else:
-            files = write_vectors(Vectors(self.out, vectors.keys, values))
-        return Enhanced(tuple(files), *values.shape)
+            files = write_vectors(Vectors(self.out, vectors.keys, values, self._provenance()))
+        return Enhanced(tuple(files), len(values), values.shape[1], remarks=remarks)
 
     def of_cache(self, source: Cache, *, flat: bool = False) -> Enhanced:
         """Enhance a cache, one shard in memory at a time; ``flat`` drops the axis of its one variant from an array."""
         info, files = source.info, [self.out]
         rows, dimension = info.rows * len(info.variants), info.network.dimension
-        view = EnhancedCache(source, self.use.of(self.enhancer), self.progress)
+        view = EnhancedShards(source, self.use.of(self.enhancer), self.progress)
         if not self.out.suffix:
             view.write(enhanced_info(info, self.model, self.enhancer.kind, self.use.settings()), self.out)
         elif self.out.suffix == ".npy":
             shape = (rows, dimension) if flat else (info.rows, len(info.variants), dimension)
-            _write_array(self.out, shape, (shard.embeddings for shard in view.shards()))
+            with whole_file(self.out) as partial:
+                write_array(partial, shape, (shard.embeddings for shard in view.shards()))
         elif self.out.suffix == ".ark" and len(info.variants) > 1:
             raise ExchangeError(
                 f"a Kaldi archive holds one variant, the cache {len(info.variants)}",
@@ -219,60 +234,45 @@ class _Enhancement:
                 file=self.out,
             )
         else:
-            files = export_cache(view, self.out)
+            files = export_cache(view, self.out, provenance=self._provenance())
         return Enhanced(tuple(files), rows, dimension)
 
     def of_audio(self, source: Path, network: str, params: Params) -> Enhanced:
-        """Extract an evaluation cache without noisy conditions into a hidden folder beside the result, and enhance it.
-
-        What was interrupted goes on from that folder, which is named by all that the cache depends on.
-        """
-        from seedpipe import extract
-
-        self._expect_network(network)
-        folder, names = (source, listing.find_audio(source)) if source.is_dir() else (source.parent, [source.name])
+        """Enhance what the network makes of an audio file or of a folder of them."""
+        expect_network(self.enhancer, network)
         skip, jobs = params.extract.on_bad_audio == "skip", params.machine.workers
-        frame, bad = listing.list_files(folder, names, jobs=jobs, skip_bad=skip)
-        settings = _clean_only(params.extract)
-        parts = [self.enhancer.config.network.fingerprint, settings.model_dump(mode="json"), frame.to_csv(index=False)]
-        work = self.out.with_name(f".{self.out.name}.{digest(parts)[:16]}")
-        manifest.write_manifest(frame, work / manifest.SPEECH)
-        made = extract.extract(
-            work, network, work / "cache", settings, kind="evaluation", machine=params.machine, progress=self.progress
-        )
-        result = dataclasses.replace(self, progress=None).of_cache(made, flat=True)
-        shutil.rmtree(work)
-        left_out = [f"left out: {error}" for error in bad]
-        if made.info.skipped:
-            left_out.append(f"{made.info.skipped:,} further files were left out, as no crop of them can be used")
-        heard = extract.remarks(made.info.model_copy(update={"skipped": 0}))
-        return dataclasses.replace(result, remarks=(*left_out, *heard))
+        folder, names = (source, listing.find_audio(source)) if source.is_dir() else (source.parent, [source.name])
+        frame, bad = listing.list_files(folder, names, channel=params.audio.channel, jobs=jobs, skip_bad=skip)
+        with clean_embeddings(frame, network, self.out, params, self.progress) as made:
+            result = dataclasses.replace(self, progress=None).of_cache(made, flat=True)
+        return dataclasses.replace(result, remarks=tuple(audio_remarks(frame, bad, made.info)))
 
-    def _expect_network(self, network: str) -> None:
-        """Refuse a network that is not the model's."""
-        from seedpipe.networks import load_network
+    def _provenance(self) -> Provenance:
+        """What the result says of what made it."""
+        network, kind = self.enhancer.config.network, self.enhancer.kind
+        return Provenance.of_network(enhanced_network(network, self.model, kind, self.use.settings()), kind)
 
-        found, expected = load_network(network), self.enhancer.config.network
-        if found.fingerprint() != expected.fingerprint:
-            raise NetworkError(
-                f"the network {found.name} has the fingerprint {found.fingerprint()[:16]}, but the model is for"
-                f" {expected.name} with {expected.fingerprint[:16]}",
-                remedy="give the network that the model was trained for, or the model of this one",
-            )
+    def _remarks(self, source: Path, said: Provenance | None) -> tuple[str, ...]:
+        """Refuse embeddings of another network, or enhanced ones; say it where that could not be checked."""
+        wanted = (self.model, Provenance.of_network(self.enhancer.config.network))
+        return tuple(expect_same([wanted, (source, said)], "whether the model is for them"))
 
-    def _blocks(self, read: Callable[[], NDArray[np.float32]], rows: int) -> Iterator[NDArray[np.float32]]:
-        """Enhance rows (R, D) that are read anew for each block."""
+    def _blocks(
+        self, source: Path, read: Callable[[int, int], NDArray[np.float32]], rows: int
+    ) -> Iterator[NDArray[np.float32]]:
+        """Enhance rows (R, D) a block at a time; a function reads those from one number to another."""
         apply = self.use.of(self.enhancer)
         for start in range(0, max(rows, 1), BLOCK_ROWS):
-            yield apply(read()[start : start + BLOCK_ROWS])
+            block = read(start, min(start + BLOCK_ROWS, rows))
+            try:
+                yield apply(block)
+            except ModelError as error:
+                row = None if error.row is None else start + error.row
+                raise ModelError(
+                    error.found, expected=error.expected, remedy=error.remedy, file=error.file or source, row=row
+                ) from error
             if self.progress:
                 self.progress(min(start + BLOCK_ROWS, rows), rows)
-
-
-def _clean_only(params: ExtractParams) -> ExtractParams:
-    """The parameters without noisy conditions, and without the crop of a test side: there are no trials."""
-    clean = params.evaluation.model_copy(update={"conditions": (), "test_crop_samples": 0})
-    return params.model_copy(update={"evaluation": clean})
 
 
 def _cache(folder: Path) -> Cache:
@@ -296,17 +296,13 @@ def _check_out(out: Path) -> None:
         check_replaceable(out)
 
 
-def _mapped(path: Path) -> NDArray[np.float32]:
-    """The array of an .npy file, not read yet."""
-    array = read_npy(path)
-    if array.dtype.kind != "f":
-        raise ExchangeError(f"holds values of the type {array.dtype}", expected="floating-point numbers", file=path)
-    return array
-
-
-def _write_array(out: Path, shape: tuple[int, ...], blocks: Iterable[NDArray[np.floating[Any]]]) -> None:
-    with whole_file(out) as partial, partial.open("wb") as file:
-        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
+def write_array(path: Path, shape: tuple[int, ...], blocks: Iterable[NDArray[np.floating[Any]]]) -> None:
+    """Write an .npy file of a shape, block by block."""
+    values = 0
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
         for block in blocks:
             file.write(np.ascontiguousarray(block, dtype="<f4").data)
+            values += block.size
+    if values != math.prod(shape):
+        raise ExchangeError(f"{values:,} values came for an array of the shape {shape}", remedy="run again", file=path)

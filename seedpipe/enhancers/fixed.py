@@ -1,8 +1,8 @@
 """Enhancers that are a fixed map: a module from embeddings (B, D) to embeddings (B, D), and how it was made.
 
-These are the baselines but for the regression: ``whitening``, ``drl`` and ``none``. A further one is a function of a
-:class:`~seedpipe.enhancers.training.TrainingJob`, an entry in :func:`_empty` and :meth:`FixedMap.card_text`, and one in
-:data:`seedpipe.enhancers.registry.RECIPES`.
+These are the baselines but for the regression: ``centering``, ``whitening``, ``ridge``, ``drl`` and ``none``. A further
+one is a function of a :class:`~seedpipe.enhancers.training.TrainingJob`, an entry in :func:`_empty` and
+:meth:`FixedMap.card_text`, and one in :data:`seedpipe.enhancers.registry.RECIPES`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seedpipe._version import __version__
+from seedpipe import __version__
 from seedpipe.cache import NetworkInfo
 from seedpipe.enhancers.base import (
     CardText,
@@ -30,12 +30,14 @@ from seedpipe.enhancers.data import hold_out
 from seedpipe.enhancers.drl import SpeakerEncoder, train_drl
 from seedpipe.enhancers.labels import environments, speakers
 from seedpipe.enhancers.training import Fitted, Sample, TrainingJob
-from seedpipe.enhancers.whitening import Whitening, fit_whitening
+from seedpipe.enhancers.whitening import Whitening, fit_centering, fit_ridge, fit_whitening
 from seedpipe.files import StrPath
 from seedpipe.params import DRLParams, WhiteningParams
 
-FixedKind = Literal["whitening", "drl", "none"]
+FixedKind = Literal["centering", "whitening", "ridge", "drl", "none"]
 TITLES = {
+    "centering": ("Centring", "Without their mean,"),
+    "ridge": ("Ridge regression", "A linear regression in closed form from noisy to clean of"),
     "whitening": ("Whitening", "A linear map in closed form of"),
     "drl": ("DRL encoder", "A disentangling encoder, trained against an environment adversary, of"),
     "none": ("Unchanged embeddings", "No change but unit length of"),
@@ -63,7 +65,7 @@ class FixedMap(EmbeddingEnhancer):
     config: FixedMapConfig
 
     def __init__(self, module: nn.Module, config: FixedMapConfig) -> None:
-        self.config, self.module = config, module.eval().requires_grad_(False)
+        self.config, self.module, self.beside = config, module.eval().requires_grad_(False), {}
 
     def __repr__(self) -> str:
         return f"<FixedMap {self.kind} for {self.config.network.name}, {self.dimension}-d>"
@@ -76,7 +78,7 @@ class FixedMap(EmbeddingEnhancer):
         with torch.device("meta"):
             module = _empty(config.kind, config.network.dimension)
         fill(module, state, path)
-        return cls(module.to(device), config)
+        return cls(module.to(device), config).from_folder(path)
 
     @classmethod
     def untrained(cls, kind: FixedKind, network: NetworkInfo, device: str | torch.device = "cpu") -> Self:
@@ -109,8 +111,11 @@ def fit_none(job: TrainingJob) -> Fitted:
 
 
 def fit_closed_form(job: TrainingJob) -> Fitted:
-    """Whitening, in closed form; ``lda`` needs speaker labels."""
+    """Centring, whitening and the ridge regression, in closed form; ``lda`` needs speaker labels."""
     mask, held_out = _held_out(job)
+    if job.kind != "whitening":
+        fit = fit_centering if job.kind == "centering" else fit_ridge
+        return _fitted(job, mask, held_out, fit(job.cache, ~mask.numpy()))
     params, settings = job.params.enhancers, job.params.enhancers.whitening
     known = speakers(job.cache, job.cache.frame(), params.speaker_pattern) if settings.covariance == "lda" else None
     return _fitted(job, mask, held_out, fit_whitening(job.cache, ~mask.numpy(), settings, known), settings)
@@ -151,4 +156,4 @@ def _empty(kind: FixedKind, dimension: int) -> nn.Module:
     """A module of a kind, not yet fitted."""
     if kind == "none":
         return nn.Identity()
-    return Whitening(dimension) if kind == "whitening" else SpeakerEncoder(dimension)
+    return SpeakerEncoder(dimension) if kind == "drl" else Whitening(dimension)

@@ -55,17 +55,23 @@ class Normalization(BaseModel):
         scale = power**-0.5
         return cls(kind=kind, center=tuple(center.tolist()) if kind == "length+center" else (), scale=scale)
 
-    def __call__(self, embeddings: Tensor) -> Tensor:
-        """(..., D) -> (..., D)."""
+    def __call__(self, embeddings: Tensor, center: Tensor | None = None) -> Tensor:
+        """(..., D) -> (..., D).
+
+        Whoever calls it for every batch gives ``center``, as :meth:`center_like` makes it: to a GPU it is a copy.
+        """
         if self.kind == "none":
             return embeddings
         unit = functional.normalize(embeddings, dim=-1)
-        return (unit - self._center(unit) if self.center else unit) * self.scale
+        if self.center:
+            unit = unit - (self.center_like(unit) if center is None else center)
+        return unit * self.scale
 
     def undo(self, normalized: Tensor) -> Tensor:
         """Bring predictions (..., D) back to the space of the network's own embeddings."""
         embeddings = normalized / self.scale
-        return embeddings + self._center(embeddings) if self.center else embeddings
+        return embeddings + self.center_like(embeddings) if self.center else embeddings
 
-    def _center(self, like: Tensor) -> Tensor:
+    def center_like(self, like: Tensor) -> Tensor:
+        """The mean (D,) where some embeddings are, and in their type."""
         return torch.tensor(self.center, dtype=like.dtype, device=like.device)

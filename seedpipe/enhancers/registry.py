@@ -12,14 +12,15 @@ from typing import Literal, cast
 import torch
 
 from seedpipe.cache import Cache
+from seedpipe.console import ProgressBar, Shown
 from seedpipe.enhancers.base import CONFIG, OUTPUT, EmbeddingEnhancer, TrainingCallback, no_model
 from seedpipe.enhancers.curves import Logger, followed
+from seedpipe.enhancers.fit import fit_network
 from seedpipe.enhancers.fixed import FixedMap, fit_closed_form, fit_drl, fit_none
 from seedpipe.enhancers.seed import Enhancer
-from seedpipe.enhancers.trainer import fit_network
 from seedpipe.enhancers.training import Fitted, TrainingJob, TrainingResult, model_card
 from seedpipe.errors import ModelError
-from seedpipe.files import StrPath, link_target, locked, read_json
+from seedpipe.files import StrPath, link_target, locked, read_again, read_json
 from seedpipe.params import EnhancerKind, Params, TrainParams
 
 
@@ -45,7 +46,9 @@ class Recipe:
 RECIPES: dict[EnhancerKind, Recipe] = {
     "seed": Recipe(Enhancer, fit_network, resumes=True),
     "regression": Recipe(Enhancer, fit_network, resumes=True),
+    "centering": Recipe(FixedMap, fit_closed_form),
     "whitening": Recipe(FixedMap, fit_closed_form),
+    "ridge": Recipe(FixedMap, fit_closed_form),
     "drl": Recipe(FixedMap, fit_drl),
     "none": Recipe(FixedMap, fit_none),
 }
@@ -65,6 +68,10 @@ def load_enhancer(path: StrPath, device: str | torch.device = "cpu") -> Embeddin
     'whitening'
     """
     path = Path(path)
+    return read_again(path / CONFIG, lambda: _load(path, device))
+
+
+def _load(path: Path, device: str | torch.device) -> EmbeddingEnhancer:
     try:
         kind = cast("EnhancerKind", str(read_json(path / CONFIG).get("kind", "seed")))
     except (OSError, ValueError, AttributeError) as error:
@@ -72,7 +79,7 @@ def load_enhancer(path: StrPath, device: str | torch.device = "cpu") -> Embeddin
     return RECIPES.get(kind, RECIPES["none"]).model.load(path, device)  # which refuses an unknown kind
 
 
-def train_enhancer(
+def train_on_cache(
     kind: EnhancerKind,
     cache: Cache,
     out: StrPath,
@@ -80,7 +87,7 @@ def train_enhancer(
     *,
     device: str = "cpu",
     log: Logger = "",
-    progress: TrainingCallback | None = None,
+    progress: TrainingCallback | Shown | None = "shown",
 ) -> tuple[EmbeddingEnhancer, TrainingResult]:
     """Train an enhancer of any kind on a training cache and write its model folder.
 
@@ -88,7 +95,7 @@ def train_enhancer(
 
     Parameters
     ----------
-    kind : {'seed', 'regression', 'whitening', 'drl', 'none'}
+    kind : {'seed', 'regression', 'centering', 'whitening', 'ridge', 'drl', 'none'}
         The regression is the network, rows and steps of SEED without diffusion: y_0 enters as it is, at t = 0.
     cache : Cache
     out : str or PathLike
@@ -99,8 +106,9 @@ def train_enhancer(
     device : str
     log : {'', 'tensorboard', 'dvclive'}
         Where the curve can be watched as it grows, too: in ``OUT.tensorboard`` or ``OUT.dvclive``.
-    progress : callable, optional
-        Called with each :class:`TrainingPoint` and the steps in all.
+    progress : callable or None
+        Called with each :class:`TrainingPoint` and the steps in all; a bar, or lines where it cannot be drawn, by
+        default. None for silence, also about the trainings that judge the result.
 
     Raises
     ------
@@ -118,9 +126,11 @@ def train_enhancer(
     started, recipe, out = time.monotonic(), RECIPES[kind], link_target(out)
     OUTPUT.check(out)  # now, not when training has ended
     cache.expect(kind="training")
+    bar = ProgressBar(f"train {kind}", "steps", patient=True).training if isinstance(progress, str) else progress
     try:
-        with followed(log, out, progress) as noted, locked(out):
-            fitted = recipe.fit(TrainingJob(kind, cache, out, params, torch.device(device), noted))
+        with followed(log, out, bar) as noted, locked(out):
+            checks = ProgressBar("check on held-out speech", "steps", patient=True).training if bar else None
+            fitted = recipe.fit(TrainingJob(kind, cache, out, params, torch.device(device), noted, checks))
             result = TrainingResult.of(fitted, time.monotonic() - started)
             _publish(fitted, model_card(fitted.enhancer, cache, result), out)
     except OSError as error:
@@ -140,15 +150,16 @@ def train(
     *,
     kind: Literal["seed", "regression"] = "seed",
     device: str = "cpu",
-    progress: TrainingCallback | None = None,
+    progress: TrainingCallback | Shown | None = "shown",
 ) -> tuple[Enhancer, TrainingResult]:
-    """Train SEED, or the regression beside it: see :func:`train_enhancer`, with the section ``train`` alone."""
-    enhancer, result = train_enhancer(kind, cache, out, Params(train=params), device=device, progress=progress)
+    """Train SEED, or the regression beside it: see :func:`train_on_cache`, with the section ``train`` alone."""
+    enhancer, result = train_on_cache(kind, cache, out, Params(train=params), device=device, progress=progress)
     return cast("Enhancer", enhancer), result
 
 
 def _publish(fitted: Fitted, card: str, out: Path) -> None:
     """Put the whole model in its place, then drop the work; what is interrupted in between is done again."""
     fitted.enhancer.save(out, card, fitted.curve)
+    fitted.enhancer.from_folder(out)
     if fitted.work:
         shutil.rmtree(fitted.work)

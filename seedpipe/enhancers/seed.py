@@ -5,25 +5,32 @@ The files of a model folder are those of :mod:`seedpipe.enhancers.base`; ``model
 
 from __future__ import annotations
 
+import copy
+import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, ValidationError, model_validator
 from torch import Tensor
 from torch.nn import functional
 
-from seedpipe._version import __version__
+from seedpipe import __version__
 from seedpipe.cache import NetworkInfo
 from seedpipe.enhancers.base import BLOCK, CardText, EmbeddingEnhancer, Embeddings, EnhancerConfig, fill, read_model
 from seedpipe.enhancers.diffusion import Schedule, SeedMLP
 from seedpipe.enhancers.normalization import Normalization
+from seedpipe.enhancers.safeguard import Safeguard, Use
 from seedpipe.enhancers.whitening import WhitenedEnsemble, Whitening, within_utterances
 from seedpipe.errors import ModelError
 from seedpipe.files import StrPath
 from seedpipe.params import TrainParams
+from seedpipe.params.section import filled
 
+LOG = logging.getLogger(__name__)
+WITHOUT_NETWORK = ("original", "whitened")  # uses
 LEAST_DISPLACEMENT = 1e-6  # 1 - cosine, of rounding
 CLIP = 3.0  # predictions of x_0 are clipped to this times sqrt(D), as in the authors' code: far beyond any real entry
 
@@ -38,6 +45,18 @@ class ModelConfig(EnhancerConfig):
     """How far the network moves noisy training embeddings on average: 1 - cosine between before and after."""
     train: TrainParams
     """How it was trained, and how an embedding enters in use (t, noise, ensemble)."""
+    use: Use = "enhanced"
+    """How much of it is used, see :mod:`seedpipe.enhancers.safeguard`."""
+    safeguard: Safeguard | None = None
+    """What the choice was made by; None where it was not measured."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, given: Any) -> Any:
+        """Before there was a skip, the parameters of a model did not name it."""
+        train = given.get("train") if isinstance(given, dict) else None
+        older = isinstance(train, dict) and "skip" not in train
+        return filled(given, {"train": {"skip": "none", "residual": 1.0, "safeguard": False}} if older else {})
 
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
@@ -75,7 +94,7 @@ class Enhancer(EmbeddingEnhancer):
     module: SeedMLP
 
     def __init__(self, network: SeedMLP, config: ModelConfig, ensemble: WhitenedEnsemble | None = None) -> None:
-        self.config, self.module, self.ensemble = config, network, None
+        self.config, self.module, self.ensemble, self.beside = config, network, None, {}
         if config.train.output == "whitened":
             self.ensemble = ensemble or _identities(network)
             self.module.add_module("whitening", self.ensemble)  # its values stand in the same file
@@ -96,11 +115,14 @@ class Enhancer(EmbeddingEnhancer):
         path = Path(path)
         config, state = read_model(path, ModelConfig)
         with torch.device("meta"):
-            network = SeedMLP(config.network.dimension)
+            dimension = config.network.dimension
+            network = SeedMLP(dimension, torch.empty(dimension, dimension) if "skip" in state else None)
             ensemble = _identities(network) if config.train.output == "whitened" else None
         network.add_module("whitening", ensemble)
         fill(network, state, path)
-        return cls(network.to(device), config, ensemble)
+        if config.safeguard and config.use in WITHOUT_NETWORK:
+            LOG.warning("%s: %s", path, config.safeguard.warnings()[0])
+        return cls(network.to(device), config, ensemble).from_folder(path)
 
     @classmethod
     def from_checkpoint(
@@ -139,7 +161,7 @@ class Enhancer(EmbeddingEnhancer):
                 remedy="choose another checkpoint or network",
                 file=path,
             )
-        train = train or TrainParams(preset="official")
+        train = (train or TrainParams(preset="official")).model_copy(update={"skip": "none", "residual": 1.0})
         if train.output != "network":
             raise ModelError(f"train.output is {train.output!r}", expected="'network'", file=path)
         scale = 1.0 if train.normalize == "none" else network.dimension**0.5
@@ -186,9 +208,7 @@ class Enhancer(EmbeddingEnhancer):
         """
         use = self._use(t, steps, ensemble, noise)
         if use.inference_noise == "sampled" and generator is None:
-            raise ModelError(
-                "this model noises embeddings first", expected="a torch.Generator", remedy="pass generator="
-            )
+            raise ModelError("this model noises embeddings", expected="a torch.Generator", remedy="pass generator=")
         return self._in_blocks(embeddings, lambda block: self.forward(block, _noises(block, use, generator), use))
 
     def card_text(self) -> CardText:
@@ -218,13 +238,18 @@ class Enhancer(EmbeddingEnhancer):
         use = self.config.train
         moved = [_moved(*self._predict(*inputs, use)) for inputs in self._inputs(embeddings_RVD[:, 1:], use)]
         displacement = max(float(torch.cat(moved).mean()), LEAST_DISPLACEMENT)
-        noted = Enhancer(self.module, self.config.model_copy(update={"displacement": displacement}))
+        module = copy.deepcopy(self.module)  # which gets the whitening; that of the caller stays as it is
+        noted = Enhancer(module, self.config.model_copy(update={"displacement": displacement}))
         if use.output == "network":
             return noted
         pairs = [noted.mixed(*inputs, use) for inputs in noted._inputs(embeddings_RVD, use)]
         parts = (torch.cat(part).view_as(embeddings_RVD) for part in zip(*pairs, strict=True))
         fitted = (within_utterances(part_RVD, codes, use.shrinkage) for part_RVD in parts)
         return Enhancer(noted.module, noted.config, WhitenedEnsemble(*fitted))
+
+    def used(self, use: Use, safeguard: Safeguard | None = None) -> Enhancer:
+        """The same model for another use; it is to be calibrated again."""
+        return Enhancer(self.module, self.config.model_copy(update={"use": use, "safeguard": safeguard}))
 
     def _inputs(self, embeddings: Tensor, use: TrainParams) -> Iterator[tuple[Tensor, list[Tensor]]]:
         """Blocks of embeddings (..., D), each with its noises."""
@@ -250,6 +275,10 @@ class Enhancer(EmbeddingEnhancer):
             Unit length.
         """
         original, mixed = self.mixed(block, noises, use)
+        if self.config.use == "original":
+            return original
+        if self.config.use == "whitened" and self.ensemble is not None:
+            return functional.normalize(self.ensemble.original(original), dim=1)
         return mixed if self.ensemble is None else self.ensemble(original, mixed)
 
     def mixed(self, block: Tensor, noises: Sequence[Tensor], use: TrainParams) -> tuple[Tensor, Tensor]:
@@ -262,16 +291,18 @@ class Enhancer(EmbeddingEnhancer):
 
     def _predict(self, block: Tensor, noises: Sequence[Tensor], use: TrainParams) -> tuple[Tensor, Tensor]:
         """Original and enhanced embedding, both of unit length in the network's own space."""
-        y_0 = self._entry(block, use)
-        clip = CLIP * self.dimension**0.5
+        original = functional.normalize(block, dim=1)
+        if self.config.use in WITHOUT_NETWORK:
+            return original, original
+        y_0, clip = self._entry(block, use), CLIP * self.dimension**0.5
+        network = partial(self.module, residual=0.0 if self.config.use == "linear" else use.residual)
         with torch.no_grad():
             predictions = [
-                self.schedule.sample(self.module, y_0, eps, t=use.inference_step, steps=use.inference_steps, clip=clip)
+                self.schedule.sample(network, y_0, eps, t=use.inference_step, steps=use.inference_steps, clip=clip)
                 for eps in noises
             ]
         x_0 = torch.stack(predictions).mean(dim=0)
-        enhanced = functional.normalize(self.config.normalization.undo(x_0), dim=1)
-        return functional.normalize(block, dim=1), enhanced
+        return original, functional.normalize(self.config.normalization.undo(x_0), dim=1)
 
     def _entry(self, block: Tensor, use: TrainParams) -> Tensor:
         """What enters the network: y_0."""
@@ -290,10 +321,11 @@ class Enhancer(EmbeddingEnhancer):
         given = {name: value for name, value in wanted.items() if value is not None}
         if not given:
             return self.config.train
-        if self.kind == "regression" and given.keys() != {"ensemble"}:
-            raise ModelError(
-                "this model is a regression: it has no timesteps and no noise", expected="no t, steps or noise"
-            )
+        left_out = self.config.use in WITHOUT_NETWORK
+        if left_out or (self.kind == "regression" and given.keys() != {"ensemble"}):
+            what = f"leaves its network out ({self.config.use})" if left_out else "is a regression"
+            found = f"this model {what}: it has no timesteps and no noise"
+            raise ModelError(found, expected=f"no t, steps{', ensemble' if left_out else ''} or noise")
         try:
             return TrainParams.model_validate(self.config.train.model_dump() | given)
         except ValidationError as error:

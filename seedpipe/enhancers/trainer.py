@@ -1,8 +1,5 @@
 """The trainer of SEED and the regression: fresh diffusion noise at every step, or none.
 
-A training can be killed at any moment: the same command goes on from its last checkpoint, and on a CPU the model is the
-same bit for bit. Work in progress lies in a hidden folder beside the model, named by what the training depends on.
-
 Losses stay on the device until a point of the curve, noise and timesteps are drawn where the embeddings are, and no
 Python runs per row. Shapes: B rows of a batch, V variants (the first is clean), D embedding dimension.
 
@@ -12,14 +9,11 @@ Source: SEED, section 3.3, eq. (9): the clean embedding x_0 is predicted from x_
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
+import logging
 import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,79 +21,17 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from seedpipe._version import __version__
-from seedpipe.enhancers.base import TrainingCallback, TrainingPoint
+from seedpipe.enhancers.base import TrainingPoint
 from seedpipe.enhancers.checkpoint import Checkpoint
-from seedpipe.enhancers.convergence import training_warnings
-from seedpipe.enhancers.data import EmbeddingLoader, embedding_loader
+from seedpipe.enhancers.data import EmbeddingLoader
 from seedpipe.enhancers.diffusion import Schedule, SeedMLP
-from seedpipe.enhancers.seed import Enhancer, ModelConfig
-from seedpipe.enhancers.training import Fitted, TrainingJob
 from seedpipe.errors import ModelError
 from seedpipe.params import TrainParams
 
+LOG = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.safetensors"
 WARMUP_STEPS = 100
 POINT_STEPS = 100  # where an epoch is longer than this and than a tenth of the training
-
-
-def fit_network(job: TrainingJob) -> Fitted:
-    """Train SEED or the regression, or go on where an interrupted training stopped."""
-    kind, params = cast("Literal['seed', 'regression']", job.kind), job.params.train
-    params = params.model_copy(update={"precision": precision(params.precision, job.device)})
-    if kind == "regression":
-        params = params.without_diffusion()
-    work = job.out.with_name(f".{job.out.name}.{_configuration(job, params)}")
-    work.mkdir(exist_ok=True)
-    loader = embedding_loader(job.cache, params, job.device)
-    trainer = Trainer(loader, params, job.device, diffusion=kind == "seed")
-    _train(trainer, work / CHECKPOINT, job.progress)
-    info = job.cache.info
-    config = ModelConfig(
-        kind=kind,
-        network=info.network,
-        normalization=loader.normalization,
-        train=params,
-        cache=info.fingerprint,
-        seedpipe=__version__,
-    )
-    enhancer = Enhancer(trainer.average.to("cpu"), config).calibrated(*loader.calibration)
-    return Fitted(
-        enhancer,
-        loader.count,
-        loader.held_out_count,
-        loader.held_out,
-        trainer.curve,
-        trainer.epoch_steps,
-        training_warnings(trainer.curve, info.utterances),
-        work,
-    )
-
-
-def _configuration(job: TrainingJob, params: TrainParams) -> str:
-    """Digest of what decides the weights; a checkpoint of anything else is of no use."""
-    parts = {
-        "kind": job.kind,
-        "params": params.model_dump(mode="json"),
-        "cache": [shard.sha256 for shard in job.cache.info.shards],
-        "device": job.device.type,
-        "versions": [__version__, torch.__version__],
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _train(trainer: Trainer, path: Path, progress: TrainingCallback | None) -> None:
-    """Train to the end, with a checkpoint at every point of the curve."""
-    if checkpoint := Checkpoint.read(path):
-        trainer.restore(checkpoint)
-    try:
-        for point in trainer.points():
-            trainer.checkpoint().write(path)
-            if progress:
-                progress(point, trainer.steps)
-    except ModelError as error:
-        kept = f"; the checkpoint of step {trainer.curve[-1].step} is kept in {path.parent}" if path.exists() else ""
-        raise ModelError(error.found, expected=error.expected, remedy=error.remedy + kept, file=error.file) from error
 
 
 def precision(wanted: str, device: torch.device) -> str:
@@ -130,7 +62,13 @@ class Trainer:
     curve: tuple[TrainingPoint, ...]
 
     def __init__(
-        self, loader: EmbeddingLoader, params: TrainParams, device: torch.device, *, diffusion: bool = True
+        self,
+        loader: EmbeddingLoader,
+        params: TrainParams,
+        device: torch.device,
+        skip: Tensor | None = None,
+        *,
+        diffusion: bool = True,
     ) -> None:
         self.loader, self.params, self.device = loader, params, device
         self.batch_rows = min(params.batch_rows, loader.count)
@@ -138,14 +76,14 @@ class Trainer:
         self.steps = params.epochs * self.epoch_steps or params.steps
         self.generator = torch.Generator(device).manual_seed(params.seed)
         self._epoch_start = self.generator.get_state()
-        self.network = _seeded_network(loader.held_out.embeddings.shape[2], params.seed).to(device)
+        self.network = _seeded_network(loader.held_out.embeddings.shape[2], params.seed, skip).to(device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.schedule = (Schedule.of(params) if diffusion else Schedule("none")).to(device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
         )
         self.held_out = loader.normalization(loader.held_out.embeddings.to(device))
-        self._quick_distance = _compiled(self._distance) if params.compile else self._distance
+        self._quick_distance = _compiled(self._distance, device) if params.compile else self._distance
         self._go_on(0, ())
 
     def points(self) -> Iterator[TrainingPoint]:
@@ -195,7 +133,7 @@ class Trainer:
         self.learning_rate.step()
         self.step += 1
         self._update_average()
-        return loss.detach()
+        return loss.detach().clone()  # a captured graph writes the next one to the same place
 
     def checkpoint(self) -> Checkpoint:
         """What :meth:`restore` needs to go on from here bit for bit."""
@@ -275,14 +213,37 @@ class Trainer:
         )
 
 
-def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The function as one graph of fused kernels; shapes are those of a full batch, always."""
-    if shutil.which(os.environ.get("CC", "gcc")) is None:
-        raise ModelError(
-            "train.compile wants a C compiler, and there is none", remedy="install gcc, or set it to false"
-        )
-    compiled: Callable[..., Tensor] = torch.compile(function, fullgraph=True, dynamic=False)
-    return compiled
+def _compiled(function: Callable[..., Tensor], device: torch.device) -> Callable[..., Tensor]:
+    """The function as one graph of fused kernels; shapes are those of a full batch, always.
+
+    On a GPU, it and its gradient are captured (``reduce-overhead``) and launched as a whole: kernels of so small a
+    network take less time than it takes to launch them one by one.
+
+    Where the compiler fails, as it does where a path of Python holds a space, the function itself goes on.
+    """
+    for variable, usual, language in (("CC", "gcc", "C"), ("CXX", "g++", "C++")):  # of kernels for a GPU, for a CPU
+        if shutil.which(os.environ.get(variable, usual)) is None:
+            raise ModelError(
+                f"train.compile wants a {language} compiler, and there is none",
+                remedy=f"install {usual}, or set it to false",
+            )
+    from torch._dynamo.exc import BackendCompilerFailed  # seconds to import
+
+    mode = "reduce-overhead" if device.type == "cuda" else None
+    compiled: Callable[..., Tensor] = torch.compile(function, fullgraph=True, dynamic=False, mode=mode)
+    fails = False
+
+    def step(*inputs: Tensor) -> Tensor:
+        nonlocal fails
+        if not fails:
+            try:
+                return compiled(*inputs)
+            except BackendCompilerFailed as error:
+                fails = True
+                LOG.warning("the step is not compiled, and slower: %s", str(error).strip().partition("\n")[0])
+        return function(*inputs)
+
+    return step
 
 
 def distance(prediction: Tensor, x_0: Tensor, loss: str) -> Tensor:
@@ -302,7 +263,7 @@ def _cosine(step: int, total: int) -> float:
     return min(1.0, (step + 1) / WARMUP_STEPS) * 0.5 * (1 + math.cos(math.pi * step / total))
 
 
-def _seeded_network(dimension: int, seed: int) -> SeedMLP:
+def _seeded_network(dimension: int, seed: int, skip: Tensor | None) -> SeedMLP:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach the generators of GPUs, too
-        return SeedMLP(dimension)
+        return SeedMLP(dimension, skip)

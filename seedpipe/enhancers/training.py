@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seedpipe import metrics
-from seedpipe._version import __version__
+from seedpipe import __version__, metrics
 from seedpipe.cache import Cache
 from seedpipe.enhancers.base import EmbeddingEnhancer, TrainingCallback, TrainingPoint
 from seedpipe.params import EnhancerKind, Params
@@ -42,7 +41,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What an enhancer is to be trained on, and how; see :func:`seedpipe.enhancers.train_enhancer`."""
+    """What an enhancer is to be trained on, and how; see :func:`seedpipe.enhancers.train_on_cache`."""
 
     kind: EnhancerKind
     cache: Cache
@@ -50,6 +49,8 @@ class TrainingJob:
     params: Params
     device: torch.device
     progress: TrainingCallback | None = None
+    checks: TrainingCallback | None = None
+    """Called in the same way by the trainings that judge the result, all together."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Fitted:
     epoch_steps: int = 1
     """Steps of one pass over the rows."""
     warnings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    """What was found that is no warning."""
     work: Path | None = None
     """Where the training keeps what it goes on from; of no use once the model is in its place."""
 
@@ -75,7 +78,8 @@ class TrainingResult:
     ``held_out_eer`` tells enhanced noisy embeddings of one held-out utterance from those of others, against its clean
     embedding: (before, after) enhancement. It needs no speaker labels. ``seconds`` are those of the last run, where a
     training was interrupted. ``steps`` and ``epochs``, the passes over the rows that they come to, are 0 and the curve
-    is empty for an enhancer in closed form. ``warnings`` say why it may need a longer training or more speech.
+    is empty for an enhancer in closed form. ``warnings`` say why it may need a longer training or more speech,
+    ``remarks`` what was found on held-out sources.
     """
 
     steps: int
@@ -86,6 +90,7 @@ class TrainingResult:
     held_out_eer: tuple[float, float] | None
     curve: tuple[TrainingPoint, ...]
     warnings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, fitted: Fitted, seconds: float) -> TrainingResult:
@@ -100,6 +105,7 @@ class TrainingResult:
             held_out_eer=held_out_eer(fitted.enhancer, fitted.held_out),
             curve=fitted.curve,
             warnings=fitted.warnings,
+            remarks=fitted.remarks,
         )
 
     def as_dict(self) -> dict[str, object]:
@@ -184,5 +190,6 @@ def _figures(result: TrainingResult) -> str:
             f"- After {result.steps:,} steps ({result.epochs:g} epochs): loss {last.loss:.4g},"
             f" on held-out utterances {validation}.",
         )
+    lines += [f"- {remark[0].upper()}{remark[1:]}." for remark in result.remarks]
     lines += [f"- **Warning**: {warning}." for warning in result.warnings]
     return "\n".join(lines)

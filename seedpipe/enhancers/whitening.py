@@ -33,6 +33,7 @@ from seedpipe.errors import ModelError
 from seedpipe.params import WhiteningParams
 
 LEAST_SHARE = 1e-10  # of the largest variance, below which a direction is empty but for rounding
+RIDGE_PENALTY = 0.1  # of the ridge regression, relative to the mean variance of an entry
 Matrix = NDArray[np.float64]
 
 
@@ -132,6 +133,38 @@ def fit_whitening(
         )
     projection[settings.dimension or kept :] = 0
     return _filled(torch.from_numpy(mean), torch.from_numpy(projection))
+
+
+def fit_centering(cache: Cache, training: NDArray[np.bool_]) -> Whitening:
+    """P = I: the mean of the clean training embeddings is taken away, and nothing else."""
+    mean, _ = _clean(cache, training)
+    return _filled(torch.from_numpy(mean), torch.eye(len(mean)))
+
+
+def fit_ridge(cache: Cache, training: NDArray[np.bool_]) -> Whitening:
+    """P is the ridge regression from the embeddings of all variants to the clean one of their row, both centred."""
+    mean, _ = _clean(cache, training)
+    power, product = np.zeros((2, len(mean), len(mean)))
+    for rows, _, _ in _parts(cache, training):
+        centred = rows - mean
+        y_0 = centred.reshape(-1, len(mean))
+        power += y_0.T @ y_0
+        product += centred.sum(axis=1).T @ centred[:, 0]
+    projection = ridge_matrix(torch.from_numpy(power), torch.from_numpy(product))
+    return _filled(torch.from_numpy(mean), projection)
+
+
+def ridge_matrix(power: Tensor, product: Tensor) -> Tensor:
+    """The matrix P (D, D) of least squares from y_0 to x_0 with a penalty on P.
+
+    Parameters
+    ----------
+    power, product : Tensor of float64, shape (D, D)
+        Sums of y_0 y_0' and of y_0 x_0'.
+    """
+    penalty = RIDGE_PENALTY * power.diagonal().mean() * torch.eye(len(power), dtype=power.dtype, device=power.device)
+    matrix: Tensor = torch.linalg.solve(power + penalty, product)
+    return matrix.T
 
 
 def _parts(

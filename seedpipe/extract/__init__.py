@@ -10,7 +10,8 @@ makes a row audible again. What can go wrong is said at :func:`extract` and :fun
 """
 
 from seedpipe.extract.plan import Plan
+from seedpipe.extract.publish import kept_beside
 from seedpipe.extract.render import render
 from seedpipe.extract.run import extract, extract_part, plan, remarks
 
-__all__ = ["Plan", "extract", "extract_part", "plan", "remarks", "render"]
+__all__ = ["Plan", "extract", "extract_part", "kept_beside", "plan", "remarks", "render"]

@@ -67,8 +67,8 @@ class Cropper:
         waveforms : list of Tensor of float32, shape (W, V, T)
             One; where the test side has a crop of its own, that is the second, shape (1, V, its samples).
         """
-        path = utterance.path
-        speech = decode.read_audio(path, self.rate, utterance.digest, utterance.start_frame, utterance.frames)
+        path, first, frames = utterance.path, utterance.start_frame, utterance.frames
+        speech = decode.read_audio(path, self.rate, utterance.digest, first, frames, utterance.channel)
         try:
             return (self._random if self.spec.training else self._even)(utterance, speech)
         except AudioError as error:
@@ -131,9 +131,9 @@ class Cropper:
         return augment.draw_recipe(variant, self.banks, ranges, samples, generator)
 
     def _mix(self, speech: Tensor, columns: Sequence[Sequence[Recipe]]) -> list[Tensor]:
-        floor = self.spec.params.augment.snr_power_floor
+        floor, rooms = self.spec.params.augment.snr_power_floor, self.spec.params.rooms
         return [
-            augment.apply_recipes(split_condition(name)[0], recipes, speech, self.banks, floor)
+            augment.apply_recipes(split_condition(name)[0], recipes, speech, self.banks, floor, rooms)
             for name, recipes in zip(self.spec.variants, columns, strict=True)
         ]
 

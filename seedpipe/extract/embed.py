@@ -7,10 +7,11 @@ rows beside it nor on how much is mixed ahead.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +47,13 @@ class Embedder:
     ) -> None:
         self.network, self.device, self.precision, self.block = network.to(device), device, precision, block
 
-    def __call__(self, chunks: Iterable[Tensor]) -> NDArray[np.float32]:
-        """Embed waveforms that come in chunks, shape (any, T), T being one or several; gives (all rows, D) in order."""
+    def __call__(
+        self, chunks: Iterable[Tensor], embedded: Callable[[int], None] = lambda _: None
+    ) -> NDArray[np.float32]:
+        """Embed waveforms that come in chunks, shape (any, T), T being one or several; gives (all rows, D) in order.
+
+        ``embedded`` is called after each block with the number of rows that were embedded.
+        """
         import torch
 
         vectors: list[Tensor] = []
@@ -55,6 +61,7 @@ class Embedder:
         for block, used in _blocks(chunks, self.block):
             vectors.append(self._forward(block, self.precision)[: len(used)])
             numbers += used
+            embedded(len(numbers))
         if not vectors:
             return np.empty((0, self.network.dimension), np.float32)
         # Fetched once: until here, a GPU has not been waited for.
@@ -78,10 +85,9 @@ class Embedder:
     def _forward(self, block: Tensor, precision: str) -> Tensor:
         import torch
 
-        cudnn = torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False)
         reduced = precision != "float32"
         dtype = getattr(torch, precision) if reduced else None
-        with torch.inference_mode(), cudnn, torch.autocast(self.device.type, dtype, enabled=reduced):
+        with torch.inference_mode(), torch.autocast(self.device.type, dtype, enabled=reduced):
             vectors = self.network(block)
         expected = (len(block), self.network.dimension)
         if tuple(vectors.shape) != expected:
@@ -91,6 +97,49 @@ class Embedder:
                 remedy="correct the network or its dimension",
             )
         return vectors.float()
+
+
+class _FixedFlags(contextlib.AbstractContextManager["_FixedFlags"]):
+    """Flags of the process, as they are to be while any of its threads computes; then as they were."""
+
+    def __init__(self) -> None:
+        self._lock, self._users, self._before = threading.Lock(), 0, contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._set()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._before.close()
+
+    def _set(self) -> None:
+        import torch
+
+        self._before.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+        torch.set_float32_matmul_precision("highest")
+        cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+        self._before.enter_context(cudnn)
+
+
+FIXED_FLAGS = _FixedFlags()
+"""A context: cuDNN with fixed algorithms, and float32 without TF32."""
+
+
+@contextlib.contextmanager
+def fixed_arithmetic() -> Iterator[None]:
+    """Let torch give the same numbers each time: one thread, cuDNN with fixed algorithms, float32 without TF32.
+
+    But for the number of threads, all threads of the process are meant: a front end may run on the GPU in the one that
+    mixes.
+    """
+    with one_thread(), FIXED_FLAGS:
+        yield
 
 
 @contextlib.contextmanager

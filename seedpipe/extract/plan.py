@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
-import json
 import logging
 import shutil
 import time
@@ -18,21 +15,23 @@ import numpy as np
 
 from seedpipe import cache
 from seedpipe.audio import Manifest, read_manifest
-from seedpipe.audio.manifest import SPEECH
+from seedpipe.audio.manifest import SPEECH, channel_of
 from seedpipe.cache import Cache, CacheKind
-from seedpipe.errors import CacheError, CacheMismatchError
-from seedpipe.extract.embed import BLOCK, Embedder, one_thread
+from seedpipe.errors import CacheError, CacheMismatchError, ClusterError
+from seedpipe.extract.embed import BLOCK, Embedder, fixed_arithmetic
+from seedpipe.extract.shards import Job
 from seedpipe.extract.spec import DECIDING, ExtractionSpec, Utterance, describe, digest_of
-from seedpipe.extract.work import Job, finished
-from seedpipe.files import StrPath, link_target, put_aside, whole_file
+from seedpipe.extract.units import utterances_left
+from seedpipe.files import StrPath, link_target, put_aside, read_note, write_note
 from seedpipe.networks import load_network, same_numbers
 from seedpipe.networks.engine import in_engine
 from seedpipe.params import ExtractParams, MachineParams
-from seedpipe.workers import choose_device
+from seedpipe.workers import choose_device, visible_gpus
 
 LOG = logging.getLogger(__name__)
 CUDA_WORKERS = 4  # they share the GPU: one decodes and mixes while another one computes
-COLUMNS = ["utterance", "path", "digest", "speaker", "start_frame", "frames"]
+NOTE = "self-test.json"  # of the run that began
+COLUMNS = ["utterance", "path", "digest", "speaker", "start_frame", "frames", "channel"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,8 @@ class Extraction:
     """Provenance of the cache to be."""
     out: Path
     machine: MachineParams
+    gpus: tuple[str, ...] = ()
+    """Those of this machine that its workers share."""
 
     @classmethod
     def of(
@@ -60,23 +61,21 @@ class Extraction:
         manifests, out, machine = Path(manifests), link_target(out), machine or MachineParams()
         network = str(Path(network).absolute()) if Path(network).exists() else network
         device = choose_device(machine.device)
+        _refuse_ray(machine, device)
         spec = ExtractionSpec(network, device, manifests.absolute(), kind, params, work=Path(), batch=machine.batch)
         speech = read_manifest(manifests / SPEECH)
         info = describe(spec, speech)
         # Not of the speech: when one file is replaced, the other shards stay.
         config = digest_of(info, audio=False)
         work = out.with_name(f".{out.name}.{config[:16]}")
-        return cls(dataclasses.replace(spec, config=config, work=work.absolute()), speech, info, out, machine)
+        # Workers of a cluster use the GPU that they see first.
+        gpus = visible_gpus(machine.gpus) if device == "cuda" and not machine.address else ()
+        return cls(dataclasses.replace(spec, config=config, work=work.absolute()), speech, info, out, machine, gpus)
 
     @property
     def work(self) -> Path:
         """Folder of the work in progress."""
         return self.out.with_name(self.spec.work.name)
-
-    @property
-    def skips(self) -> bool:
-        """Whether utterances that cannot be used are left out."""
-        return self.spec.params.on_bad_audio == "skip"
 
     @property
     def shards(self) -> int:
@@ -85,10 +84,18 @@ class Extraction:
 
     @property
     def workers(self) -> int:
-        """Worker processes."""
-        machine = self.machine
-        on_gpu = machine.jobs or min(CUDA_WORKERS, machine.workers)
-        return max(1, min(machine.workers if self.spec.device == "cpu" else on_gpu, self.shards))
+        """Worker processes: no more than there are units of work; each GPU has one at least."""
+        machine, spec = self.machine, self.spec
+        shared = max(len(self.gpus), min(CUDA_WORKERS * len(self.gpus), machine.workers))
+        wanted = machine.workers if spec.device == "cpu" else machine.jobs or shared
+        full, rest = divmod(len(self.speech), spec.utterances_per_shard)
+        units = [-(-utterances // spec.utterances_per_unit) for utterances in (spec.utterances_per_shard, rest)]
+        return max(1, min(wanted, full * units[0] + units[1]))
+
+    @property
+    def parallel(self) -> int:
+        """Forward passes that run at a time without slowing each other down."""
+        return self.workers if self.spec.device == "cpu" else max(1, min(self.workers, len(self.gpus)))
 
     def utterances(self, number: int) -> int:
         """Utterances of a shard."""
@@ -99,11 +106,12 @@ class Extraction:
         """The job of a shard; made when it is needed, as there may be a million utterances."""
         size = self.spec.utterances_per_shard
         frame = self.speech.frame.iloc[number * size : (number + 1) * size][COLUMNS]
-        rows = frame.itertuples(index=False, name=None)
-        utterances = tuple(Utterance(name, Path(path), *others) for name, path, *others in rows)
-        lines = (f"{u.name}\t{u.digest}\t{u.start_frame}\t{u.frames}\t{u.speaker}" for u in utterances)
-        key = hashlib.sha256("\n".join([self.spec.config, *lines]).encode()).hexdigest()
-        return Job(number, self.spec.work / cache.shard_name(number), key, utterances)
+        columns = (frame[name].tolist() for name in COLUMNS)
+        utterances = tuple(
+            Utterance(name, Path(path), digest, speaker, first, frames, channel_of(channel))
+            for name, path, digest, speaker, first, frames, channel in zip(*columns, strict=True)
+        )
+        return Job(number, self.spec.work / cache.shard_name(number), self.spec.key_of(utterances), utterances)
 
     def jobs(self, numbers: Iterable[int]) -> Iterator[Job]:
         """The jobs of several shards, one after the other."""
@@ -137,7 +145,7 @@ class Plan:
     waveforms_per_second: float
     """Measured: one forward pass on one thread."""
     seconds: float
-    """Time of the forward passes of the missing shards on all workers; decoding and mixing add to it."""
+    """Time of the forward passes that are missing, on all cores or GPUs; decoding and mixing add to it."""
     workers: int
     device: str
 
@@ -145,7 +153,8 @@ class Plan:
     def of(cls, wanted: Extraction) -> Plan:
         """Count what is there, and measure the network."""
         spec, shards = wanted.spec, wanted.shards
-        left = 0 if finished_cache(wanted) else sum(finished(spec, job) is None for job in wanted.jobs(range(shards)))
+        jobs = () if finished_cache(wanted) else wanted.jobs(range(shards))
+        left = [left for job in jobs if (left := utterances_left(spec, job))]
         rows, variants, rate = len(wanted.speech) * spec.rows, len(spec.variants), _forward_rate(spec)
         return cls(
             utterances=len(wanted.speech),
@@ -154,9 +163,9 @@ class Plan:
             shards=shards,
             bytes=rows * variants * wanted.info["network"].dimension * np.dtype(spec.params.storage).itemsize,
             hours=wanted.speech.seconds / 3600,
-            finished_shards=shards - left,
+            finished_shards=shards - len(left),
             waveforms_per_second=rate,
-            seconds=rows * variants * left / shards / rate / wanted.workers,
+            seconds=sum(left) * spec.rows * variants / rate / wanted.parallel,
             workers=wanted.workers,
             device=spec.device,
         )
@@ -179,7 +188,7 @@ def finished_cache(wanted: Extraction) -> Cache | None:
         _refuse_other(wanted, old)
         return None
     _refuse_other_numbers(wanted, old)
-    if old.info.skipped and not wanted.skips:
+    if old.info.skipped and not wanted.spec.skips:
         cache.OUTPUT.check(wanted.out)
         return None
     for left in (wanted.work, put_aside(wanted.out)):  # of a run that was killed after it had published
@@ -188,21 +197,51 @@ def finished_cache(wanted: Extraction) -> Cache | None:
 
 
 def agree_on_numbers(wanted: Extraction, *, alone: bool) -> None:
-    """Never mix shards of libraries that give other numbers; unless alone, others may be at work."""
-    note = wanted.work / "self-test.json"
-    with contextlib.suppress(OSError, ValueError):
-        if wanted.differs(json.loads(note.read_text(encoding="utf-8"))):
-            if not alone:
-                raise CacheMismatchError(
-                    "the network gives other numbers here than for the parts made so far",
-                    expected="the same versions of all libraries on all machines",
-                    remedy="make them equal, or remove this folder to begin again",
-                    file=wanted.work,
-                )
-            wanted.begin_again()
-    if not note.exists():
-        with whole_file(note) as partial:
-            partial.write_text(json.dumps(wanted.info["network"].self_test), encoding="utf-8")
+    """Never mix shards of devices or libraries that give other numbers; unless alone, others may be at work."""
+    refuse_other_device(wanted)
+    note = wanted.work / NOTE
+    earlier = read_note(note)
+    if earlier and wanted.differs(earlier["self_test"]):
+        if not alone:
+            raise CacheMismatchError(
+                "the network gives other numbers here than for the parts made so far",
+                expected="the same versions of all libraries on all machines",
+                remedy="make them equal, or remove this folder to begin again",
+                file=wanted.work,
+            )
+        wanted.begin_again()
+        earlier = None
+    if not earlier:
+        write_note(note, {"self_test": wanted.info["network"].self_test, "device": wanted.spec.device})
+
+
+def refuse_other_device(wanted: Extraction) -> None:
+    """Refuse to go on with the work of another device, whose last digits differ.
+
+    Raises
+    ------
+    CacheMismatchError
+        The work in progress was computed on another one; a finished cache may have been.
+    """
+    note, device = read_note(wanted.work / NOTE), wanted.spec.device
+    begun = note.get("device", "cpu") if note else device  # notes are older than GPUs
+    if begun != device:
+        raise CacheMismatchError(
+            f"what an interrupted run has left there was computed on {begun}",
+            expected=f"{device}, as last digits differ and one cache is not to hold both",
+            remedy=f"go on with machine.device: {begun} (--device {begun}), or remove this folder to begin again",
+            file=wanted.work,
+        )
+
+
+def _refuse_ray(machine: MachineParams, device: str) -> None:
+    """Say that Ray hides GPUs from calls that do not ask for one, as ours; such a call would fail on a worker."""
+    if machine.backend == "ray" and device != "cpu":
+        raise ClusterError(
+            f"workers of a Ray cluster were to compute on {device}, and Ray hides GPUs from them",
+            expected="machine.device: cpu with machine.backend: ray",
+            remedy="use the GPUs of this machine (machine.backend: loky) or of a Dask cluster",
+        )
 
 
 def sweep(wanted: Extraction) -> None:
@@ -245,7 +284,7 @@ def _forward_rate(spec: ExtractionSpec) -> float:
     embed = Embedder(network, torch.device(spec.device), spec.params.precision)
     samples = spec.crop_samples or spec.params.evaluation.crop_samples  # of whole utterances, a guess
     noise = torch.randn(BLOCK, samples, generator=torch.Generator().manual_seed(0)).to(spec.device)
-    with one_thread():
+    with fixed_arithmetic():
         embed([noise])
         start = time.perf_counter()
         embed([noise])

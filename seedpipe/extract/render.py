@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from seedpipe.audio import Bank, Manifest, Recipe, Waveform, augment, decode, read_manifest
 from seedpipe.audio.frontends import load_frontend
-from seedpipe.audio.manifest import SPEECH
+from seedpipe.audio.manifest import SPEECH, channel_of
 from seedpipe.cache import RECIPE_COLUMNS, Cache
 from seedpipe.errors import CacheError, CacheMismatchError
 from seedpipe.extract.spec import bank_files
 from seedpipe.files import StrPath
-from seedpipe.params import split_condition
+from seedpipe.params import Rooms, split_condition
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +63,8 @@ def render(cache: Cache, row: int, variant: str, manifests: StrPath) -> tuple[Wa
     source = torch.tensor(decode.crop(speech, start, samples) if training else speech)[None]
     recipe = Recipe(*(columns[name][info.variants.index(variant)].item() for name in RECIPE_COLUMNS))
     floor = float(info.augmentation["snr_power_floor"])
-    mixed = augment.apply_recipes(split_condition(variant)[0], [recipe], source, banks, floor)
+    rooms: Rooms = "aligned" if "rooms" in info.augmentation else "official"  # else they are the same
+    mixed = augment.apply_recipes(split_condition(variant)[0], [recipe], source, banks, floor, rooms)
     heard = cleaned(mixed)[0].numpy()
     return heard if training else decode.crop(heard, start, samples), info.network.sample_rate
 
@@ -72,7 +73,8 @@ def _speech(cache: Cache, utterance: str, manifests: Path) -> Waveform:
     frame = _manifest(cache, manifests / SPEECH, cache.info.audio).frame
     found = frame[frame["utterance"] == utterance].iloc[0]
     first, frames = int(found["start_frame"]), int(found["frames"])
-    return decode.read_audio(Path(found["path"]), _rate(cache), found["digest"], first, frames)
+    channel = channel_of(found["channel"])
+    return decode.read_audio(Path(found["path"]), _rate(cache), found["digest"], first, frames, channel)
 
 
 def _banks(cache: Cache, variant: str, manifests: Path) -> dict[str, Bank]:

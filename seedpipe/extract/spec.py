@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,17 @@ from seedpipe import cache
 from seedpipe.audio import Manifest, read_manifest
 from seedpipe.audio.frontends import load_frontend
 from seedpipe.audio.manifest import BANKS
+from seedpipe.audio.rooms import any_late
 from seedpipe.cache import CacheKind
 from seedpipe.errors import NetworkError
-from seedpipe.extract.embed import one_thread
+from seedpipe.extract.embed import BLOCK, fixed_arithmetic
 from seedpipe.networks import SpeakerNetwork, load_network, self_test
 from seedpipe.networks.engine import Engine, own_engine
-from seedpipe.params import AugmentParams, ExtractParams, split_condition
+from seedpipe.params import AugmentParams, Channel, ExtractParams, split_condition
 
 DECIDING = ("format", "kind", "network", "variants", "features", "storage", "augmentation", "seed", "audio")
 """Fields of the provenance that decide the numbers."""
+UNIT_WAVEFORMS = {"cpu": 4 * BLOCK, "cuda": 64 * BLOCK}  # of a unit of work, at least
 VERSIONS = ("seedpipe", "torch", "torchaudio", "numpy", "soundfile")
 
 
@@ -36,6 +38,7 @@ class Utterance:
     speaker: str
     start_frame: int
     frames: int
+    channel: Channel = "mean"
 
 
 @dataclass(frozen=True)
@@ -105,18 +108,48 @@ class ExtractionSpec:
         return (self.params if self.training else self.params.evaluation).seed
 
     @property
+    def skips(self) -> bool:
+        """Whether utterances that cannot be used are left out."""
+        return self.params.on_bad_audio == "skip"
+
+    @property
     def utterances_per_shard(self) -> int:
         """Whole utterances of one shard."""
         return max(1, self.params.shard_rows // self.rows)
+
+    @property
+    def utterances_per_unit(self) -> int:
+        """Whole utterances of one unit of work: a few blocks, the last of which are filled as well as may be."""
+        variants = len(self.variants)
+        least = -(-UNIT_WAVEFORMS[self.device] // (self.rows * variants))
+        # Of each utterance, the waveforms of one length and that length.
+        lengths = ((self.crops * variants, self.crop_samples or 1), (variants, self.test_crop_samples))
+
+        def computed(utterances: int) -> float:
+            blocks = sum(-(-utterances * waveforms // BLOCK) * samples for waveforms, samples in lengths)
+            return blocks / utterances
+
+        return least if self.whole else min(range(least, 4 * least + 1), key=computed)
+
+    def key_of(self, utterances: Iterable[Utterance]) -> str:
+        """Digest of all that embeddings are made from; it keeps those of a GPU apart."""
+        lines = (
+            f"{u.name}\t{u.digest}\t{u.start_frame}\t{u.frames}\t{u.speaker}"
+            + ("" if u.channel == "mean" else f"\t{u.channel}")
+            for u in utterances
+        )
+        device = () if self.device == "cpu" else (self.device,)
+        return hashlib.sha256("\n".join([self.config, *device, *lines]).encode()).hexdigest()
 
 
 def describe(spec: ExtractionSpec, speech: Manifest) -> dict[str, Any]:
     """Provenance of the cache to be, all but its rows and shards."""
     params, network = spec.params, load_network(spec.network)
     _check(spec, network)
-    files = {part: read_manifest(spec.manifests / name).digest() for part, name in bank_files(spec.variants).items()}
+    banks = {part: read_manifest(spec.manifests / name) for part, name in bank_files(spec.variants).items()}
+    files = {part: manifest.digest() for part, manifest in banks.items()}
     engine = own_engine(network, spec.engine)
-    with one_thread():
+    with fixed_arithmetic():
         numbers = tuple(self_test(network))
     rates = speech.sample_rates() if params.resample else {}
     versions = VERSIONS if engine == "eager" else (*VERSIONS, engine)
@@ -133,12 +166,13 @@ def describe(spec: ExtractionSpec, speech: Manifest) -> dict[str, Any]:
         "variants": spec.variants,
         "features": _features(spec, network, engine),
         "storage": params.storage,
-        "augmentation": spec.augment.model_dump(mode="json") | {"files": files},
+        "augmentation": spec.augment.model_dump(mode="json") | {"files": files} | _rooms(spec, network, speech, banks),
         "seed": spec.seed,
         "synthetic": speech.synthetic,
         "audio": speech.digest(),
         "seconds": round(speech.seconds, 3),
         "resampled": {str(rate): count for rate, count in rates.items() if rate != network.sample_rate},
+        "averaged": {str(channels): count for channels, count in speech.averaged().items()},
         "versions": {name: importlib.metadata.version(name) for name in versions},
     }
     return info | {"fingerprint": digest_of(info)}
@@ -180,6 +214,22 @@ def _check(spec: ExtractionSpec, network: SpeakerNetwork) -> None:
             expected="float32 on cpu",
             remedy="set extract.engine: eager",
         )
+
+
+def _rooms(
+    spec: ExtractionSpec, network: SpeakerNetwork, speech: Manifest, banks: Mapping[str, Manifest]
+) -> dict[str, str]:
+    """That rooms are aligned and of unit energy in what is used, where one is late or longer than the speech.
+
+    For all other rooms the numbers are those of the authors' way, so a cache that does not speak of it has either.
+    """
+    if spec.params.rooms == "official" or "reverb" not in banks:
+        return {}
+    room, own = banks["reverb"].frame, not spec.params.resample
+    longest = room["frames"].max() if own else room["seconds"].max() * network.sample_rate
+    shortest = speech.frame["frames"].min() if own else speech.frame["seconds"].min() * network.sample_rate
+    long = longest >= (spec.crop_samples if spec.training else shortest)
+    return {"rooms": "aligned"} if long or any_late(room) else {}
 
 
 def _features(spec: ExtractionSpec, network: SpeakerNetwork, engine: Engine) -> dict[str, int | str]:

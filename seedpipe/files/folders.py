@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seedpipe.errors import SeedpipeError
-from seedpipe.files.paths import StrPath, fsync, link_target
+from seedpipe.files.paths import StrPath, fsync, is_mount_point, link_target
 from seedpipe.files.whole import partial_name
 
 NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
@@ -53,13 +53,19 @@ class OutputKind:
             The folder cannot be read.
         """
         folder = link_target(folder)
+        if folder.name in ("", "..") or folder.resolve() == Path.cwd():
+            raise self._refusal(folder, "is the folder that the command runs in, or has no name of its own")
         if not os.path.lexists(folder):
             return
-        names = _names(folder) if folder.is_dir() else [folder.name]
+        if is_mount_point(folder):
+            raise self._refusal(folder, "is a mount point, which no other folder can replace", "choose a folder in it")
+        if not folder.is_dir():
+            raise self._refusal(folder, f"is no {self.what} but a file")
+        if not (folder / self.marker).exists() and (first := next(_names(folder), None)):
+            raise self._refusal(folder, f"is no {self.what}: it holds {first}")
+        names = sorted(_names(folder))
         if not names:
             return
-        if not folder.is_dir() or self.marker not in names:
-            raise self._refusal(folder, f"is no {self.what}: it holds {names[0]}")
         try:
             own = self.contents(folder)
         except (SeedpipeError, OSError, ValueError) as error:
@@ -69,11 +75,13 @@ class OutputKind:
         if foreign:
             raise self._refusal(folder, f"is no {self.what}: it holds {foreign[0]}")
 
-    def _refusal(self, folder: Path, found: str) -> SeedpipeError:
+    def _refusal(
+        self, folder: Path, found: str, remedy: str = "choose another folder, or move away what is there"
+    ) -> SeedpipeError:
         return self.error(
             found,
             expected=f"a {self.what} that may be replaced, an empty folder or none",
-            remedy="choose another folder, or move away what is there",
+            remedy=remedy,
             file=folder,
         )
 
@@ -148,16 +156,15 @@ def _exchange(one: Path, other: Path) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(one), None, str(other))
 
 
-def _names(folder: Path) -> list[str]:
+def _names(folder: Path) -> Iterator[str]:
     """The files of a folder and its empty folders, relative to it; links are not followed."""
 
     def unreadable(error: OSError) -> None:
         raise error
 
-    names = []
     for place, folders, files in os.walk(folder, onerror=unreadable):
+        folders.sort()
         links = [name for name in folders if Path(place, name).is_symlink()]
-        names += [os.path.relpath(Path(place, name), folder) for name in (*files, *links)]
+        yield from (os.path.relpath(Path(place, name), folder) for name in sorted((*files, *links)))
         if not folders and not files and place != str(folder):
-            names.append(os.path.relpath(place, folder))
-    return sorted(names)
+            yield os.path.relpath(place, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,6 +18,30 @@ def link_target(path: StrPath) -> Path:
     """
     path = Path(path)
     return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def descriptor_of(path: Path) -> int | None:
+    """The number that a path like ``/dev/stdout`` names, of a file that this process has open."""
+    own = Path(f"/proc/{os.getpid()}/fd")
+    for _ in range(40):  # as many links as the kernel follows
+        if path.name.isdecimal() and path.parent.resolve() == own:
+            return int(path.name)
+        if not path.is_symlink():
+            break
+        path = path.parent / path.readlink()
+    return None
+
+
+def is_mount_point(path: Path) -> bool:
+    """Whether another file system, folder or file is laid over a path, as the volumes of a container are."""
+    place = os.path.realpath(path)
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return os.path.ismount(place)
+    # White space in a name is written as an octal number.
+    names = (re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line.split(" ")[4]) for line in mounts)
+    return place in names
 
 
 def fsync(path: StrPath) -> None:

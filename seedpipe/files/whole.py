@@ -10,12 +10,12 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from seedpipe.errors import BusyError
 from seedpipe.files.locks import claimed
-from seedpipe.files.paths import StrPath, fsync, link_target
+from seedpipe.files.paths import StrPath, descriptor_of, fsync, is_mount_point, link_target
 
 
 @contextlib.contextmanager
@@ -35,21 +35,55 @@ def whole_file(path: StrPath) -> Iterator[Path]:
     >>> with whole_file(Path("metrics.json")) as partial:
     ...     _ = partial.write_text("{}")
     """
-    path = Path(path)
-    if _is_stream(path):
-        with _streamed(path) as partial:
-            yield partial
-        return
-    path = link_target(path)
+    with whole_files([path]) as partials:
+        yield partials[0]
+
+
+@contextlib.contextmanager
+def whole_files(paths: Sequence[StrPath]) -> Iterator[list[Path]]:
+    """Do as :func:`whole_file` does, for files that belong together: old ones and new ones never lie side by side.
+
+    When all are written the older ones go, then the new ones take their names, one after the other. Whoever reads or
+    kills in that instant finds some of the files, and of one kind.
+
+    Raises
+    ------
+    OSError
+        As of :func:`whole_file`.
+    """
+    wanted = [Path(path) for path in paths]
+    files = {path: link_target(path) for path in wanted if not _is_stream(path)}
+    with contextlib.ExitStack() as stack:
+        partials = [stack.enter_context(_partial(files[path]) if path in files else _streamed(path)) for path in wanted]
+        yield partials
+        ready = [(partial, files[path]) for partial, path in zip(partials, wanted, strict=True) if path in files]
+        for partial, path in ready:
+            with _named(path):
+                fsync(partial)
+        for _, path in ready if len(ready) > 1 else ():
+            with _named(path):
+                path.unlink(missing_ok=True)
+        for partial, path in ready:
+            with _named(path):
+                partial.replace(path)
+        for folder in {path.parent for _, path in ready}:
+            fsync(folder)
+
+
+@contextlib.contextmanager
+def _partial(path: Path) -> Iterator[Path]:
+    with _named(path), partial_name(path) as partial:
+        yield partial
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """A full disk does not say which file it was, and nobody asked for a lock."""
     try:
-        with partial_name(path) as partial:
-            yield partial
-            fsync(partial)
-            partial.replace(path)
-            fsync(path.parent)
+        yield
     except OSError as error:
         if error.errno and (not error.filename or str(error.filename).endswith(".partial.lock")):
-            error.filename = str(path)  # a full disk does not say which file it was; nobody asked for a lock
+            error.filename = str(path)
         raise
 
 
@@ -102,24 +136,14 @@ def _is_stream(path: Path) -> bool:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
         raise OSError(errno.EINVAL, f"Is a {'disk' if stat.S_ISBLK(mode) else 'socket'}, not a file", str(path))
-    return not stat.S_ISREG(mode) or _descriptor(path) is not None
-
-
-def _descriptor(path: Path) -> int | None:
-    """The number that a path like ``/dev/stdout`` names, of a file that this process has open."""
-    own = Path(f"/proc/{os.getpid()}/fd")
-    for _ in range(40):  # as many links as the kernel follows
-        if path.name.isdecimal() and path.parent.resolve() == own:
-            return int(path.name)
-        if not path.is_symlink():
-            break
-        path = path.parent / path.readlink()
-    return None
+    if stat.S_ISREG(mode) and is_mount_point(path):
+        raise OSError(errno.EBUSY, "Is a mount point, name a file beside it", str(path))
+    return not stat.S_ISREG(mode) or descriptor_of(path) is not None
 
 
 @contextlib.contextmanager
 def _streamed(path: Path) -> Iterator[Path]:
-    descriptor = _descriptor(path)
+    descriptor = descriptor_of(path)
     with tempfile.TemporaryDirectory(prefix="seedpipe-") as folder:
         partial = Path(folder, path.name)  # some formats are not written from the first byte to the last
         yield partial

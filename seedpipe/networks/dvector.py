@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seedpipe.errors import NetworkError
+from seedpipe.files import file_digest
 from seedpipe.networks.checkpoint import read_tensors
 from seedpipe.networks.wheel import weights_in_wheel
 
@@ -25,6 +26,7 @@ PARTIAL_FRAMES = 160
 HOP = 160
 PARTIALS_PER_SECOND = 1.3
 MIN_COVERAGE = 0.75
+LOWEST_LEVEL = -96  # dB of full scale, that of 16 bits
 
 
 def partial_starts(samples: int) -> list[int]:
@@ -52,8 +54,21 @@ def partial_starts(samples: int) -> list[int]:
     return starts[:-1] if coverage < MIN_COVERAGE and len(starts) > 1 else starts
 
 
+def raised(waveforms: Tensor, level_dbfs: float) -> Tensor:
+    """Bring the mean power of each waveform, shape (B, T), up to a level in dB of full scale; silence stays."""
+    power = waveforms.double().square().mean(dim=1, keepdim=True)
+    gain = (10 ** (level_dbfs / 10) / power).sqrt().clamp(min=1)
+    return waveforms * torch.where(power > 0, gain, 1).to(waveforms.dtype)
+
+
 class DVector(nn.Module):
     """Waveforms (B, T) float32 in [-1, 1] at 16 kHz -> embeddings (B, 256) of unit length.
+
+    Parameters
+    ----------
+    level_dbfs : float, optional
+        Raise each waveform whose mean power is below this level, in dB of full scale, to it; none is lowered. The
+        package does so to whole utterances, with -30, in ``preprocess_wav``. Left out: audio as it is.
 
     Raises
     ------
@@ -66,8 +81,15 @@ class DVector(nn.Module):
     dimension = 256
     min_samples = 1
 
-    def __init__(self) -> None:
+    def __init__(self, level_dbfs: float | None = None) -> None:
         super().__init__()
+        self.level_dbfs = None if level_dbfs is None else float(level_dbfs)
+        if self.level_dbfs is not None and not LOWEST_LEVEL <= self.level_dbfs <= 0:
+            raise NetworkError(
+                f"level_dbfs is {level_dbfs}",
+                expected=f"{LOWEST_LEVEL} to 0, in dB of full scale",
+                remedy="the package has -30",
+            )
         self.mel = torchaudio.transforms.MelSpectrogram(
             sample_rate=self.sample_rate,
             n_fft=400,
@@ -81,7 +103,7 @@ class DVector(nn.Module):
         self.lstm = nn.LSTM(40, 256, num_layers=3, batch_first=True)
         self.linear = nn.Linear(256, self.dimension)
         path = weights_in_wheel("dvector", WHEEL, "resemblyzer/pretrained.pt")
-        self._digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        self._digest = file_digest(path)
         self._load(path)
         self.eval().requires_grad_(False)
 
@@ -102,10 +124,13 @@ class DVector(nn.Module):
     def fingerprint(self) -> str:
         """Digest of the weights file and of the front end's settings."""
         settings = f"{self.name}:{self._digest}:{PARTIAL_FRAMES}:{PARTIALS_PER_SECOND}:{MIN_COVERAGE}"
+        settings += "" if self.level_dbfs is None else f":{self.level_dbfs}"
         return hashlib.sha256(settings.encode()).hexdigest()
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """Waveforms (B, T) -> embeddings (B, 256)."""
+        if self.level_dbfs is not None:
+            waveforms = raised(waveforms, self.level_dbfs)
         starts = partial_starts(waveforms.shape[1])
         padding = (starts[-1] + PARTIAL_FRAMES) * HOP - waveforms.shape[1]
         mels = self.mel(functional.pad(waveforms, (0, max(padding, 0)))).transpose(1, 2)

@@ -1,7 +1,7 @@
 """Ways to run a network: eager, as its layers are written, or as one graph by onnxruntime on one thread of the CPU.
 
 The graph is exported from the network's own layers when the first block comes, for blocks of that shape, so nothing is
-The graph is exported from the layers themselves when the first block comes, for blocks of that shape, so nothing is
+kept on disk, and its weights are those of the network.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from seedpipe.errors import MissingExtraError
+from seedpipe.errors import MissingExtraError, install
 from seedpipe.networks.layers import FrozenNetwork
 from seedpipe.networks.onnx import open_session
 
@@ -39,7 +39,7 @@ def own_engine(network: SpeakerNetwork, wanted: Engine) -> Engine:
     if wanted == "eager" or not isinstance(network, FrozenNetwork):
         return "eager"
     if find_spec("onnxruntime") is None:
-        raise MissingExtraError("the engine onnxruntime is not installed", remedy='pip install "seedpipe[onnx]"')
+        raise MissingExtraError("the engine onnxruntime is not installed", remedy=install("onnx"))
     return wanted
 
 

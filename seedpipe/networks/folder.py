@@ -14,12 +14,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from seedpipe.errors import NetworkError
-from seedpipe.files import OutputKind, StrPath, fsync, whole_folder
+from seedpipe.files import OutputKind, StrPath, fsync, sealed, whole_folder
 from seedpipe.networks.architectures import ARCHITECTURES, network_from_state
 from seedpipe.networks.checkpoint import read_state
 from seedpipe.networks.config import CONFIG, Argument, NetworkConfig, first_fault, read_config
 from seedpipe.networks.layers import FrozenNetwork
 from seedpipe.networks.load import FILE_KINDS, WEIGHTS, make_network
+from seedpipe.networks.onnx import OnnxNetwork
 from seedpipe.networks.protocol import SpeakerNetwork
 from seedpipe.networks.selftest import self_test
 
@@ -74,7 +75,7 @@ def add_network(
         ``package.module:factory``, the ONNX file or the SpeechBrain folder; a path that is not absolute is kept
         relative to the folder.
     arguments : mapping, optional
-        Keyword arguments of the factory or of the ONNX network.
+        Keyword arguments of the factory or of the ONNX network, of which ``network.json`` has those that were used.
 
     Raises
     ------
@@ -86,6 +87,8 @@ def add_network(
     folder = Path(folder)
     OUTPUT.check(folder)
     network = make_network(kind, source, arguments or {}, folder.name)
+    if isinstance(network, OnnxNetwork):
+        arguments = network.arguments
     if kind in FILE_KINDS and not Path(source).is_absolute():
         source = Path(os.path.relpath(source, folder)).as_posix()
     _publish(folder, network, kind, source, arguments)
@@ -113,17 +116,17 @@ def _publish(
             remedy="choose another folder, or see seedpipe network check",
         ) from error
     with whole_folder(folder, OUTPUT) as work:
-        text = json.dumps({"format": config.format} | config.model_dump(exclude_defaults=True), indent=1)
+        entries = {"format": config.format} | config.model_dump(mode="json", exclude_defaults=True)
+        text = json.dumps(sealed(entries), indent=1)
         (work / CONFIG).write_text(text + "\n", encoding="utf-8")
         fsync(work / CONFIG)
         if kind in ARCHITECTURES and isinstance(network, FrozenNetwork):
             _save_weights(network, work / WEIGHTS)
-            (work / WEIGHTS).chmod((work / CONFIG).stat().st_mode)  # safetensors keeps its files to their owner
 
 
 def _save_weights(network: FrozenNetwork, path: Path) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     # Clones, as some entries are parts of one tensor.
-    save_file({name: value.clone().contiguous() for name, value in network.state_dict().items()}, path)
+    path.write_bytes(save({name: value.clone().contiguous() for name, value in network.state_dict().items()}))
     fsync(path)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from seedpipe.errors import NetworkError
-from seedpipe.files import StrPath
+from seedpipe.files import StrPath, read_again
 from seedpipe.networks.architectures import ARCHITECTURES, network_from_state
 from seedpipe.networks.checkpoint import read_state
 from seedpipe.networks.config import CONFIG, Argument, read_config
+from seedpipe.networks.onnx import OnnxNetwork
 from seedpipe.networks.protocol import SpeakerNetwork
 from seedpipe.networks.registry import BUILT_IN, network_from_factory, network_names
 
@@ -35,8 +36,8 @@ def load_network(spec: StrPath) -> SpeakerNetwork:
     """
     name, place = str(spec), Path(spec)
     if name not in network_names():
-        if (place / CONFIG).is_file():
-            return _load_folder(place)
+        if (place / CONFIG).exists():
+            return read_again(place / CONFIG, lambda: _load_folder(place))
         if place.suffix == ".onnx":
             return make_network("onnx", name, {}, place.stem)
     return network_from_factory(name)
@@ -61,10 +62,11 @@ def make_network(kind: str, source: str, arguments: Mapping[str, Argument], name
     if kind == "factory":
         return network_from_factory(source, arguments)
     if kind == "onnx":
-        from seedpipe.networks.onnx import OnnxNetwork
-
-        _refuse_others(arguments, {"features"}, kind)
-        return OnnxNetwork(source, name=name, features=str(arguments.get("features", "")))
+        _refuse_others(arguments, {"features", "sample_rate"}, kind)
+        features, rate = str(arguments.get("features", "")), arguments.get("sample_rate")
+        if rate is not None and type(rate) is not int:
+            raise NetworkError(f"sample_rate is {rate!r}", expected="a whole number of samples per second")
+        return OnnxNetwork(source, name=name, features=features, sample_rate=rate)
     if kind == "speechbrain":
         from seedpipe.networks.speechbrain import SpeechBrainNetwork
 
@@ -100,5 +102,5 @@ def _load_folder(folder: Path) -> SpeakerNetwork:
 
 def _refuse_others(arguments: Mapping[str, Argument], known: set[str], kind: str) -> None:
     for name in sorted(arguments.keys() - known):
-        expected = ", ".join(known) or "no arguments"
+        expected = ", ".join(sorted(known)) or "no arguments"
         raise NetworkError(f"a network of kind {kind} takes no {name!r}", expected=expected, remedy="leave it out")

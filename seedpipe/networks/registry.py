@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seedpipe.errors import NetworkError, SeedpipeError
+from seedpipe.errors import NetworkError, SeedpipeError, shortage
 from seedpipe.networks.config import CONFIG
 from seedpipe.networks.protocol import SpeakerNetwork
 
@@ -59,7 +59,7 @@ class Plugins:
         except SeedpipeError:
             raise
         except Exception as error:
-            raise self.error(
+            raise shortage(error) or self.error(
                 f"the factory of the {self.kind} {name!r} failed: {error}", remedy="call it in Python"
             ) from error
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from seedpipe.errors import NetworkError, SeedpipeError
+from seedpipe.errors import NetworkError, SeedpipeError, shortage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,7 +110,7 @@ def shortest_input(network: Callable[[Tensor], Tensor], lengths: Sequence[int]) 
                 return samples, embeddings.shape[1]
         except Exception as error:  # a padding that does not fit, and whatever else a model may raise
             failed = error
-    raise ValueError("its values are not finite") from failed
+    raise ValueError("its values are not finite, or there are none") from failed
 
 
 def check_network(network: SpeakerNetwork, stored: Sequence[float] = ()) -> list[Check]:
@@ -165,7 +165,7 @@ def _embed(network: SpeakerNetwork, waveforms: Tensor) -> Tensor:
         raise
     except Exception as error:  # a network may fail in any way
         shape = " x ".join(map(str, waveforms.shape))
-        raise NetworkError(
+        raise shortage(error) or NetworkError(
             f"the network {network.name} fails on {shape} samples: {error}",
             expected=f"embeddings of waveforms of {network.min_samples} samples or more",
             remedy="correct the network or its min_samples",

@@ -22,8 +22,8 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from seedpipe.errors import MissingExtraError, NetworkError
-from seedpipe.files import StrPath, read_document
+from seedpipe.errors import MissingExtraError, NetworkError, install, shortage
+from seedpipe.files import StrPath, file_digest, read_document
 from seedpipe.networks.selftest import shortest_input
 
 SETTINGS = "hyperparams.yaml"
@@ -212,20 +212,16 @@ def _digest(folder: Path) -> str:
     for path in sorted(folder.rglob("*")):
         place = path.relative_to(folder)
         if path.is_file() and path.suffix != ".md" and not any(part.startswith(".") for part in place.parts):
-            with path.open("rb") as file:
-                contents = hashlib.file_digest(file, "sha256").hexdigest()
-            digest.update(f"\n{place.as_posix()} {contents}".encode())
+            digest.update(f"\n{place.as_posix()} {file_digest(path)}".encode())
     return digest.hexdigest()
 
 
 def _read_settings(folder: Path) -> str:
     try:
-        if not (folder / SETTINGS).is_file():
-            raise FileNotFoundError  # a pipe would not end
         return read_document(folder / SETTINGS, MOST_BYTES).decode()
     except (OSError, ValueError) as error:
         raise NetworkError(
-            f"holds no readable {SETTINGS}",
+            f"holds no readable {SETTINGS} ({getattr(error, 'strerror', None) or error})",
             expected="the files of a SpeechBrain speaker recogniser",
             remedy="fetch the folder again",
             file=folder,
@@ -238,7 +234,7 @@ def _refused(folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise NetworkError(
+        raise shortage(error) or NetworkError(
             f"cannot be loaded by SpeechBrain ({_reason(error)})",
             expected=f"a folder with {SETTINGS} and the files that it names",
             remedy="fetch it again, or wrap the network as package.module:factory",
@@ -260,7 +256,7 @@ def _speechbrain() -> Iterator[None]:
         except ImportError as error:
             raise MissingExtraError(
                 "SpeechBrain networks need speechbrain, which is not installed",
-                remedy='pip install "seedpipe[speechbrain]"',
+                remedy=install("speechbrain"),
             ) from error
         try:
             yield

@@ -6,16 +6,18 @@ line in the file and the nearest known key.
 
 from __future__ import annotations
 
-from seedpipe.params.data import CorpusParams, ManifestParams
+from seedpipe.params.data import AudioParams, Channel, CorpusParams, ManifestParams
 from seedpipe.params.enhancers import DRLParams, EnhancerKind, EnhancersParams, WhiteningParams
-from seedpipe.params.extract import AugmentParams, EvaluationParams, ExtractParams, SnrParams, split_condition
+from seedpipe.params.extract import AugmentParams, EvaluationParams, ExtractParams, Rooms, SnrParams, split_condition
 from seedpipe.params.file import Params, load_params
 from seedpipe.params.machine import MachineParams
 from seedpipe.params.score import ScoreParams
 from seedpipe.params.train import TrainParams
 
 __all__ = [
+    "AudioParams",
     "AugmentParams",
+    "Channel",
     "CorpusParams",
     "DRLParams",
     "EnhancerKind",
@@ -25,6 +27,7 @@ __all__ = [
     "MachineParams",
     "ManifestParams",
     "Params",
+    "Rooms",
     "ScoreParams",
     "SnrParams",
     "TrainParams",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from seedpipe.params.section import Section, Seed, distinct
+from seedpipe.params.section import Pattern, Section, Seed, distinct
 
 
 def _none_or_some(seconds: float) -> float:
@@ -18,6 +18,17 @@ def _none_or_some(seconds: float) -> float:
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Names = Annotated[tuple[Name, ...], AfterValidator(distinct)]
+
+
+Channel = Literal["mean"] | Annotated[int, Field(ge=0)]
+
+
+class AudioParams(Section):
+    """What is heard of audio files."""
+
+    channel: Channel = "mean"
+    """Of speech with several channels: their ``mean``, or one of them, counted from 0, as for the two sides of a call.
+    Noise, music and rooms are always averaged."""
 
 
 class CorpusParams(Section):
@@ -49,3 +60,9 @@ class ManifestParams(Section):
     whole files. For corpora of whole chapters, as Libri-Light is."""
     eval_share: float = Field(default=1 / 3, gt=0, lt=1)
     """Share of the noise, music and room files kept for evaluation where the root has no ``eval_noise/`` and so on."""
+    group_pattern: Pattern = ""
+    """Regular expression whose group is the recording in the name of a noise, music or room file, the path below the
+    root; no recording is on both sides, and a file that does not fit is one of its own. Empty for the names of ESC-50,
+    UrbanSound8K, RIRS_NOISES and DEMAND, and those that end in ``_take2``, ``-part2``, ``.CH2`` and the like."""
+    allow_leaks: bool = False
+    """Whether to go on where an evaluation utterance is in training, or a noise, music or room file on both sides."""

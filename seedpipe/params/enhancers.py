@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from seedpipe.params.section import Section, Seed, distinct
+from seedpipe.params.section import Pattern, Section, Seed, distinct
 
-
-def _one_group(pattern: str) -> str:
-    try:
-        groups = re.compile(pattern).groups
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
-    if pattern and groups != 1:
-        raise ValueError(f"{pattern!r} has {groups} groups in parentheses; the one group is the speaker")
-    return pattern
-
-
-EnhancerKind = Literal["seed", "regression", "whitening", "drl", "none"]
+EnhancerKind = Literal["seed", "regression", "centering", "whitening", "ridge", "drl", "none"]
 Enhancers = Annotated[tuple[EnhancerKind, ...], AfterValidator(distinct)]
-Pattern = Annotated[str, AfterValidator(_one_group)]
 
 
 class WhiteningParams(Section):
@@ -69,8 +56,9 @@ class EnhancersParams(Section):
     SEED and ``regression``, the same network without diffusion, are set up by the section ``train``.
     """
 
-    names: Enhancers = Field(default=("seed",), min_length=1)
-    """``seed``, ``regression``, ``whitening``, ``drl``, and ``none``, the embeddings as they are."""
+    names: Enhancers = Field(default=("seed", "whitening", "ridge", "centering"), min_length=1)
+    """``seed``, ``regression``, ``centering``, ``whitening``, ``ridge``, ``drl``, and ``none``, the embeddings as they
+    are. What costs seconds stands beside what is trained by default."""
     speaker_pattern: Pattern = ""
     """Regular expression whose group is the speaker in the name of a training utterance, for ``drl`` and ``lda``; empty
     for the labels that the cache has."""

@@ -46,6 +46,8 @@ def _condition(name: str) -> str:
     _variant(variant)
     if mark and variant == "reverb":
         raise ValueError(f"{name!r} has a level in dB, and nothing to mix at it")
+    if mark and abs(split_condition(name)[1] or 0.0) > MOST_DB:
+        raise ValueError(f"{name!r} has a level beyond {MOST_DB} dB")
     if mark and (split_condition(name)[1] is None or level != f"{float(level) + 0.0:g}"):  # 0 is not spelled -0
         raise ValueError(f"{name!r} is not spelled as in 'noise@5' or 'noise@-2.5', with a number of dB")
     return name
@@ -57,12 +59,16 @@ def _ordered(span: tuple[float, float]) -> tuple[float, float]:
     return span
 
 
+MOST_DB = 200  # between the loudest and the faintest of 32-bit samples
+MOST_SAMPLES = 200_000_000  # an hour at 48 kHz, and a little
+Rooms = Literal["aligned", "official"]
 Network = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*$")]  # it names folders, too
 Networks = Annotated[tuple[Network, ...], AfterValidator(distinct)]
 Variant = Annotated[str, AfterValidator(_variant)]
 Variants = Annotated[tuple[Variant, ...], AfterValidator(distinct)]
 Conditions = Annotated[tuple[Annotated[str, AfterValidator(_condition)], ...], AfterValidator(distinct)]
-Decibels = Annotated[tuple[float, float], AfterValidator(_ordered)]
+Level = Annotated[float, Field(ge=-MOST_DB, le=MOST_DB)]
+Decibels = Annotated[tuple[Level, Level], AfterValidator(_ordered)]
 
 
 class AugmentParams(Section):
@@ -90,9 +96,9 @@ class EvaluationParams(Section):
 
     crops: int = Field(default=10, ge=1)
     """Evenly spaced crops of each utterance."""
-    crop_samples: int = Field(default=64_240, ge=400)
+    crop_samples: int = Field(default=64_240, ge=400, le=MOST_SAMPLES)
     """Length of a crop; shorter audio is wrapped around. 64,240 samples are 400 frames."""
-    test_crop_samples: int = Field(default=0, ge=0)
+    test_crop_samples: int = Field(default=0, ge=0, le=MOST_SAMPLES)
     """Length of the one crop, from its middle, that stands for each utterance on the test side; enrolment keeps
     ``crops`` of ``crop_samples``. 0: the test side has the crops of the enrolment side. 32,240 samples are 2 s."""
     short_audio: Literal["repeat", "official"] = "repeat"
@@ -117,6 +123,7 @@ class ExtractParams(PresetSection):
     PRESETS: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "official": {
             "resample": False,
+            "rooms": "official",
             "variants": ("music", "noise", "reverb"),
             "augment": {"snr_power_floor": 1e-4},
             "evaluation": {"short_audio": "official"},
@@ -126,7 +133,7 @@ class ExtractParams(PresetSection):
     """Where keys that are not given come from: our defaults or the authors' code (docs/deviations.md)."""
     networks: Networks = Field(default=("dvector",), min_length=1)
     """Frozen speaker networks: names of folders in ``networks/`` (docs/networks.md)."""
-    crop_samples: int = Field(default=32_240, ge=400)
+    crop_samples: int = Field(default=32_240, ge=400, le=MOST_SAMPLES)
     """Length of a training crop; 32,240 samples are 200 frames."""
     draws: int = Field(default=10, ge=1)
     """Random crops of each training utterance, every one with fresh noise, music and rooms."""
@@ -146,6 +153,9 @@ class ExtractParams(PresetSection):
     """What runs a network of ours on a CPU: torch layer by layer, or onnxruntime as one graph (docs/performance.md)."""
     resample: bool = True
     """Off, audio of any rate is taken as if it had the network's, as the authors' code does."""
+    rooms: Rooms = "aligned"
+    """Room responses: ``aligned`` at their direct sound, with unit energy in what is used, or ``official``, as they are
+    with unit energy as a whole (docs/data.md)."""
     frontend: str = ""
     """Speech enhancement in front of the network: ``rnnoise``, ``denoiser``, a registered name or
     ``package.module:factory``; empty for none (docs/frontends.md)."""

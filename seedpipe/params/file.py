@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from seedpipe.errors import ParamsError
 from seedpipe.files import StrPath, read_document
-from seedpipe.params.data import CorpusParams, ManifestParams
+from seedpipe.params.data import AudioParams, CorpusParams, ManifestParams
 from seedpipe.params.enhancers import EnhancersParams
+from seedpipe.params.explain import explain
 from seedpipe.params.extract import ExtractParams
 from seedpipe.params.machine import MachineParams
 from seedpipe.params.score import ScoreParams
@@ -31,6 +31,7 @@ class Params(Section):
 
     corpus: CorpusParams = CorpusParams()
     manifest: ManifestParams = ManifestParams()
+    audio: AudioParams = AudioParams()
     extract: ExtractParams = ExtractParams()
     train: TrainParams = TrainParams()
     enhancers: EnhancersParams = EnhancersParams()
@@ -38,29 +39,71 @@ class Params(Section):
     machine: MachineParams = MachineParams()
 
 
-def load_params(path: StrPath = "params.yaml") -> Params:
+def load_params(path: StrPath | None = "params.yaml", changes: Sequence[str] = ()) -> Params:
     """Read and check ``params.yaml``; a section or key that is left out has its default.
+
+    Parameters
+    ----------
+    path : str, path or None
+        None for the defaults of every parameter.
+    changes : sequence of str
+        Such as ``train.epochs=5``: values, written as in the file, in the place of those of the file.
 
     Raises
     ------
     ParamsError
-        The file is missing, is not YAML, or a key in it is unknown, of a wrong type or impossible.
+        The file is missing, is not YAML, or a key in it or in a change is unknown, of a wrong type or impossible.
 
     Examples
     --------
-    >>> load_params("params.yaml").train.loss
-    'norm'
+    >>> load_params("params.yaml", ["train.seed=3"]).train.seed
+    3
     """
-    path = Path(path)
+    data, lines = ({}, {}) if path is None else _read(Path(path))
+    for change in changes:
+        lines = _set(data, lines, change)
+    try:
+        return Params.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        changed = any(_within(name, key) or _within(key, name) for name in (_key(change) for change in changes))
+        where = ({}, None) if path is None or changed else (lines, Path(path))
+        raise explain(error, Params, *where) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     try:
         text = read_document(path, MOST_BYTES).decode()
     except (OSError, ValueError) as error:
         raise ParamsError(f"cannot be read ({error})", file=path, remedy="run in the folder of the project") from error
-    data, lines = _parse(text, path)
+    return _parse(text, path)
+
+
+def _set(data: dict[str, Any], lines: dict[str, int], change: str) -> dict[str, int]:
+    """Put a value in the place of that of the file; gives the lines of the keys that are left."""
+    _, equals, text = change.partition("=")
+    *sections, key = _key(change).split(".")
+    if not equals or not all([*sections, key]):
+        raise ParamsError(f"a change {change!r}", expected="KEY=VALUE, as train.epochs=5")
+    for section in sections:
+        inner = data.setdefault(section, {})
+        if not isinstance(inner, dict):
+            inner = data[section] = {}
+        data = inner
     try:
-        return Params.model_validate_json(json.dumps(data))
-    except ValidationError as error:
-        raise _explain(error.errors()[0], lines, path) from error
+        data[key] = yaml.safe_load(text)
+        json.dumps(data[key])
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+        raise ParamsError(f"a change {change!r} is not plain YAML ({error})") from error
+    return {name: row for name, row in lines.items() if not _within(name, _key(change))}
+
+
+def _key(change: str) -> str:
+    return change.partition("=")[0].strip()
+
+
+def _within(name: str, section: str) -> bool:
+    return f"{name}.".startswith(f"{section}.")
 
 
 def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
@@ -107,38 +150,3 @@ def _walk(node: yaml.Node, prefix: str, lines: dict[str, int], path: Path) -> No
             )
         lines[name] = row
         _walk(value, f"{name}.", lines, path)
-
-
-def _explain(error: ErrorDetails, lines: dict[str, int], path: Path) -> ParamsError:
-    keys = [str(part) for part in error["loc"]]
-    row = next((lines[".".join(keys[:n])] for n in range(len(keys), 0, -1) if ".".join(keys[:n]) in lines), None)
-    name = ".".join(keys)
-    if error["type"] == "extra_forbidden":
-        known = list(_fields(keys[:-1]))
-        near = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.0)
-        remedy = f"did you mean '{near[0]}'?" if near else ""
-        return ParamsError(
-            f"{name}: unknown key", expected=f"one of {', '.join(known)}", remedy=remedy, file=path, row=row
-        )
-    found = f"{name}: {json.dumps(error['input'], default=str)}"
-    return ParamsError(found, expected=_wanted(error), remedy=_remedy(error), file=path, row=row)
-
-
-def _wanted(error: ErrorDetails) -> str:
-    text = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"another value, because {text}" if error["type"] == "value_error" else text
-
-
-def _remedy(error: ErrorDetails) -> str:
-    try:
-        float(error["input"] if isinstance(error["input"], str) else "")
-    except ValueError:
-        return ""
-    return "write the number without quotes, an exponent with point and sign as in 5.0e-4, or YAML reads it as text"
-
-
-def _fields(keys: list[str]) -> dict[str, Any]:
-    model: Any = Params
-    for key in keys:
-        model = model.model_fields[key].annotation
-    return dict(model.model_fields)

@@ -18,6 +18,8 @@ class MachineParams(Section):
     """The joblib backend that runs stage one: on this machine, or on a Ray or Dask cluster (docs/cluster.md)."""
     address: str = ""
     """HOST:PORT of a Ray or Dask cluster that runs already; either backend needs one."""
+    gpus: int = Field(default=0, ge=0)
+    """GPUs that the workers of stage one share evenly, one or more workers on each; 0 for all that there are."""
     batch: int = Field(default=256, ge=1)
     """Waveforms that a worker mixes ahead of the network. Forward passes have one fixed shape whatever this is."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

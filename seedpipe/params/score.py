@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
@@ -35,6 +36,8 @@ class ScoreParams(Section):
     """Training utterances drawn for the cohort; all where there are fewer."""
     cohort_top: int = Field(default=300, ge=2)
     """Highest cohort scores of each utterance that ``norm: as`` uses; all where the cohort is smaller."""
+    speakers: Path | None = None
+    """A map of speakers, lines ``utterance speaker``, for lists that do not tell theirs (docs/scoring.md)."""
     eer_definition: Literal["linear", "max", "mean", "hull"] = "linear"
     """How the crossing of the two error rates is read; ``max`` is what the authors' code does."""
     p_targets: Priors = Field(default=(0.05, 0.01), min_length=1)
@@ -45,6 +48,6 @@ class ScoreParams(Section):
     """Seed of the bootstrap, the cohort and, with ``inference_noise: sampled``, the inference noise."""
     noise_seeds: int = Field(default=1, ge=1)
     """With ``inference_noise: sampled``: seeds of that noise, from ``seed`` on, over which the EER is averaged."""
-    timesteps: Timesteps = (1, 10, 50, 100, 200, 400)
-    """Timesteps t at which SEED's EER is computed besides the one of the model; the whole list is enhanced and scored
-    again for each."""
+    timesteps: Timesteps = ()
+    """Timesteps t at which SEED's EER is computed besides the one of the model, for a chart; none if left out, as the
+    whole list is enhanced and scored again for each."""

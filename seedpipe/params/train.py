@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -17,9 +17,10 @@ _PAPER: dict[str, object] = {
     "ema_decay": 0.0,
     "normalize": "none",
     "inference_noise": "sampled",
-    "ensemble": 1.0,
-    "adaptive_ensemble": False,
+    "skip": "none",
+    "residual": 1.0,
     "output": "network",
+    "safeguard": False,
     "precision": "float32",
 }
 
@@ -79,17 +80,29 @@ class TrainParams(PresetSection):
     """Whether an embedding is noised before it enters the network in use."""
     inference_draws: int = Field(default=1, ge=1, le=1000)
     """With ``sampled``: noises per embedding, whose predictions are averaged."""
-    ensemble: float = Field(default=0.5, ge=0, le=1)
+    skip: Literal["contrast", "ridge", "none"] = "contrast"
+    """A linear map S beside the network, f(y_t, t) = S y_t + MLP(y_t, t), which then learns what S leaves: ``ridge`` is
+    the regression in closed form, ``contrast`` trains it to tell the draws of an utterance from those of others."""
+    contrast: float = Field(default=1.0, ge=0)
+    """Weight of that contrast against the distance to the clean crop."""
+    temperature: float = Field(default=0.1, gt=0)
+    """Temperature of the contrast."""
+    residual: float = Field(default=0.5, ge=0, le=1)
+    """In use: share of what the MLP adds to the skip; of no meaning without one."""
+    ensemble: float = Field(default=1.0, ge=0, le=1)
     """Share of the enhanced embedding in the output; the rest is the original (feature ensemble)."""
-    adaptive_ensemble: bool = True
+    adaptive_ensemble: bool = False
     """Read ``ensemble`` as the share for embeddings that the network moves as far as the noisy training embeddings on
     average; those that it moves less, which are the clean ones, get less of it."""
     output: Literal["whitened", "network"] = "whitened"
     """Space of the result: ``whitened`` is the mean of original and enhanced embedding, each whitened by what differs
     between the draws and variants of one training utterance (docs/enhancing.md); ``network`` is the enhanced embedding
     in the network's own space, as in the paper."""
-    shrinkage: float = Field(default=0.75, gt=0, le=1)
+    shrinkage: float = Field(default=0.5, gt=0, le=1)
     """Share of the covariance within utterances that is replaced by its mean variance before it is inverted."""
+    safeguard: bool = True
+    """Train twice more, each time without half of the sources, measure on them whether enhancement helps, and use only
+    what does (docs/training.md)."""
     draws: int = Field(default=0, ge=0)
     """Train on so many draws of each utterance, the first ones in the cache; 0 for all."""
     variants: Annotated[tuple[str, ...], AfterValidator(distinct)] = ()
@@ -102,7 +115,8 @@ class TrainParams(PresetSection):
     compile: bool = False
     """Compile the step (torch.compile): meant for GPUs, wants a C compiler, takes a minute to begin with."""
     memory_gb: float = Field(default=8.0, gt=0)
-    """Memory for embeddings in training, in 1e9 bytes; a cache that needs more is streamed, in random order."""
+    """Memory for embeddings in training, in 1e9 bytes; a cache that needs more is streamed, in random order. On a GPU,
+    what is free there and on the host counts instead, unless this is given."""
 
     @model_validator(mode="before")
     @classmethod
@@ -110,6 +124,16 @@ class TrainParams(PresetSection):
         """Steps that are given alone stand before the epochs of a preset."""
         steps_alone = isinstance(given, dict) and "steps" in given and "epochs" not in given
         return {**given, "epochs": 0} if steps_alone else given  # type: ignore[dict-item]
+
+    def replace(self, **changes: object) -> Self:
+        """Give a checked copy with other values for some keys; steps that are given alone stand before epochs."""
+        return super().replace(**({"epochs": 0} | changes if "steps" in changes else changes))
+
+    @model_validator(mode="after")
+    def _check_skip(self) -> TrainParams:
+        if self.skip != "none" and self.prediction != "sample":
+            raise ValueError(f"a skip is for prediction: sample, and it is {self.prediction}; set skip: none")
+        return self
 
     @property
     def length(self) -> str:

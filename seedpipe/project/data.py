@@ -6,7 +6,7 @@ import functools
 import shutil
 from pathlib import Path
 
-from seedpipe.audio import find_audio, layout
+from seedpipe.audio import layout
 from seedpipe.errors import SeedpipeError
 from seedpipe.params import Params
 from seedpipe.project.corpora import recognise_corpora
@@ -14,7 +14,7 @@ from seedpipe.project.finding import Finding, tried
 from seedpipe.project.paths import ProjectPaths
 from seedpipe.project.start import DATA_FOLDERS
 from seedpipe.scoring.trials import read_trials, recognise
-from seedpipe.scoring.trials.manifest import find_trial_audio, trial_root
+from seedpipe.scoring.trials.manifest import find_clips
 
 GIGA = 1e9
 BANKS = ("noise", "music", "rir")
@@ -32,16 +32,16 @@ def findings(params: Params) -> list[Finding]:
     root = params.manifest.root
     if root == params.corpus.folder and not root.exists():
         return [Finding("data", "ok", f"{root} is made by the first stage of the pipeline")]
-    names = {name: _audio(root / name) for name in DATA_FOLDERS}
+    names = {name: _audio(root, name) for name in DATA_FOLDERS}
     folders = [_folder(root / name, found) for name, found in names.items()]
     lists = [tried(f"list {name}", functools.partial(_list, params, name)) for name in params.manifest.evaluations]
     audio = {name: found for name, found in names.items() if isinstance(found, list)}
     return [*folders, *lists, _known(audio), _disk(params, audio)]
 
 
-def _audio(folder: Path) -> list[str] | SeedpipeError:
+def _audio(root: Path, folder: str) -> list[str] | SeedpipeError:
     try:
-        return find_audio(folder)
+        return layout.audio_of(root, folder)
     except SeedpipeError as error:
         return error
 
@@ -55,12 +55,11 @@ def _folder(folder: Path, found: list[str] | SeedpipeError) -> Finding:
 def _list(params: Params, name: str) -> Finding:
     """Whether a trial list can be read and its audio is there."""
     trials = read_trials(layout.trial_list(params.manifest.root, name)).expect_labels()
-    root = trial_root(params.manifest.root, name, trials)
-    files = find_trial_audio(trials, root)
-    lacking = [utterance for utterance, file in zip(trials.utterances, files, strict=True) if not file]
+    clips, place = find_clips(params.manifest.root, name, trials)
+    lacking = [utterance for utterance, clip in zip(trials.utterances, clips, strict=True) if clip is None]
     text = f"{len(trials):,} trials over {len(trials.utterances):,} utterances"
     if lacking:
-        found = f"{text}, of which {len(lacking):,} have no file below {root}: {lacking[0]}"
+        found = f"{text}, of which {len(lacking):,} have no file under {place}: {lacking[0]}"
         return Finding(f"list {name}", "missing", found, "put or link the audio there, or correct the list")
     known = recognise(trials)
     return Finding(f"list {name}", "ok", f"{text}; the list {known}" if known else text)
@@ -75,7 +74,8 @@ def _disk(params: Params, audio: dict[str, list[str]]) -> Finding:
     """Free disk against a guess of what the caches will take."""
     rows = _training_rows(params, audio.get("train", [])) + _evaluation_rows(params)
     caches = rows * sum(map(_dimension, params.extract.networks)) * ITEM_BYTES[params.extract.storage]
-    there = sum(path.stat().st_size for path in Path("cache").rglob("*.h5"))
+    files = (path.stat() for path in Path("cache").rglob("*.h5"))
+    there = sum({file.st_ino: file.st_size for file in files}.values())  # a cache may have a second place
     while_running = sum(_decoded_bytes(params.manifest.root / name, audio.get(name, [])) for name in BANKS)
     free = shutil.disk_usage(Path()).free
     found = (

@@ -12,6 +12,7 @@ import joblib
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from seedpipe.errors import install
 from seedpipe.project.finding import Finding
 
 DISTRIBUTION = "seedpipe"
@@ -110,19 +111,15 @@ def extras(needed: Sequence[str] = ()) -> list[Finding]:
     names = importlib.metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or []
     lacking = {name: _lacking(_of_extra(name)) for name in sorted(names)}
     missing = [
-        Finding(f"extra {name}", "missing", "; ".join(map(_difference, lacking[name])), _install(name))
+        Finding(f"extra {name}", "missing", "; ".join(map(_difference, lacking[name])), install(name))
         for name in needed
         if lacking.get(name)
     ]
     present = ", ".join(name for name, faults in lacking.items() if not faults) or "none"
     absent = [name for name, faults in lacking.items() if faults and name not in needed]
     found = f"installed: {present}" + (f"; not installed: {', '.join(absent)}" if absent else "")
-    remedy = f"{_install('NAME')} if you want one" if absent else ""
+    remedy = "install seedpipe again from its folder or wheel, with [NAME] behind it, if you want one" if absent else ""
     return [*missing, Finding("extras", "note" if absent else "ok", found, remedy)]
-
-
-def _install(extra: str) -> str:
-    return f'pip install "{DISTRIBUTION}[{extra}]"'
 
 
 def _requirements() -> list[Requirement]:

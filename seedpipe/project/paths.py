@@ -35,6 +35,10 @@ class ProjectPaths:
         """Scores and metrics of a network and an enhancer on an evaluation list."""
         return Path(self.base, "results", network, enhancer, corpus)
 
+    def metrics(self, network: str, enhancer: str, corpus: str) -> Path:
+        """The few numbers of them that DVC shows, behind a path that leaves room for them."""
+        return Path(self.base, "reports", network, enhancer, f"{corpus}.json")
+
     def training(self, network: str, enhancer: str) -> Path:
         """Figures and curve of a training."""
         return Path(self.base, "results", network, enhancer, "training.json")

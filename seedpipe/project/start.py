@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel
 
 from seedpipe.errors import ParamsError
-from seedpipe.files import StrPath, whole_file
+from seedpipe.files import StrPath, whole_files
 from seedpipe.params import Params
 
 COPIED = (
@@ -28,7 +28,6 @@ COPIED = (
     ".dvcignore",
     ".dvc/.gitignore",
     ".dvc/config",
-    ".dvc/plots/*.json",
 )
 IGNORED = ".gitignore"
 PARAMS = "params.yaml"
@@ -61,12 +60,15 @@ def start_project(folder: StrPath) -> list[Path]:
     Raises
     ------
     ParamsError
-        A file of one of the names is there already; nothing has been written.
+        A file of one of the names is there already, or it is the root of the file system; nothing has been written.
     """
     folder = Path(folder)
+    if folder.resolve().parent == folder.resolve():
+        raise ParamsError("is the root of the file system", expected="a folder for a project", file=folder)
     files = _contents(folder)
-    taken = [name for name in files if os.path.lexists(folder / name)]
-    if taken:
+    # A call that was ended between two files has left whole ones, which are those that would be written.
+    taken = [name for name, text in files.items() if os.path.lexists(folder / name) and not _is(folder / name, text)]
+    if taken := taken or [name for name in files if all(_is(folder / name, files[name]) for name in files)]:
         raise ParamsError(
             f"holds {taken[0]}" + (f" and {len(taken) - 1} other files of a project" if len(taken) > 1 else ""),
             expected="a folder without a project",
@@ -77,10 +79,14 @@ def start_project(folder: StrPath) -> list[Path]:
         files[IGNORED] = _read(_shipped() / IGNORED)
     for name in DATA_FOLDERS:
         (folder / OWN["manifest.root"] / name).mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        with whole_file(folder / name) as partial:
+    with whole_files([folder / name for name in files]) as partials:
+        for partial, text in zip(partials, files.values(), strict=True):
             partial.write_text(text, encoding="utf-8")
     return [Path(name) for name in files]
+
+
+def _is(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()
 
 
 def pipeline_files() -> dict[str, str]:

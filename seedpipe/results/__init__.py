@@ -2,7 +2,7 @@
 
 - :class:`Evaluations`: what ``evaluation.json`` holds; :class:`Evaluation`: a network alone and behind an enhancer on
   one list; :class:`Condition`, :class:`System`, :class:`Estimate`, :class:`Difference` and so on: its parts.
-- :class:`ListFigures`: one system on a list; :class:`Comparison`: two on the same trials.
+- :class:`Comparison`: two systems on the same trials.
 - :class:`Report`: evaluations of several runs, and how their enhancers were trained.
 
 All are frozen dataclasses with ``to_dict``, ``from_dict`` and ``from_json``; those with a table have ``to_frame``, and
@@ -12,13 +12,14 @@ show it in a notebook. This package imports nothing of what computes the figures
 from __future__ import annotations
 
 from seedpipe.results.ablations import NoiseSeeds, Place, Projection, SnrBin, SnrSystem, Spread, Timestep
-from seedpipe.results.base import Difference, Estimate, Pair
-from seedpipe.results.comparison import ComparedMetric, Comparison, ListFigures
+from seedpipe.results.base import AS_GIVEN, FEW_ERRORS, Difference, Estimate, Pair
+from seedpipe.results.comparison import ComparedMetric, Comparison
 from seedpipe.results.condition import Condition, Det, Differences, Histogram, System
-from seedpipe.results.contents import CurvePoint, Report, Training
-from seedpipe.results.evaluation import FEW_ERRORS, Evaluation, Evaluations, Reduction, SideCrops, Sides
+from seedpipe.results.contents import CurvePoint, EnhancerComparison, Report, Training
+from seedpipe.results.evaluation import Evaluation, Evaluations, Reduction, SideCrops, Sides
 
 __all__ = [
+    "AS_GIVEN",
     "FEW_ERRORS",
     "ComparedMetric",
     "Comparison",
@@ -27,11 +28,11 @@ __all__ = [
     "Det",
     "Difference",
     "Differences",
+    "EnhancerComparison",
     "Estimate",
     "Evaluation",
     "Evaluations",
     "Histogram",
-    "ListFigures",
     "NoiseSeeds",
     "Pair",
     "Place",

@@ -22,6 +22,7 @@ from seedpipe.files import StrPath, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Rate = Annotated[Number, Field(ge=0.0, le=1.0)]
@@ -35,6 +36,10 @@ Name = Annotated[str, Field(min_length=1)]
 S = TypeVar("S")
 T = TypeVar("T", bound=float, default=float)
 
+AS_GIVEN = "as given"
+"""The condition of embeddings of which nothing is known."""
+FEW_ERRORS = 10
+"""Below so many misses or false alarms, intervals tend to be too narrow."""
 FURTHER = "further_metrics"
 """The field whose entries stand beside the other fields in a file."""
 
@@ -95,6 +100,34 @@ class TabularResult(Result, ABC):
     @abstractmethod
     def to_frame(self) -> pd.DataFrame:
         """Give the figures as a table, rates as fractions."""
+
+    def draw(self, axes: Axes) -> Axes:
+        """Draw the figures with their intervals into some axes."""
+        return draw_frame(axes, self.to_frame())
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the result, with a legend.
+
+        Parameters
+        ----------
+        axes : matplotlib Axes, optional
+            Those of a new figure of pyplot by default.
+
+        Returns
+        -------
+        Axes
+        """
+        if axes is None:
+            from matplotlib import pyplot
+
+            axes = pyplot.subplots(layout="constrained")[1]
+        self.draw(axes).legend()
+        return axes
+
+    def __repr__(self) -> str:
+        frame = self.to_frame()
+        table = frame.to_string(index=False, na_rep="", float_format="{:.4g}".format)
+        return self.heading if frame.empty else f"{self.heading}\n{table}"
 
     def _repr_html_(self) -> str:
         """Table for a notebook."""
@@ -158,6 +191,20 @@ class Difference(Generic[T]):
     def measurable_from(self) -> float | None:
         """Least difference that the list could have told from zero: half the width of the interval, if there is one."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+def draw_frame(axes: Axes, frame: pd.DataFrame) -> Axes:
+    """Draw a table of metrics, a row each, with the intervals of every column that has some."""
+    systems = [name for name in ("value", "a", "b") if name in frame]
+    for place, name in enumerate(systems):
+        low, high = ("low", "high") if name == "value" else (f"{name}_low", f"{name}_high")
+        values = frame[name].to_numpy(dtype=float)
+        errors = abs(frame[[low, high]].to_numpy(dtype=float).T - values)
+        rows = [row + 0.3 * (place - (len(systems) - 1) / 2) for row in range(len(frame))]
+        axes.errorbar(values, rows, xerr=errors, fmt="so^"[place], capsize=3.5, label=name)
+    axes.set_yticks(range(len(frame)), labels=list(frame["metric"]))
+    axes.set_ylim(len(frame) - 0.5, -0.5)
+    return axes
 
 
 def _plain(value: Any) -> Any:

@@ -1,60 +1,18 @@
-"""What scoring says of score files and embedding files: one system on a list, or two on the same trials."""
+"""What scoring says of two systems on the same trials."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from seedpipe.results import wording
 from seedpipe.results.base import Count, Difference, Estimate, Name, Number, Positive, TabularResult
+from seedpipe.results.text import text_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Lines = list[str]  # a name outside of the class below, where "list" is a field
-
-
-@dataclass(frozen=True)
-class ListFigures(TabularResult):
-    """One system on one list.
-
-    Attributes
-    ----------
-    list : str
-        The file.
-    rule : str
-        How its names were found among the embeddings.
-    trials : int
-    figures : dict of str to Estimate, or None
-        By name: ``eer``, ``min_dcf_0.05``, ...; None for a list without labels.
-    warnings : list of str
-        What a reader of the figures should know.
-    """
-
-    list: Name
-    rule: str
-    trials: Count
-    figures: dict[str, Estimate[Positive]] | None
-    warnings: Lines
-
-    @property
-    def heading(self) -> str:
-        """Number of trials."""
-        blind = " scored; a list without labels has no error rate" if self.figures is None else ""
-        return f"{self.trials:,} trials{blind}"
-
-    @property
-    def text(self) -> str:
-        """A line for each metric."""
-        return "\n".join(
-            [self.heading, *(f"{name}: {_shown(name, one)}" for name, one in (self.figures or {}).items())]
-        )
-
-    def to_frame(self) -> pd.DataFrame:
-        """Give a row for each metric: ``metric``, ``value``, ``low`` and ``high``."""
-        import pandas as pd
-
-        rows = [{"metric": name} | asdict(one) for name, one in (self.figures or {}).items()]
-        return pd.DataFrame(rows, columns=["metric", "value", "low", "high"])
 
 
 @dataclass(frozen=True)
@@ -76,7 +34,7 @@ class ComparedMetric:
     verdict: Name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison(TabularResult):
     """Two systems on the same trials.
 
@@ -102,8 +60,13 @@ class Comparison(TabularResult):
 
     @property
     def text(self) -> str:
-        """A line for each metric."""
-        return "\n".join([self.heading, *(_compared(name, one) for name, one in self.figures.items())])
+        """A row for each metric: both systems and their difference with intervals, and what it says."""
+        rows: list[tuple[str, ...]] = [("metric", "a", "b", "b - a", "p-value", "verdict")]
+        for name, one in self.figures.items():
+            p_value = "" if one.difference.p_value is None else f"p = {one.difference.p_value:.3f}"
+            cells = [_shown(name, each) for each in (one.a, one.b, one.difference)]
+            rows.append((_named(name), *cells, p_value, one.verdict))
+        return f"{self.heading}\n\n{text_table(rows)}"
 
     def to_frame(self) -> pd.DataFrame:
         """Give a row for each metric: ``a``, ``b`` and ``difference`` with intervals, ``p_value`` and ``verdict``."""
@@ -122,18 +85,13 @@ class Comparison(TabularResult):
         return pd.DataFrame(rows)
 
 
-def _compared(name: str, one: ComparedMetric) -> str:
-    cells = [f"{system} {_shown(name, found)}" for system, found in (("a", one.a), ("b", one.b))]
-    cells.append(f"b - a {_shown(name, one.difference)}")
-    if one.difference.p_value is not None:
-        cells.append(f"p = {one.difference.p_value:.3f}")
-    return f"{name}: {'; '.join(cells)}: {one.verdict}"
+def _named(metric: str) -> str:
+    return "EER %" if metric == "eer" else wording.metric_name(metric)
 
 
 def _shown(name: str, figure: Estimate | Difference) -> str:
-    factor, unit = (100.0, " %") if name == "eer" else (1.0, "")
+    """An EER in percent with two places, other metrics with three."""
+    scale, places = (100.0, 2) if name == "eer" else (1.0, 3)
     value = figure.difference if isinstance(figure, Difference) else figure.value
-    text = f"{factor * value:.4g}"
-    if figure.low is not None and figure.high is not None:
-        text += f" [{factor * figure.low:.4g}, {factor * figure.high:.4g}]"
-    return text + unit
+    shown = wording.percent(scale * value / 100.0, places)
+    return f"{shown} {wording.interval(figure.low, figure.high, places, scale)}".rstrip()

@@ -7,8 +7,8 @@ Besides the evaluations (see :mod:`seedpipe.results.evaluation`), as JSON::
                               "curve": [{"step": 21, "loss": ..., "validation": ...}]}},
      "facts": {"key": "value"}}
 
-Optional: ``training``, ``facts``, ``validation`` of a point, and ``hours``, ``parameters``, ``held_out_rows`` and
-``held_out_eer`` of a training.
+Optional: ``date`` (such as 2026-11-30), ``training``, ``facts``, ``comparisons``, ``validation`` of a point, and
+``hours``, ``parameters``, ``held_out_rows`` and ``held_out_eer`` of a training.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from seedpipe.results.base import Count, Integer, Name, Number, Positive, Rate, Result
-from seedpipe.results.evaluation import Evaluations
+from seedpipe.results.base import Change, Count, Difference, Integer, Name, Number, Positive, Rate, Result
+from seedpipe.results.evaluation import Evaluation, Evaluations
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Training(Result):
     curve : list of CurvePoint
     warnings : list of str
         Why it may have to be trained for longer or on more speech.
+    remarks : list of str
+        What was found on held-out sources.
     """
 
     seed: Integer
@@ -66,6 +68,32 @@ class Training(Result):
     held_out_eer: list[Rate] | None = None
     curve: list[CurvePoint]
     warnings: list[Name] = field(default_factory=list)
+    remarks: list[Name] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnhancerComparison(Result):
+    """Two enhancers of one network on the same trials, by one scoring method.
+
+    Attributes
+    ----------
+    network, list, scores : str
+        As of an evaluation: the source of the embeddings, the trial list, the method and its norm.
+    a, b : str
+        The enhancers.
+    eer : dict of str to Difference
+        By condition: b minus a.
+    """
+
+    network: Name
+    list: Name
+    scores: Name
+    a: Name
+    b: Name
+    eer: dict[str, Difference[Change]]
+
+
+Comparisons = list[EnhancerComparison]  # names outside of the class above, where "list" is a field
 
 
 def _single(value: object) -> object:
@@ -78,7 +106,7 @@ def _single(value: object) -> object:
 Fact = Annotated[object, AfterValidator(_single)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Report(Evaluations):
     """Everything on the page.
 
@@ -86,24 +114,50 @@ class Report(Evaluations):
     ----------
     title : str
     seedpipe_version, made_by : str
+    date : str
+        Day on which it was made; empty where nobody noted it.
     training : dict of str to Training
         By ``NETWORK/ENHANCER``.
     facts : dict
         Names to texts or numbers.
+    comparisons : list of EnhancerComparison
+        Enhancers among themselves, where there are several.
     """
 
     title: Name
     seedpipe_version: Name
     made_by: str
+    date: str = ""
     training: dict[str, Training] = field(default_factory=dict)
     facts: dict[str, Fact] = field(default_factory=dict)
+    comparisons: Comparisons = field(default_factory=Comparisons)
 
     def left_out(self) -> tuple[str, ...]:
-        """Trainings and facts where there are none."""
-        return ("training",) * (not self.training) + ("facts",) * (not self.facts)
+        """Date, trainings, facts and comparisons where there are none."""
+        return tuple(name for name in ("date", "training", "facts", "comparisons") if not getattr(self, name))
+
+    @property
+    def origin(self) -> str:
+        """When, by which version and by which command it was made, in a line."""
+        return ", ".join(filter(None, (self.date, f"seedpipe {self.seedpipe_version}", self.made_by)))
+
+    def in_full(self, evaluation: Evaluation) -> bool:
+        """Whether an evaluation is the first of its network, list, enhancer and training: other methods are a table."""
+        place = _place(evaluation)
+        return next(one for one in self.evaluations if _place(one) == place) is evaluation
+
+    def new_warnings(self, evaluation: Evaluation) -> list[str]:
+        """Warnings of an evaluation that none before it on the same list has."""
+        before = self.evaluations[: next(k for k, one in enumerate(self.evaluations) if one is evaluation)]
+        said = {warning for one in before if one.list == evaluation.list for warning in one.warnings}
+        return [warning for warning in evaluation.warnings if warning not in said]
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain types for JSON, what the report is before what is in it."""
         plain = super().to_dict()
-        head = ("title", "synthetic", "seedpipe_version", "made_by")
-        return {name: plain.pop(name) for name in head} | plain
+        head = ("title", "synthetic", "seedpipe_version", "made_by", "date")
+        return {name: plain.pop(name) for name in head if name in plain} | plain
+
+
+def _place(evaluation: Evaluation) -> tuple[object, ...]:
+    return evaluation.source, evaluation.list, evaluation.enhancer, evaluation.train_seed

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from seedpipe.results import Estimate, Evaluation, Pair, Place, Projection, SnrSystem, System
 from seedpipe.results.wording import number
+
+if TYPE_CHECKING:
+    from seedpipe.results import Estimate, Evaluation, Pair, Place, Projection, SnrSystem, System
 
 Plane: TypeAlias = tuple[tuple[float, float], tuple[float, float]]
 """Ends of the axes across and up."""

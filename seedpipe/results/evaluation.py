@@ -45,16 +45,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from seedpipe.results import wording
 from seedpipe.results.ablations import NoiseSeeds, Projection, SnrBin, Timestep
 from seedpipe.results.base import AtMostOne, Count, Flag, Integer, Name, Positive, Rate, TabularResult
 from seedpipe.results.condition import Condition
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 CLEAN = "clean"
-FEW_ERRORS = 10
-"""Below so many misses or false alarms, intervals tend to be too narrow."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ Timesteps = list[Timestep]
 Warnings = list[str]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Evaluation(TabularResult):
     """One network and one enhancer on one trial list, by one scoring method; see :mod:`seedpipe.results.evaluation`."""
 
@@ -155,6 +155,16 @@ class Evaluation(TabularResult):
         return tuple(dict.fromkeys(names))
 
     @property
+    def alone(self) -> bool:
+        """Whether it tells of the network alone: there is no enhancer, and both systems are the same."""
+        return self.enhancer == "none"
+
+    @property
+    def system_names(self) -> tuple[str, ...]:
+        """What figures call the systems: the network, and the enhancer behind it where there is one."""
+        return ("network",) if self.alone else ("network", wording.enhancer_name(self.enhancer))
+
+    @property
     def clean(self) -> Condition | None:
         """The matched condition."""
         return next((condition for condition in self.conditions if condition.condition == CLEAN), None)
@@ -163,6 +173,11 @@ class Evaluation(TabularResult):
     def source(self) -> str:
         """What makes the embeddings: the network, behind a front end where there is one."""
         return f"{self.frontend} → {self.network}" if self.frontend else self.network
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What evaluations have in common that differ in the enhancer alone."""
+        return self.source, self.list, self.scores, *(condition.condition for condition in self.conditions)
 
     @property
     def scores(self) -> str:
@@ -183,7 +198,12 @@ class Evaluation(TabularResult):
     def heading(self) -> str:
         """Systems, list, scores and counts."""
         counts = f"{self.trials:,} trials, {self.targets:,} target, {self.speakers:,} speakers"
-        return f"{self.source} → {self.enhancer} on {self.list} ({self.scores}; {counts})"
+        return f"{self.title} on {self.list} ({self.scores}; {counts})"
+
+    @property
+    def title(self) -> str:
+        """The systems: "dvector → SEED", or "dvector" alone."""
+        return " → ".join((self.source, *self.system_names[1:]))
 
     def errors(self, condition: Condition) -> float:
         """Misses or false alarms at the EER, whichever are fewer, of the system that makes more of them."""
@@ -203,6 +223,12 @@ class Evaluation(TabularResult):
         import pandas as pd
 
         return pd.DataFrame([row for condition in self.conditions for row in _rows(condition)])
+
+    def draw(self, axes: Axes) -> Axes:
+        """Draw the EER by condition, of the network alone and with the enhancer."""
+        from seedpipe.results import figures
+
+        return figures.eer_by_condition(axes, self)
 
 
 def _rows(condition: Condition) -> Iterator[dict[str, Any]]:
@@ -234,7 +260,7 @@ def _ordered(evaluations: list[Evaluation]) -> list[Evaluation]:
     return [evaluation for _, evaluation in sorted(zip(places, evaluations, strict=True), key=lambda pair: pair[0])]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Evaluations(TabularResult):
     """What ``evaluation.json`` holds: evaluations of one enhancer on one list, one for each scoring method.
 
@@ -257,6 +283,14 @@ class Evaluations(TabularResult):
 
     def __getitem__(self, index: int) -> Evaluation:
         return self.evaluations[index]
+
+    def draw(self, axes: Axes) -> Axes:
+        """Draw the EER by condition, of the network alone and with each enhancer, by the first scoring method."""
+        from seedpipe.results import figures
+
+        first = self.evaluations[0]
+        places = {one.enhancer: one for one in reversed(self.evaluations) if one.place == first.place}
+        return figures.eer_by_condition(axes, list(reversed(places.values())))
 
     @property
     def heading(self) -> str:

@@ -5,8 +5,7 @@
 
 The first of several systems, the network alone, is grey and dashed with hollow dots; others are solid lines and filled
 marks. Target scores are a filled shape, non-target scores a dashed outline. Colours are those of Okabe and Ito, and
-nothing is told apart by colour alone. Rates are fractions in the data and percentages in the drawing. A name stays a
-name, whatever is in it. :data:`STYLE` is the look that the report gives to all.
+nothing is told apart by colour alone. Rates are fractions in the data, percentages in the drawing. A name stays one.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.ticker import MaxNLocator
 
 from seedpipe.results.derived import Plane, SnrCurve, centre, plane
-from seedpipe.results.wording import number
+from seedpipe.results.wording import enhancer_name, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,10 +30,9 @@ if TYPE_CHECKING:
 
 INK, SOFT, GRID, PAGE = "#1c2126", "#5a646e", "#e6e9ec", "#ffffff"
 BEFORE, AFTER, OTHER = "#747d86", "#0072b2", "#d55e00"
+# As many as the colour-blind can tell apart on white and on black; a shade off the colours above, which may vary.
 SPEAKERS = ("#0071b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55d00", INK)
-"""As many as the colour-blind can tell apart on white and on black; a shade off the colours above, which may vary."""
-MARKS = "o^sDv*"
-"""By condition, from the first again after the last."""
+MARKS = "o^sDv*"  # by condition, from the first again after the last
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": SOFT,
@@ -63,7 +61,7 @@ STYLE: dict[str, Any] = {
 }
 
 _DASHED = (0, (4.0, 2.0))
-_LINES: tuple[dict[str, Any], ...] = (
+LINES: tuple[dict[str, Any], ...] = (
     {"color": BEFORE, "linestyle": _DASHED, "markerfacecolor": PAGE, "marker": "o"},
     {"color": AFTER, "linestyle": "-", "marker": "o"},
     {"color": OTHER, "linestyle": "-", "marker": "^"},
@@ -96,7 +94,7 @@ def det(axes: Axes, systems: Mapping[str, System], limits: tuple[float, float] |
     for set_scale in (axes.set_xscale, axes.set_yscale):
         set_scale("function", functions=(_probit, np.vectorize(NormalDist().cdf, otypes=[float])))
     axes.plot((low, high), (low, high), color=SOFT, linewidth=1.0, linestyle=(0, (1.0, 4.0)))
-    for line, (name, system) in zip(cycle(_LINES), systems.items()):
+    for line, (name, system) in zip(cycle(LINES), systems.items()):
         kept = np.linspace(0, len(system.det.far) - 1, min(len(system.det.far), _DET_POINTS)).round().astype(int)
         axes.plot(np.take(system.det.far, kept), np.take(system.det.frr, kept), **{**line, "marker": ""}, label=name)
         axes.plot([system.eer.value], [system.eer.value], clip_on=False, **{**line, "linestyle": ""})
@@ -157,32 +155,33 @@ def histogram(axes: Axes, scores: Histogram, limits: tuple[float, float] | None 
     return axes
 
 
-def eer_by_condition(axes: Axes, evaluation: Evaluation, highest: float | None = None) -> Axes:
-    """Draw the EER by condition, before and after, with 95 % intervals.
+def eer_by_condition(axes: Axes, evaluation: Evaluation | Sequence[Evaluation], highest: float | None = None) -> Axes:
+    """Draw the EER by condition, of the network alone and of each enhancer, with 95 % intervals.
 
     Parameters
     ----------
     axes : Axes
-    evaluation : Evaluation
-        Its conditions become the rows.
+    evaluation : Evaluation, or several with the same conditions that differ in the enhancer
+        Their conditions become the rows.
     highest : float, optional
-        Upper end of the axis, a fraction, so that the figures of several enhancers compare.
+        Upper end of the axis, a fraction, so that several figures compare.
     """
-    conditions = evaluation.conditions
-    systems = zip(*(condition.systems.both for condition in conditions), strict=True)
-    for line, shift, side in zip(_LINES, (-0.15, 0.15), systems, strict=False):
-        heights = [row + shift for row in range(len(conditions))]
-        values, errors = _intervals([system.eer for system in side])
-        axes.errorbar(values, heights, xerr=errors, capsize=3.5, clip_on=False, **{**line, "linestyle": ""})
+    several = list(evaluation) if isinstance(evaluation, Sequence) else [evaluation]
+    conditions = several[0].conditions
+    sides = [("network", [condition.systems.network.eer for condition in conditions])]
+    shown = [one for one in several if not one.alone]
+    sides += [(one.enhancer, [condition.systems.enhanced.eer for condition in one.conditions]) for one in shown]
+    step = min(0.3, 0.7 / max(1, len(sides) - 1))
+    for place, (line, (name, side)) in enumerate(zip(cycle(LINES), sides, strict=False)):
+        heights = [row + step * (place - (len(sides) - 1) / 2) for row in range(len(conditions))]
+        values, errors = _intervals(side)
+        look = {**line, "linestyle": "", "label": enhancer_name(name)}
+        axes.errorbar(values, heights, xerr=errors, capsize=3.5, clip_on=False, **look)
     axes.set_ylim(len(conditions) - 0.5, -0.5)
-    axes.set_yticks(
-        range(len(conditions)),
-        labels=[shortened(condition.condition) for condition in conditions],
-        parse_math=False,
-        color=INK,
-    )
+    names = [shortened(condition.condition) for condition in conditions]
+    axes.set_yticks(range(len(conditions)), labels=names, parse_math=False, color=INK)
     axes.grid(visible=False, axis="y")
-    axes.set_xlim(0.0, 100.0 * (highest or highest_rate(s.eer for c in conditions for s in c.systems.both)))
+    axes.set_xlim(0.0, 100.0 * (highest or highest_rate(estimate for _, side in sides for estimate in side)))
     axes.set_xlabel("EER, %")
     return axes
 
@@ -205,7 +204,7 @@ def shortened(name: str) -> str:
     return plain if len(plain) <= _LONGEST_NAME else plain[: _LONGEST_NAME - 1] + "…"
 
 
-def eer_by_snr(axes: Axes, curve: SnrCurve, highest: float | None = None) -> Axes:
+def eer_by_snr(axes: Axes, curve: SnrCurve, highest: float | None = None, *, alone: bool = False) -> Axes:
     """Draw the EER of one condition against SNR, before and after, with 95 % intervals.
 
     Parameters
@@ -215,12 +214,14 @@ def eer_by_snr(axes: Axes, curve: SnrCurve, highest: float | None = None) -> Axe
         One condition.
     highest : float, optional
         Upper end of the axis, a fraction, so that several figures compare.
+    alone : bool
+        The network alone.
     """
     points = curve.points
     bounds = sorted({end for point in points for end in (point.low, point.high)})
     span = bounds[-1] - bounds[0] or 10.0
-    sides = [point.network for point in points], [point.enhanced for point in points]
-    for line, shift, side in zip(_LINES, (-0.012, 0.012), sides, strict=False):
+    sides = [[point.network for point in points], [point.enhanced for point in points]][: 1 if alone else 2]
+    for line, shift, side in zip(LINES, (-0.012, 0.012), sides, strict=False):
         values, errors = _intervals(side)
         axes.errorbar(
             [point.middle + shift * span for point in points], values, yerr=errors, capsize=3.5, clip_on=False, **line
@@ -254,8 +255,7 @@ def eer_by_timestep(axes: Axes, evaluation: Evaluation) -> Axes:
     axes.set_xlim(times[0] / 1.3, times[-1] * 1.3)
     axes.set_ylim(0.0, 105.0 * max(0.0095, *(rate for step in steps for rate in step.conditions.values())))
     axes.set(xlabel="t", ylabel="EER, %")
-    legend = axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1.0)
-    for words in legend.get_texts():
+    for words in axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1.0).get_texts():
         words.set_parse_math(False)
     return axes
 
@@ -293,7 +293,7 @@ def projection(
             axes.plot(*np.reshape(own, (-1, 2)).T, linestyle="", clip_on=False, marker=mark, **look)
     for speaker, digit in numbers.items():
         at = centre([place for place in places if place.speaker == speaker])
-        axes.text(*at, str(digit), ha="center", va="center", fontsize=14.0, fontweight="bold", color=INK)
+        axes.text(*at, str(digit), ha="center", va="center", fontsize="large", fontweight="bold", color=INK)
     axes.set(xlim=across, ylim=up, xticks=[], yticks=[])
     axes.set_aspect("equal")
     axes.spines[:].set(visible=True, color=GRID)
@@ -309,10 +309,10 @@ def training_curve(axes: Axes, training: Training) -> Axes:
     training : Training, with at least two points
     """
     steps, losses = zip(*((point.step, point.loss) for point in training.curve), strict=True)
-    axes.plot(steps, losses, **{**_LINES[0], "marker": ""}, label="training loss")
+    axes.plot(steps, losses, **{**LINES[0], "marker": ""}, label="training loss")
     validated = [(point.step, point.validation) for point in training.curve if point.validation is not None]
     if validated:
-        axes.plot(*zip(*validated, strict=True), **{**_LINES[1], "marker": ""}, label="validation loss")
+        axes.plot(*zip(*validated, strict=True), **{**LINES[1], "marker": ""}, label="validation loss")
     axes.set(xlabel="Step", ylabel="Loss", xlim=(steps[0], steps[-1]))
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=_STEPS, integer=True))
     return axes

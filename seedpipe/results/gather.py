@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from seedpipe.errors import MetricError
-from seedpipe.files import StrPath
+from seedpipe.files import StrPath, read_json
+from seedpipe.results.contents import Training
 
 _NAME = "evaluation.json"
 
@@ -27,7 +28,7 @@ def gather(paths: Sequence[StrPath], title: str, made_by: str) -> dict[str, Any]
     dict
         For :func:`seedpipe.results.report.write_report`; without training curves.
     """
-    from seedpipe._version import __version__
+    from seedpipe import __version__
 
     found = [data for _, data in read_results(paths)]
     return {
@@ -35,8 +36,25 @@ def gather(paths: Sequence[StrPath], title: str, made_by: str) -> dict[str, Any]
         "synthetic": any(one["synthetic"] for one in found),
         "seedpipe_version": __version__,
         "made_by": made_by,
+        "date": datetime.now(tz=UTC).date().isoformat(),
         "evaluations": [evaluation for one in found for evaluation in one["evaluations"]],
     }
+
+
+def trainings(paths: Sequence[StrPath]) -> dict[str, Training]:
+    """Read how the enhancers were trained whose results lie as the pipeline leaves them, by ``NETWORK/ENHANCER``.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        As of :func:`gather`. Of several runs the first one counts; where there is no ``training.json``, there is none.
+    """
+    found: dict[str, Training] = {}
+    for file, _ in read_results(paths):
+        place = file.absolute().parents[1] / "training.json"
+        if place.is_file():
+            found.setdefault(f"{place.parents[1].name}/{place.parent.name}", Training.from_json(place))
+    return found
 
 
 def read_results(paths: Sequence[StrPath]) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -75,11 +93,16 @@ def _files(path: Path) -> Iterable[Path]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = read_json(file)
     except (OSError, ValueError) as error:
         raise MetricError(
             f"cannot be read ({error})", expected=f"an {_NAME} of the scoring stage", file=file
         ) from error
-    if not isinstance(data, dict) or not isinstance(data.get("evaluations"), list) or "synthetic" not in data:
+    if (
+        not isinstance(data, dict)
+        or not data.get("evaluations")
+        or not isinstance(data["evaluations"], list)
+        or "synthetic" not in data
+    ):
         raise MetricError("has no results", expected=f"an {_NAME} of the scoring stage", file=file)
     return data

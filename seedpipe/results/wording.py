@@ -6,9 +6,12 @@ A difference is called a difference only where its 95 % interval excludes zero.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from seedpipe.results import FEW_ERRORS, Condition, Difference, Estimate, Evaluation, Reduction, SideCrops
+from seedpipe.results.base import AS_GIVEN, FEW_ERRORS, Difference
+
+if TYPE_CHECKING:
+    from seedpipe.results import Condition, Estimate, Evaluation, Reduction, SideCrops
 
 Metric: TypeAlias = Literal["eer", "min_dcf"]
 Verdict: TypeAlias = Literal["better", "worse", "same", "untested"]
@@ -31,7 +34,7 @@ def metric_name(metric: str) -> str:
 
 
 def _subject(evaluation: Evaluation) -> str:
-    return "no enhancement" if evaluation.enhancer == "none" else enhancer_name(evaluation.enhancer)
+    return enhancer_name(evaluation.enhancer)
 
 
 def percent(value: float, places: int = 1) -> str:
@@ -167,11 +170,20 @@ def sentence(evaluation: Evaluation, *, synthetic: bool) -> str:
     """
     kind = "synthetic list" if synthetic else "list"
     place = f"On the {kind} {evaluation.list}, with {evaluation.source} embeddings, "
+    if evaluation.alone:
+        return place + f"the equal error rate is {enumerate_names([_alone(one) for one in evaluation.conditions])}."
     if not evaluation.mismatched:
         return place + _only_clean(evaluation) + "."
     main = _mismatched(evaluation)
     clean = evaluation.clean
     return place + main + (_clean_clause(evaluation, clean) if clean else "") + "."
+
+
+def _alone(condition: Condition) -> str:
+    eer = condition.systems.network.eer
+    places = places_for(eer.value)
+    value = f"{percent(eer.value, places)} % {interval(eer.low, eer.high, places, 100)}".rstrip()
+    return value if condition.condition == AS_GIVEN else f"{value} in the condition {condition.condition}"
 
 
 def _mismatched(evaluation: Evaluation) -> str:

@@ -25,12 +25,13 @@ Contents
 - :func:`evaluate`: the network alone against network -> enhancer on one list.
 - :func:`score_files`: a list on embedding files of any toolkit; :func:`read_embeddings`, :func:`score_embeddings`,
   :func:`figures`, :func:`warnings_about`: its parts.
+- :func:`embed_files`, :func:`verify_files`: recordings straight to embeddings, and two of them to a verdict.
 - :func:`read_scores`, :func:`write_scores`, :func:`compare_scores`: score files, and two systems on the same trials.
 """
 
 from __future__ import annotations
 
-from seedpipe.scoring.comparison import compare_scores, figures, warnings_about
+from seedpipe.scoring.comparison import compare_columns, compare_scores, figures, warnings_about
 from seedpipe.scoring.crops import CropEmbeddings, load_crops, with_models
 from seedpipe.scoring.embeddings import read_embeddings, score_embeddings, score_files
 from seedpipe.scoring.evaluation import evaluate
@@ -46,8 +47,10 @@ from seedpipe.scoring.norms import (
     normalized_scores,
 )
 from seedpipe.scoring.pairs import cosine_scores, euclidean_scores, pair_scores
+from seedpipe.scoring.recordings import embed_files
 from seedpipe.scoring.systems import score_conditions
 from seedpipe.scoring.vectors import METHODS, Method
+from seedpipe.scoring.verification import Recording, Verification, verify_files
 
 __all__ = [
     "METHODS",
@@ -57,11 +60,15 @@ __all__ = [
     "CropEmbeddings",
     "Method",
     "Norm",
+    "Recording",
     "ScoreFile",
+    "Verification",
     "cohort_from",
     "cohort_statistics",
+    "compare_columns",
     "compare_scores",
     "cosine_scores",
+    "embed_files",
     "euclidean_scores",
     "evaluate",
     "figures",
@@ -75,6 +82,7 @@ __all__ = [
     "score_conditions",
     "score_embeddings",
     "score_files",
+    "verify_files",
     "warnings_about",
     "with_models",
     "write_scores",

@@ -20,12 +20,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from seedpipe.enhancers.base import CALIBRATION, CARD
+from seedpipe.enhancers.registry import load_enhancer
 from seedpipe.errors import MetricError
-from seedpipe.files import StrPath, read_json, whole_file
+from seedpipe.files import StrPath, read_json, sealed, whole_file, whole_files
 from seedpipe.metrics import cllr, min_cllr, validate
 from seedpipe.scoring.files import read_columns, read_scores
+from seedpipe.scoring.trials import Trials
 
 FORMAT = "seedpipe-calibration-1"
+DECISION = "## Decision"
 ITERATIONS = 100
 TOLERANCE = 1e-10
 RIDGE = 1e-8  # on standardised features: keeps weights finite where a list is separated without error
@@ -44,12 +48,16 @@ class Calibration:
         Weight of each quality measure; empty without.
     column : str
         The column of scores that it was fitted on, where that is known: which system it is for.
+    pairs : str
+        Digest of the list that it was fitted on, by :meth:`~seedpipe.scoring.trials.Trials.pairs_digest`, where that is
+        known.
     """
 
     scale: float
     offset: float
     quality: Mapping[str, float]
     column: str = ""
+    pairs: str = ""
 
     def __call__(self, scores: ArrayLike, quality: Mapping[str, ArrayLike] | None = None) -> Floats:
         """Calibrate scores.
@@ -84,12 +92,25 @@ class Calibration:
             raise MetricError("calibrated scores are not finite", remedy="fit the calibration again")
         return ratios
 
+    def threshold(self) -> float:
+        """The score at which the likelihood ratio is 1: at equal priors and costs, the verdict changes there.
+
+        Raises
+        ------
+        MetricError
+            The calibration wants quality measures, so there is no one threshold.
+        """
+        if self.quality:
+            found = f"the calibration wants the quality measures {', '.join(self.quality)}"
+            raise MetricError(found, expected="one of the scores alone", remedy="fit it without --quality")
+        return -self.offset / self.scale
+
     def save(self, path: StrPath) -> None:
         """Write the weights as JSON."""
         data = {"format": FORMAT, "scale": self.scale, "offset": self.offset, "quality": dict(self.quality)}
-        data["column"] = self.column
+        data |= {"column": self.column, "pairs": self.pairs}
         with whole_file(Path(path)) as partial:
-            partial.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+            partial.write_text(json.dumps(sealed(data), indent=1) + "\n", encoding="utf-8")
 
 
 def fit_calibration(
@@ -183,8 +204,41 @@ def calibrate_file(
     """
     given, measures = read_scores(path, column), read_columns(path, quality)
     labels = given.trials.expect_labels().labels
-    found = replace(fit_calibration(given.scores, labels, measures, p_target), column=column or "score")
+    fitted = fit_calibration(given.scores, labels, measures, p_target)
+    found = replace(fitted, column=column or "score", pairs=given.trials.pairs_digest())
     return found, CalibrationCosts(cllr(found(given.scores, measures), labels), min_cllr(given.scores, labels))
+
+
+def calibrate_model(found: Calibration, model: StrPath) -> None:
+    """Put a calibration into the folder of a model, whose card then states the threshold.
+
+    Raises
+    ------
+    ModelError
+        There is no model.
+    MetricError
+        The calibration wants quality measures.
+    """
+    load_enhancer(model)
+    threshold, card = found.threshold(), Path(model, CARD)
+    text = card.read_text(encoding="utf-8").partition(f"\n{DECISION}\n")[0].rstrip()
+    section = f"""
+{DECISION}
+
+Two recordings count as of one speaker from a cosine of {threshold:.4f} on, where the calibration in
+`{CALIBRATION}` gives a likelihood ratio of 1. It holds for speech like that of the list it was fitted on.
+"""
+    with whole_files([Path(model, CALIBRATION), card]) as (partial, partial_card):
+        found.save(partial)
+        partial_card.write_text(f"{text}\n{section}", encoding="utf-8")
+
+
+def about_list(calibrations: Sequence[Calibration], trials: Trials) -> list[str]:
+    """Say where a calibration is applied to the very list that it was fitted on."""
+    fitted = {each.pairs for each in calibrations} - {""}
+    if not fitted or trials.pairs_digest() not in fitted:
+        return []
+    return ["the calibration was fitted on this list: its Cllr and actDCF are too good, report them on another one"]
 
 
 def pair_quality(
@@ -226,7 +280,8 @@ def load_calibration(path: StrPath) -> Calibration:
         if data["format"] != FORMAT:
             raise ValueError(f"format {data['format']!r}")
         quality = {str(name): float(weight) for name, weight in data["quality"].items()}
-        found = Calibration(float(data["scale"]), float(data["offset"]), quality, str(data.get("column", "")))
+        known = (str(data.get(name, "")) for name in ("column", "pairs"))  # older files lack them
+        found = Calibration(float(data["scale"]), float(data["offset"]), quality, *known)
         if not np.isfinite([found.scale, found.offset, *quality.values()]).all():
             raise ValueError("a weight is not finite")
         return found

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe import metrics
+from seedpipe.files import StrPath
 from seedpipe.results import ComparedMetric, Comparison, Det, Difference, Estimate
 from seedpipe.scoring.estimates import bootstrap_of, difference, estimate, metrics_of
-from seedpipe.scoring.files import ScoreFile
+from seedpipe.scoring.files import ScoreFile, read_scores
 from seedpipe.scoring.trials import SpeakerMap, Trials, TrialSpeakers, tell_speakers
 from seedpipe.scoring.warnings import about_costs, about_trials
 
@@ -142,6 +143,40 @@ def compare_scores(
         found[metric.name] = ComparedMetric(of_a, of_b, change, _verdict(change, told))
     warnings = warnings_about(trials, dict(zip("ab", scores, strict=True)), speakers=told)
     return Comparison(len(trials), int(trials.labels.sum()), bootstrap.speakers, found, warnings)
+
+
+def compare_columns(
+    a: StrPath,
+    b: StrPath,
+    columns: Mapping[str, str],
+    replicates: int = 1000,
+    seed: int = 0,
+    *,
+    speakers: SpeakerMap | None = None,
+) -> dict[str, Difference]:
+    """Compare the EER of two systems under several conditions.
+
+    Parameters
+    ----------
+    a, b : str or path
+        Score files of the same trials in the same order, with labels.
+    columns : mapping of str to str
+        Of the scores in both files, by condition.
+    replicates, seed, speakers
+        As for :func:`compare_scores`.
+
+    Returns
+    -------
+    dict of str to Difference
+        By condition: b minus a.
+    """
+    found = {}
+    for condition, column in columns.items():
+        one, other = read_scores(a, column), read_scores(b, column)
+        bootstrap = bootstrap_of(tell_speakers(one.trials, speakers), replicates, seed)
+        scores = one.in_order_of(one.trials), other.in_order_of(one.trials)
+        found[condition] = difference(bootstrap, *scores, one.trials.labels, metrics_of(PRIORS)[0])
+    return found
 
 
 def _verdict(change: Difference, speakers: TrialSpeakers) -> str:

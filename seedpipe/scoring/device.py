@@ -14,13 +14,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from seedpipe.errors import MetricError
-from seedpipe.scoring.vectors import NEAR, Floats, Method, Rows
+from seedpipe.scoring.vectors import NEAR, Floats, Method, Rows, Side, sides
 
 BLOCK_BYTES = 2**28  # of one side's embeddings in a block, or of scores against a cohort
 
 
 def pair_scores_on(
-    device: str, enrol: Floats, test: Floats, enrol_rows: Rows, test_rows: Rows, method: Method
+    device: str, enrol: Floats | Side, test: Floats | Side, enrol_rows: Rows, test_rows: Rows, method: Method
 ) -> NDArray[np.float64]:
     """Score trials; parameters and result are those of :func:`seedpipe.scoring.pair_scores`, which has checked them.
 
@@ -31,16 +31,17 @@ def pair_scores_on(
     """
     prepare, score = (_mean_unit, _cosines) if method == "cosine" else (_unit, _distances)
     scores = torch.empty(len(enrol_rows), dtype=torch.float64)
-    size = _block(max(enrol.shape[1], test.shape[1]) * enrol.shape[2])
+    both = sides(enrol, test)
+    raw = [side.embeddings for side in both]
+    size = _block(max(raw[0].shape[1], raw[1].shape[1]) * raw[0].shape[2])
     try:
-        left = _prepared(enrol, prepare, device)
-        right = left if test is enrol else _prepared(test, prepare, device)
+        left, right = (side.prepared(_prepared, prepare, device) for side in both)
         for start in range(0, len(scores), size):
             part = slice(start, start + size)
             e, t = (torch.from_numpy(rows[part]).to(device) for rows in (enrol_rows, test_rows))
             scores[part] = score(left[e], right[t]).cpu()
     except torch.OutOfMemoryError as error:
-        held = enrol.nbytes + (0 if test is enrol else test.nbytes)
+        held = raw[0].nbytes + (0 if raw[1] is raw[0] else raw[1].nbytes)
         raise MetricError(
             f"embeddings of {held / 1e9:.1f} GB do not fit into the memory of the device '{device}'",
             remedy="score with --device cpu, or set machine.device: cpu",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +11,32 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedpipe.cache import open_cache
-from seedpipe.cache.exchange import read_vectors
+from seedpipe.cache import Cache, open_cache
+from seedpipe.cache.exchange import Provenance, Vectors, read_vectors
+from seedpipe.cache.exchange.provenance import expect_same
 from seedpipe.errors import TrialError
 from seedpipe.files import StrPath
 from seedpipe.params import ScoreParams
-from seedpipe.results import ListFigures
-from seedpipe.scoring.calibration import load_calibration, pair_quality
-from seedpipe.scoring.comparison import figures, warnings_about
+from seedpipe.results import AS_GIVEN, Condition, Difference, Differences, Evaluation, Evaluations, Pair
+from seedpipe.scoring.calibration import about_list, load_calibration, pair_quality
+from seedpipe.scoring.comparison import warnings_about
 from seedpipe.scoring.crops import CropEmbeddings, with_models
+from seedpipe.scoring.estimates import bootstrap_of, metrics_of
+from seedpipe.scoring.evaluation import system_of
 from seedpipe.scoring.norms import Norm, cohort_from, normalized_scores
-from seedpipe.scoring.trials import Trials, match_names, read_models, read_speaker_map, read_trials, tell_speakers
+from seedpipe.scoring.trials import (
+    AS_THEY_ARE,
+    Trials,
+    TrialSpeakers,
+    match_names,
+    read_models,
+    read_speaker_map,
+    read_trials,
+    tell_speakers,
+)
 from seedpipe.scoring.vectors import Floats, Method
+
+LOG = logging.getLogger(__name__)
 
 
 def score_files(  # noqa: PLR0913 - files of different kinds
@@ -35,7 +51,7 @@ def score_files(  # noqa: PLR0913 - files of different kinds
     calibration: StrPath | None = None,
     speakers: StrPath | None = None,
     device: str = "cpu",
-) -> tuple[ListFigures, pd.DataFrame]:
+) -> tuple[Evaluations | None, pd.DataFrame]:
     """Score a list on embedding files of any toolkit.
 
     Parameters
@@ -45,7 +61,7 @@ def score_files(  # noqa: PLR0913 - files of different kinds
     trials : str or path
         The list.
     params : ScoreParams
-        The first of its methods counts.
+        The first of its methods counts. The list is called NAME if it is ``trials_NAME.txt``, else as its file is.
     ids, cohort, models, calibration, speakers : str or path, optional
         For ``.npy``, the name of each row, one a line; a training cache, for every ``params.norm`` but ``none``;
         enrolment models, as :func:`seedpipe.scoring.trials.read_models` takes them; what makes the scores log
@@ -55,7 +71,9 @@ def score_files(  # noqa: PLR0913 - files of different kinds
 
     Returns
     -------
-    figures : ListFigures
+    evaluations : Evaluations or None
+        One evaluation, without an enhancer; None for a list without labels. The system is called by what the enrolment
+        file says of its network, or else by the name of the file.
     scores : DataFrame
         As :func:`score_embeddings` gives them, calibrated.
 
@@ -68,29 +86,53 @@ def score_files(  # noqa: PLR0913 - files of different kinds
     known = read_speaker_map(speakers) if speakers else None
     told = None if listed.blind else tell_speakers(listed, known)  # refuses a list before any work
     ratios = load_calibration(calibration) if calibration else None
-    drawn = cohort_from(open_cache(cohort), params.cohort_size, params.seed).means() if cohort else None
-    left = read_embeddings(enrol, ids)
-    right = left if Path(enrol) == Path(test) else read_embeddings(test, ids)
+    sides = [read_vectors(path, ids) for path in dict.fromkeys((Path(enrol), Path(test)))]
+    others = open_cache(cohort) if cohort else None
+    remarks = _expect_one_network(sides, others)
+    drawn = cohort_from(others, params.cohort_size, params.seed).means() if others else None
+    left = _crops(sides[0])
+    right = left if len(sides) == 1 else _crops(sides[1])
     left = with_models(left, read_models(models)) if models else left
     method, top = params.methods[0], params.cohort_top
     table, rule = score_embeddings(left, right, listed, method, params.norm, drawn, top, device)
     if ratios:
         measures = {name: table[name].to_numpy() for name in ratios.quality if name in table}
         table["score"] = ratios(table["score"].to_numpy(), measures)
-    found, warnings = None, []
-    if told:
-        scores, priors = table["score"].to_numpy(), params.p_targets
-        found = figures(
-            listed,
-            scores,
-            params.bootstrap,
-            params.seed,
-            p_targets=priors,
-            calibrated=ratios is not None,
-            speakers=told,
-        )
-        warnings = warnings_about(listed, {"": scores}, priors, told)
-    return ListFigures(str(trials), rule, len(listed), found, warnings), table
+    remarks = about_list([ratios] if ratios else [], listed) + remarks
+    if told is None:
+        for remark in remarks if rule == AS_THEY_ARE else (f"names are found by: {rule}", *remarks):
+            LOG.warning("%s", remark)
+        return None, table
+    figures = _figures(table["score"].to_numpy(), listed, told, params, calibrated=ratios is not None)
+    said = sides[0].provenance
+    return _evaluations(
+        **figures | {"warnings": figures["warnings"] + remarks, "utterance_rule": rule},
+        network=said.network if said else Path(enrol).stem,
+        list=Path(trials).stem.removeprefix("trials_"),
+        norm=params.norm,
+    ), table
+
+
+def _figures(
+    scores: NDArray[np.float64], trials: Trials, told: TrialSpeakers, params: ScoreParams, *, calibrated: bool
+) -> dict[str, Any]:
+    """What an evaluation says of one system."""
+    bootstrap = bootstrap_of(told, params.bootstrap, params.seed, params.eer_definition)
+    wanted = metrics_of(params.p_targets, calibrated=calibrated, short=True)
+    system, none = system_of(scores, trials.labels, bootstrap, wanted), Difference(0.0)
+    return {
+        "method": params.methods[0],
+        "trials": len(trials),
+        "targets": int(trials.labels.sum()),
+        "utterances": len(trials.utterances),
+        "speakers": bootstrap.speakers,
+        "conditions": [Condition(AS_GIVEN, Pair(system, system), Differences(none, none))],
+        "warnings": warnings_about(trials, {"": scores}, params.p_targets, told),
+    }
+
+
+def _evaluations(**parts: Any) -> Evaluations:
+    return Evaluations(synthetic=False, evaluations=[Evaluation(enhancer="none", **parts)])
 
 
 def read_embeddings(path: StrPath, ids: StrPath | None = None) -> CropEmbeddings:
@@ -115,7 +157,19 @@ def read_embeddings(path: StrPath, ids: StrPath | None = None) -> CropEmbeddings
     TrialError
         Utterances have different numbers of embeddings.
     """
-    vectors = read_vectors(path, ids)
+    return _crops(read_vectors(path, ids))
+
+
+def _expect_one_network(sides: Sequence[Vectors], cohort: Cache | None) -> list[str]:
+    """Refuse files and cohort of several networks, or enhanced on one side alone; say what could not be checked."""
+    said = [(each.path, each.provenance) for each in sides]
+    if cohort:
+        said.append((cohort.path, Provenance.of_cache(cohort.info)))
+    return expect_same(said, "whether all are of one network, raw or enhanced in one way,")
+
+
+def _crops(vectors: Vectors) -> CropEmbeddings:
+    """Embeddings of a file as crops of its utterances."""
     codes, utterances = pd.factorize(np.array([name for name, _ in vectors.keys], dtype=object))
     counts = np.bincount(codes)
     few, many = int(counts.argmin()), int(counts.argmax())
@@ -124,7 +178,7 @@ def read_embeddings(path: StrPath, ids: StrPath | None = None) -> CropEmbeddings
             f"{utterances[few]} has {counts[few]} embeddings and {utterances[many]} {counts[many]}",
             expected="as many for every utterance",
             remedy="give one mean embedding for each",
-            file=Path(path),
+            file=vectors.path,
         )
     draws = np.array([draw for _, draw in vectors.keys])
     values = np.asarray(vectors.values)[np.lexsort((draws, codes))].astype(np.float32, copy=False)

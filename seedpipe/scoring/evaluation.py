@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from seedpipe import metrics
 from seedpipe.cache import Cache
+from seedpipe.console import ProgressCallback, Shown, shown
 from seedpipe.errors import MetricError
 from seedpipe.params import ScoreParams, split_condition
 from seedpipe.results import (
@@ -28,7 +29,7 @@ from seedpipe.results import (
     System,
 )
 from seedpipe.scoring.ablations import over_noise_seeds, over_snr, over_timesteps
-from seedpipe.scoring.calibration import Calibration
+from seedpipe.scoring.calibration import Calibration, about_list
 from seedpipe.scoring.crops import load_crops
 from seedpipe.scoring.estimates import NamedMetric, bootstrap_of, difference, estimate, metrics_of
 from seedpipe.scoring.norms import Cohort, cohort_from
@@ -53,6 +54,7 @@ def evaluate(  # noqa: PLR0913 - what the files of an evaluation hold
     models: Mapping[str, Sequence[str]] | None = None,
     calibrations: Sequence[Calibration] = (),
     speakers: SpeakerMap | None = None,
+    progress: ProgressCallback | Shown | None = "shown",
 ) -> tuple[Evaluations, pd.DataFrame]:
     """Compare the network alone with network -> enhancer on one evaluation list.
 
@@ -76,6 +78,9 @@ def evaluate(  # noqa: PLR0913 - what the files of an evaluation hold
         ratios, and actDCF, Cllr and minCllr are given.
     speakers : mapping of str to sequence of str, optional
         As :func:`seedpipe.scoring.trials.read_speaker_map` gives it, where the list does not tell them.
+    progress : callable or None
+        Called with conditions done and conditions of all methods; a bar, or lines where it cannot be drawn, by default.
+        None for silence.
 
     Returns
     -------
@@ -111,20 +116,34 @@ def evaluate(  # noqa: PLR0913 - what the files of an evaluation hold
         "utterance_rule": match.rule,
         "projection": project({name: system.crops for name, system in systems.items()}, match.rows, told.of_utterance),
     }
-    remarks = [*about_trials(trials, told), *about_data(cache, enhancer, members, params)]
+    of_list = [*about_trials(trials, told), *about_list(calibrations, trials)]
+    remarks = of_list + about_data(cache, enhancer, members, params)
     evaluations, table = [], _table(trials)
+    counted = _Counted(shown(progress, f"score {name}", "conditions"), len(params.methods) * len(alone.conditions))
     for method in params.methods:
         scores = {system: scorer.scores(systems[system], method, system) for system in SYSTEMS}
         columns = {f"{method}:{c}:{system}": values for system, by in scores.items() for c, values in by.items()}
         table = table.assign(**columns)
         evaluation = Evaluation(
-            **(about | _figures(scores, bootstrap, scorer, method)),
+            **(about | _figures(scores, bootstrap, scorer, method, counted)),
             snr=over_snr(cache, match.rows, scores, told, scorer),
             timesteps=timesteps.get(method, []),
             noise_seeds=noise_seeds.get(method),
         )
         evaluations.append(replace(evaluation, warnings=remarks + evaluation.warnings))
     return Evaluations(synthetic=cache.info.synthetic, evaluations=evaluations), table
+
+
+class _Counted:
+    """Conditions of all methods, one after the other."""
+
+    def __init__(self, progress: ProgressCallback | None, total: int) -> None:
+        self.progress, self.done, self.total = progress, 0, total
+
+    def one(self) -> None:
+        self.done += 1
+        if self.progress:
+            self.progress(self.done, self.total)
 
 
 def _cohort(cache: Cache | None, enhancer: EmbeddingEnhancer, params: ScoreParams) -> Cohort | None:
@@ -164,7 +183,11 @@ def _table(trials: Trials) -> pd.DataFrame:
 
 
 def _figures(
-    scores: Mapping[str, ByCondition], bootstrap: metrics.SpeakerBootstrap, scorer: Scorer, method: Method
+    scores: Mapping[str, ByCondition],
+    bootstrap: metrics.SpeakerBootstrap,
+    scorer: Scorer,
+    method: Method,
+    counted: _Counted,
 ) -> dict[str, Any]:
     """Figures of both systems and their differences under every condition, and what to know of them."""
     priors, labels = scorer.params.p_targets, scorer.trials.labels
@@ -174,10 +197,11 @@ def _figures(
     rows = []
     for condition in scores["network"]:
         before, after = (scores[system][condition] for system in SYSTEMS)
-        systems = {name: _system(scores[name][condition], labels, bootstrap, wanted[name]) for name in SYSTEMS}
+        systems = {name: system_of(scores[name][condition], labels, bootstrap, wanted[name]) for name in SYSTEMS}
         changes = {metric.name: difference(bootstrap, before, after, labels, metric) for metric in both}
         eer, min_dcf = changes.pop("eer"), changes.pop("min_dcf")
         rows.append(Condition(condition, Pair(**systems), Differences(eer, min_dcf, changes)))
+        counted.one()
     return {
         "method": method,
         "conditions": rows,
@@ -203,12 +227,13 @@ def _reduction(
         return None
 
 
-def _system(
+def system_of(
     scores: NDArray[np.float64],
     labels: NDArray[np.int8],
     bootstrap: metrics.SpeakerBootstrap,
     wanted: Sequence[NamedMetric],
 ) -> System:
+    """Figures and curves of one system under one condition."""
     metrics.check_direction(scores, labels)
     far, frr, _ = metrics.det_curve(scores, labels)
     found = {metric.name: estimate(bootstrap, scores, labels, metric) for metric in wanted}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedpipe.cache.exchange import read_parquet
-from seedpipe.errors import MissingExtraError, TrialError
-from seedpipe.files import StrPath, whole_file
+from seedpipe.errors import MissingExtraError, TrialError, install
+from seedpipe.files import StrPath, normal, read_text, whole_file
 from seedpipe.scoring.trials import LABELS, UNKNOWN, Trials, columns
 
 NAMES = ("enrol", "test", "label")
+MOST_SCORE = 1e30  # squares of it can be added up
 NAMED = ("enrol", "test", "score")
 LAYOUTS = (
     "csv, tsv or Parquet with the columns enrol, test and score, or lines 'enrol test score', with a label in any place"
@@ -116,14 +118,16 @@ def read_scores(path: StrPath, column: str | None = None) -> ScoreFile:
     if frame.empty:
         raise TrialError("holds no scores", expected="one trial or more", file=path)
     scores = _numbers(frame[name])
-    bad = np.flatnonzero(~np.isfinite(scores))
+    bad = np.flatnonzero(~(np.abs(scores) <= MOST_SCORE))
     if bad.size:
         raise TrialError(
             f"{bad.size:,} scores of the column {name} are no finite numbers, the first: {frame[name].iloc[bad[0]]!r}",
-            expected="numbers",
+            expected=f"numbers from {-MOST_SCORE:g} to {MOST_SCORE:g}",
             file=path,
             row=int(bad[0]) + first_row,
         )
+    if (unnamed := np.flatnonzero(frame[["enrol", "test"]].isna().any(axis=1))).size:
+        raise TrialError("a name is missing", remedy="complete the row", file=path, row=int(unnamed[0]) + first_row)
     enrol, test = (frame[side].astype(str).tolist() for side in ("enrol", "test"))
     rows = np.arange(first_row, len(frame) + first_row)
     return ScoreFile(Trials.of_names(path, enrol, test, _labels(frame, path, first_row), rows), scores)
@@ -184,9 +188,9 @@ def write_scores(frame: pd.DataFrame, path: StrPath) -> None:
     with whole_file(path) as partial:
         if path.suffix == ".parquet":
             try:
-                frame.to_parquet(partial, index=False)
+                frame.to_parquet(partial, index=False, write_page_checksum=True)
             except ImportError as error:
-                raise MissingExtraError("Parquet needs pyarrow", remedy='pip install "seedpipe[parquet]"') from error
+                raise MissingExtraError("Parquet needs pyarrow", remedy=install("parquet")) from error
         elif path.suffix == ".txt":
             frame[["enrol", "test", "score"]].to_csv(partial, sep=" ", index=False, header=False, lineterminator="\n")
         else:
@@ -198,15 +202,15 @@ def _score_frame(path: Path) -> tuple[pd.DataFrame, int]:
     try:
         if path.suffix == ".parquet":
             return _named_once(read_parquet(path, expected="a score file").to_pandas(ignore_metadata=True)), 1
-        with path.open(encoding="utf-8-sig") as file:
-            first = next((line for line in file if line.strip()), "")
+        text = read_text(path, stream=True)
+        first = next((line for line in io.StringIO(text) if line.strip()), "")
         mark = next((mark for mark in (",", "\t") if mark in first), None)
         if columns.is_header(first.split(mark)) or (mark and "enrol" in first):
-            return _read_text(path, mark or r"\s+", None), 2
+            return _read_text(text, mark or r"\s+", None), 2
         width = len(first.split())
         if width not in (3, 4):
-            return _read_text(path, r"\s+", list(NAMED)), 1
-        return _told(path, _read_text(path, r"\s+", [f"column {number + 1}" for number in range(width)])), 1
+            return _read_text(text, r"\s+", list(NAMED)), 1
+        return _told(path, _read_text(text, r"\s+", [f"column {number + 1}" for number in range(width)])), 1
     except (OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise TrialError(f"cannot be read ({reason})", expected=LAYOUTS, file=path) from error
@@ -257,8 +261,10 @@ def _named_once(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _read_text(path: Path, mark: str, names: list[str] | None) -> pd.DataFrame:
-    frame = pd.read_csv(path, sep=mark, names=names, dtype=str, keep_default_na=False)
+def _read_text(text: str, mark: str, names: list[str] | None) -> pd.DataFrame:
+    frame = pd.read_csv(
+        io.StringIO(text), sep=mark, names=names, dtype=str, keep_default_na=False, skipinitialspace=True
+    )
     in_words = "enrol, test and score" if names is None or len(names) == 3 else "the first line"
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for row names
         raise ValueError(f"rows have more columns than the header, or than {in_words}")
@@ -268,5 +274,5 @@ def _read_text(path: Path, mark: str, names: list[str] | None) -> pd.DataFrame:
 
 
 def _pairs(trials: Trials) -> pd.MultiIndex:
-    names = np.array([columns.normal(name) for name in trials.utterances], dtype=object)
+    names = np.array([normal(name) for name in trials.utterances], dtype=object)
     return pd.MultiIndex.from_arrays([names[trials.enrol], names[trials.test]])

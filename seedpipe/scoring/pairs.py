@@ -10,6 +10,7 @@ number. :mod:`seedpipe.scoring.device` does the same on a GPU.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,9 +24,11 @@ from seedpipe.scoring.vectors import (
     Floats,
     Method,
     Rows,
+    Side,
     inverse_lengths,
     means,
     on_all_cores,
+    sides,
 )
 
 GATHER_BYTES = 2**21  # of one side's rows that wait in the processor's cache for their products
@@ -35,9 +38,9 @@ NEAR_BLOCK = 4096  # pairs of crops whose distance is computed from differences 
 
 
 def pair_scores(
-    enrol: Floats, test: Floats, enrol_rows: Rows, test_rows: Rows, method: Method, *, device: str = "cpu"
+    enrol: Floats | Side, test: Floats | Side, enrol_rows: Rows, test_rows: Rows, method: Method, *, device: str = "cpu"
 ) -> NDArray[np.float64]:
-    """Score trials between rows of two arrays of embeddings.
+    """Score trials between rows of two arrays of embeddings; a :class:`Side` is prepared once for all its scores.
 
     Parameters
     ----------
@@ -62,29 +65,31 @@ def pair_scores(
     """
     if method not in METHODS:
         raise MetricError(f"scoring method {method!r}", expected="one of " + ", ".join(METHODS))
-    if enrol.ndim != 3 or test.ndim != 3 or enrol.shape[2] != test.shape[2]:
+    enrol_rows, test_rows = np.asarray(enrol_rows, np.int64), np.asarray(test_rows, np.int64)
+    left, right = sides(enrol, test)
+    shapes = left.embeddings.shape, right.embeddings.shape
+    if not len(shapes[0]) == len(shapes[1]) == 3 or shapes[0][2] != shapes[1][2]:
         raise MetricError(
-            f"embeddings have shapes {enrol.shape} and {test.shape}",
+            f"embeddings have shapes {shapes[0]} and {shapes[1]}",
             expected="(utterances, crops, dimension) with one dimension",
             remedy="one embedding per utterance is (utterances, 1, dimension): add an axis with [:, None]",
         )
-    for rows, side in ((enrol_rows, enrol), (test_rows, test)):
-        if rows.size and not 0 <= rows.min() <= rows.max() < len(side):
-            wrong = rows.max() if rows.max() >= len(side) else rows.min()
-            raise MetricError(f"trials name row {wrong} of {len(side)} utterances", expected="rows that exist")
+    for rows, (count, _, _) in ((enrol_rows, shapes[0]), (test_rows, shapes[1])):
+        if rows.size and not 0 <= rows.min() <= rows.max() < count:
+            wrong = rows.max() if rows.max() >= count else rows.min()
+            raise MetricError(f"trials name row {wrong} of {count} utterances", expected="rows that exist")
     if device != "cpu":
         from seedpipe.scoring.device import pair_scores_on
 
-        return pair_scores_on(device, enrol, test, enrol_rows, test_rows, method)
+        return pair_scores_on(device, left, right, enrol_rows, test_rows, method)
     score = _cosines if method == "cosine" else _distances
-    return score(enrol, test, enrol_rows, test_rows)
+    return score(left, right, enrol_rows, test_rows)
 
 
-def _cosines(enrol: Floats, test: Floats, enrol_rows: Rows, test_rows: Rows) -> NDArray[np.float64]:
-    left, left_scale = _directions(enrol)
-    right, right_scale = (left, left_scale) if test is enrol else _directions(test)
+def _cosines(enrol: Side, test: Side, enrol_rows: Rows, test_rows: Rows) -> NDArray[np.float64]:
+    (left, left_scale), (right, right_scale) = enrol.prepared(_directions), test.prepared(_directions)
     scores = np.empty(len(enrol_rows), dtype=np.float64)
-    dimension = enrol.shape[2]
+    dimension = left.shape[1]
 
     def cosines(trials_nk: Rows) -> None:
         together = trials_nk.shape[1]
@@ -106,17 +111,18 @@ def _cosines(enrol: Floats, test: Floats, enrol_rows: Rows, test_rows: Rows) -> 
     return scores
 
 
-def _distances(enrol: Floats, test: Floats, enrol_rows: Rows, test_rows: Rows) -> NDArray[np.float64]:
-    left = inverse_lengths(enrol)
-    right = left if test is enrol else inverse_lengths(test)
+def _distances(enrol: Side, test: Side, enrol_rows: Rows, test_rows: Rows) -> NDArray[np.float64]:
+    left, right = enrol.prepared(inverse_lengths), test.prepared(inverse_lengths)
     scores = np.empty(len(enrol_rows), dtype=np.float64)
 
     def distances(trials_nk: Rows) -> None:
         e, t = enrol_rows[trials_nk[:, 0]], test_rows[trials_nk]
-        a, b = (side[rows].astype(np.float32, copy=False) for side, rows in ((enrol, e), (test, t)))
+        a, b = (
+            side[rows].astype(np.float32, copy=False) for side, rows in ((enrol.embeddings, e), (test.embeddings, t))
+        )
         scores[trials_nk] = -_mean_distances(a, b, left[e], right[t])
 
-    on_all_cores(distances, _blocks(enrol_rows, BLOCK_BYTES // (4 * enrol.shape[1] * enrol.shape[2])))
+    on_all_cores(distances, _blocks(enrol_rows, BLOCK_BYTES // (4 * math.prod(enrol.embeddings.shape[1:]))))
     return scores
 
 

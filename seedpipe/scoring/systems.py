@@ -29,7 +29,7 @@ from seedpipe.scoring.trials import Trials, match_names
 if TYPE_CHECKING:
     from seedpipe.enhancers.base import EmbeddingEnhancer
     from seedpipe.enhancers.seed import ModelConfig
-from seedpipe.scoring.vectors import Floats, Method
+from seedpipe.scoring.vectors import Floats, Method, Side
 
 SYSTEMS = ("network", "enhanced")
 Enhance = Callable[[Floats], Floats]
@@ -76,18 +76,28 @@ def score_conditions(
     enrol, test = match.rows[trials.enrol], match.rows[trials.test]
     members = np.empty((0, crops.embeddings.shape[-1]), np.float32) if cohort is None else cohort
 
+    def view(condition: int, *, own: bool) -> Floats:
+        return (crops.test if own else crops.enrol)[:, :, condition]
+
     @functools.cache
     def statistics(condition: int, *, own: bool) -> CohortStatistics:
-        embeddings = (crops.test if own else crops.enrol)[:, :, condition]
-        return cohort_statistics(embeddings, members, method, adaptive_top(norm, top, members), device=device)
+        return cohort_statistics(
+            view(condition, own=own), members, method, adaptive_top(norm, top, members), device=device
+        )
+
+    own = crops.test_crops > 0
+    clean = {crops_own: Side(view(0, own=crops_own)) for crops_own in (False, True)}  # met under every condition
+
+    def side(condition: int, *, own: bool) -> Side:
+        return Side(view(condition, own=own)) if condition else clean[own]
 
     result = {}
     for number, condition in enumerate(crops.conditions):
         left, right = (number if mismatch_side in (side, "both") else 0 for side in ("enrol", "test"))
-        sides = crops.enrol[:, :, left], crops.test[:, :, right]
-        scores = pair_scores(*sides, enrol, test, method, device=device)
+        enrolment = side(left, own=False)
+        tests = enrolment if right == left and not own else side(right, own=own)
+        scores = pair_scores(enrolment, tests, enrol, test, method, device=device)
         if norm != "none":
-            own = crops.test_crops > 0
             sides_statistics = statistics(left, own=False), statistics(right, own=own)
             scores = normalize_scores(scores, norm, *sides_statistics, enrol, test)
         result[condition] = scores
@@ -101,8 +111,9 @@ def enhance_with(enhancer: EmbeddingEnhancer, seed: int, **use: Any) -> Enhance:
 
 
 def diffusion_of(enhancer: EmbeddingEnhancer) -> TrainParams | None:
-    """How SEED was trained and samples; None for other enhancers, which have neither timesteps nor noise."""
-    return cast("ModelConfig", enhancer.config).train if enhancer.kind == "seed" else None
+    """How SEED was trained and samples; None where there are neither timesteps nor noise."""
+    config = cast("ModelConfig", enhancer.config)
+    return config.train if enhancer.kind == "seed" and config.use in ("linear", "enhanced") else None
 
 
 def samples_noise(enhancer: EmbeddingEnhancer) -> bool:

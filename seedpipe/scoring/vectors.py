@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import joblib
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
 Floats: TypeAlias = NDArray[np.float32]
 Rows: TypeAlias = NDArray[np.int64]
 Method: TypeAlias = Literal["cosine", "euclidean"]
@@ -20,6 +21,30 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 BLOCK_BYTES = 2**21  # of one side's embeddings in a block
 NEAR = 0.02  # squared distance of unit vectors below which 2 - 2 cos has lost too many digits in float32
+
+
+class Side:
+    """One side's embeddings (A, C, D), and what was prepared of them: once, however often they are scored."""
+
+    def __init__(self, embeddings: Floats) -> None:
+        # Lists and tensors are arrays of float32; an array stays what it is.
+        self.embeddings: Floats = embeddings if isinstance(embeddings, np.ndarray) else np.asarray(embeddings, "<f4")
+        self._prepared: dict[tuple[object, ...], Any] = {}
+
+    def prepared(self, prepare: Callable[..., T], *settings: object) -> T:
+        """What a function makes of the embeddings and some settings."""
+        key = (prepare, *settings)
+        if key not in self._prepared:
+            self._prepared[key] = prepare(self.embeddings, *settings)
+        found: T = self._prepared[key]
+        return found
+
+
+def sides(enrol: Floats | Side, test: Floats | Side) -> tuple[Side, Side]:
+    """Both sides, which are one where they are the same object."""
+    left = enrol if isinstance(enrol, Side) else Side(enrol)
+    right = test if isinstance(test, Side) else Side(test)
+    return left, left if test is enrol else right
 
 
 def means(embeddings: Floats) -> Floats:

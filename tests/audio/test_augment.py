@@ -101,7 +101,8 @@ def test_a_unit_impulse_changes_nothing() -> None:
 @pytest.mark.parametrize("samples", [1, 500, 30_000])
 def test_reverberation_keeps_the_length_and_equals_a_convolution(samples: int) -> None:
     room = np.random.default_rng(0).standard_normal(samples).astype(np.float32)
-    expected = np.convolve(SPEECH, room / np.linalg.norm(room))[: SPEECH.size]
+    used = room[: SPEECH.size]
+    expected = np.convolve(SPEECH, used / np.linalg.norm(used))[: SPEECH.size]
     mixed = reverberate(SPEECH, room)
     assert mixed.shape == SPEECH.shape
     np.testing.assert_allclose(mixed, expected, atol=1e-5)
@@ -245,6 +246,24 @@ def test_a_decoded_bank_is_the_same_and_needs_the_files_no_more(tmp_path: Path) 
     bank.decode()  # finds its work done
     with pytest.raises(ManifestError, match=r"0\.wav: cannot be read"):
         Bank(table, 2 * RATE, tmp_path).decode()  # another rate is another bank
+
+
+@pytest.mark.parametrize("harm", ["a bit", "half", "no note", "a bit of the note"])
+def test_a_decoded_bank_that_is_not_as_it_was_written_is_decoded_again(tmp_path: Path, harm: str) -> None:
+    make_bank(tmp_path / "files", {"a.wav": SPEECH, "b.wav": np.float32(0.5) * SPEECH})
+    table = manifest.read_manifest(tmp_path / "files/bank.csv")
+    Bank(table, RATE, tmp_path).decode()
+    store, note = next(tmp_path.glob("bank-*.f32")), next(tmp_path.glob("bank-*.json"))
+    whole, noted = store.read_bytes(), note.read_bytes()
+    flipped = bytes([whole[0] ^ 1]) + whole[1:]
+    store.write_bytes({"a bit": flipped, "half": whole[: len(whole) // 2]}.get(harm, whole))
+    note.write_bytes(noted.replace(b"sha256", b"sha25v") if harm == "a bit of the note" else noted)
+    if harm == "no note":
+        note.unlink()
+    again = Bank(table, RATE, tmp_path)
+    again.decode()
+    np.testing.assert_array_equal(again["b.wav"], np.float32(0.5) * SPEECH)
+    assert (store.read_bytes(), note.read_bytes()) == (whole, noted)
 
 
 def test_silence_is_found_when_a_bank_is_decoded(tmp_path: Path) -> None:

@@ -349,8 +349,8 @@ UNUSABLE = {
     "folder": ("a.wav", _folder, "cannot be read (is a directory)"),
     "broken link": ("a.wav", lambda path: path.symlink_to("gone.wav"), "cannot be read (no such file or directory)"),
     "link to itself": ("a.wav", lambda path: path.symlink_to("a.wav"), "cannot be read (too many levels of symbolic"),
-    "pipe": ("a.wav", os.mkfifo, "cannot be read (is a pipe or a device)"),
-    "device": ("a.wav", lambda path: path.symlink_to("/dev/zero"), "cannot be read (is a pipe or a device)"),
+    "pipe": ("a.wav", os.mkfifo, "cannot be read (is a pipe and not a file)"),
+    "device": ("a.wav", lambda path: path.symlink_to("/dev/zero"), "cannot be read (is a device and not a file)"),
 }
 
 
@@ -401,71 +401,14 @@ def test_a_truncated_file_is_refused_and_never_shortened(
         assert abs(int(words[2]) - kept * wave.size) < (0.05 if container != "OGG" else 0.4) * wave.size + 4_096
 
 
-@pytest.mark.parametrize(("container", "subtype"), [("WAV", "PCM_16"), ("AIFF", "PCM_16"), ("OGG", "VORBIS")])
-def test_files_that_were_cut_off_are_seen_when_listed(tmp_path: Path, container: str, subtype: str) -> None:
-    path = tmp_path / "a.audio"
-    soundfile.write(path, tone(200, 6), RATE, subtype, format=container)
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(AudioError, match=r"a\.audio: ends after \d+ "):
-        decode.probe(path)
-
-
-@pytest.mark.parametrize("size", [0x7FFF_F024, 0x7FFF_FFFF, 0xFFFF_FFFF])
-def test_a_wav_written_to_a_pipe_is_as_long_as_it_is(tmp_path: Path, size: int) -> None:
-    path = write_audio(tmp_path / "a.wav", tone(200, 0.5))
-    data = bytearray(path.read_bytes())
-    data[4:8] = data[40:44] = struct.pack("<I", size)
-    path.write_bytes(data)
-    assert decode.probe(path).frames == decode.read_audio(path, RATE).size == 8_000
-
-
-@pytest.mark.parametrize("container", ["FLAC", "MP3"])
-def test_what_lies_before_the_damage_can_be_read_in_parts(tmp_path: Path, container: str) -> None:
-    path = tmp_path / "a.audio"
-    soundfile.write(path, tone(200, 6), RATE, format=container)
-    whole = decode.read_audio(path, RATE)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    np.testing.assert_array_equal(decode.read_audio(path, RATE, None, 8_000, 16_000), whole[8_000:24_000])
-    for start in (60_000, 90_000):
-        with pytest.raises(AudioError, match=r"ends after \d{5} of 96000 frames"):
-            decode.read_audio(path, RATE, None, start, 6_000)
-
-
-def _without_xing(path: Path) -> None:
-    data = path.read_bytes()
-    tag = max(data.find(b"Xing"), data.find(b"Info"))
-    path.write_bytes(data[data.index(data[:2], tag) :])
-
-
-def test_an_mp3_that_does_not_say_its_length_is_counted(tmp_path: Path) -> None:
-    path = tmp_path / "a.mp3"
-    wave = tone(200, 3, 44_100)
-    soundfile.write(path, wave, 44_100, bitrate_mode="CONSTANT", compression_level=0.5)
-    _without_xing(path)
-    info = decode.probe(path)
-    assert 0 <= info.frames - wave.size < 3 * 1_152
-    assert decode.read_audio(path, 44_100, info.digest).size == info.frames
-    assert decode.read_audio(path, 44_100, info.digest, 50_000, 10_000).size == 10_000
-
-
-def test_an_mp3_of_unknown_length_and_changing_bit_rate_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.mp3"
-    wave = np.concatenate([tone(200, 2, 44_100), np.random.default_rng(0).uniform(-0.5, 0.5, 44_100)])
-    soundfile.write(path, wave[::-1], 44_100, bitrate_mode="VARIABLE", compression_level=0.5)
-    _without_xing(path)
-    with pytest.raises(AudioError, match=r"a\.mp3: does not say how long it is"):
-        decode.probe(path)
-
-
-@pytest.mark.parametrize("frames", [0, 2**36 - 1])
-def test_a_flac_of_unknown_or_impossible_length_is_refused(tmp_path: Path, frames: int) -> None:
+def test_a_flac_of_impossible_length_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
     data = _flac(path)
-    data[21] = (data[21] & 0xF0) | frames >> 32  # the 36 bits of STREAMINFO that count the samples
-    data[22:26] = struct.pack(">I", frames & 0xFFFFFFFF)
+    data[21] |= 0x0F  # the 36 bits of STREAMINFO that count the samples
+    data[22:26] = b"\xff" * 4
     path.write_bytes(data)
     for function in (decode.probe, lambda file: decode.read_audio(file, RATE)):
-        with pytest.raises(AudioError, match=r"a\.flac: does not say how long it is.*write the file again"):
+        with pytest.raises(AudioError, match=r"a\.flac: ends after 8000 of 68719476735 frames"):
             function(path)
 
 
@@ -556,7 +499,7 @@ def test_rates_that_would_fill_the_memory_are_refused(tmp_path: Path, rate: int)
 
 @given(data=st.data())
 @settings(max_examples=80, deadline=None)
-@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg"])
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3", "a.aiff", "a.au", "a.w64"])
 def test_damaged_bytes_give_audio_or_an_audio_error(
     tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
 ) -> None:

@@ -22,7 +22,9 @@ from torch import Tensor
 
 from seedpipe.audio import decode
 from seedpipe.audio.frontends import Frontend, frontend_names, load_frontend
+from seedpipe.audio.frontends.views import TwoViews
 from seedpipe.errors import FrontendError, MissingExtraError, NetworkError
+from seedpipe.networks import check_network
 
 FRAME = 400  # 25 ms
 NOISES = ("coffee", "playground", "rain", "storm")
@@ -230,17 +232,22 @@ def test_rnnoise_imports_nothing_of_the_package_around_it() -> None:
 
 
 def test_a_missing_pyrnnoise_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing(name: str) -> None:
-        raise importlib.metadata.PackageNotFoundError(name)
+    there = importlib.metadata.distribution
 
-    monkeypatch.setattr(importlib.metadata, "distribution", nothing)
-    with pytest.raises(MissingExtraError, match=r'pip install "seedpipe\[rnnoise\]"'):
+    def others(name: str) -> object:
+        if name == "pyrnnoise":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return there(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", others)
+    with pytest.raises(MissingExtraError, match=r'pip install .*"pyrnnoise>='):
         load_frontend("rnnoise", RATE)
 
 
 def test_a_library_that_cannot_be_loaded_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = SimpleNamespace(locate_file=lambda name: tmp_path / Path(name).name)
-    monkeypatch.setattr(importlib.metadata, "distribution", lambda _: place)
+    there = importlib.metadata.distribution
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: place if name == "pyrnnoise" else there(name))
     (tmp_path / "librnnoise.so").write_bytes(b"no library")
     with pytest.raises(FrontendError, match=r"librnnoise\.so: cannot be loaded .*; pip install --force-reinstall"):
         load_frontend("rnnoise", RATE)
@@ -492,3 +499,41 @@ def test_what_is_no_front_end_is_refused(spec: str, text: str) -> None:
 def test_a_front_end_error_is_caught_as_a_network_error() -> None:
     with pytest.raises(NetworkError, match="unknown front end 'unheard-of'"):
         load_frontend("unheard-of", RATE)
+
+
+class Loudest:
+    """Mean of |x| and its square, of two samples each: not of unit length, and not linear in gain."""
+
+    name, sample_rate, dimension, min_samples = "loudest", RATE, 2, 1
+
+    def __call__(self, waveforms: Tensor) -> Tensor:
+        loud = waveforms.abs().mean(dim=1, keepdim=True)
+        return torch.cat([1 + loud, loud], dim=1)
+
+    def fingerprint(self) -> str:
+        return "loudest"
+
+    def to(self, device: torch.device) -> Loudest:  # noqa: ARG002
+        return self
+
+
+def test_two_views_stand_side_by_side_in_unit_length() -> None:
+    views = TwoViews(f"{__name__}:Loudest", f"{__name__}:Gain")
+    waveforms = torch.rand(3, 100, generator=torch.Generator().manual_seed(0))
+    found, plain = views(waveforms), Loudest()
+    assert (views.dimension, views.name) == (4, "loudest-gain")
+    for part, audio in ((found[:, :2], waveforms), (found[:, 2:], waveforms / 2)):
+        torch.testing.assert_close(part, torch.nn.functional.normalize(plain(audio), dim=1))
+    assert all(check.passed for check in check_network(views))
+    assert views.fingerprint() != TwoViews(f"{__name__}:Loudest", f"{__name__}:make_other").fingerprint()
+
+
+def make_other(sample_rate: int) -> Gain:
+    gain = Gain(sample_rate)
+    gain.fingerprint = lambda: "other"  # type: ignore[method-assign]
+    return gain
+
+
+def test_two_views_of_one_kind_are_refused() -> None:
+    with pytest.raises(FrontendError, match="two views of one kind"):
+        TwoViews(f"{__name__}:Loudest", "none")

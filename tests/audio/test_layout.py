@@ -13,10 +13,12 @@ import pytest
 import soundfile
 from conftest import tone, write_audio
 
+from seedpipe import pipeline
 from seedpipe.audio import layout, read_manifest
+from seedpipe.audio.leaks import same_audio
 from seedpipe.audio.manifest import is_synthetic
 from seedpipe.errors import AudioError, ManifestError, TrialError
-from seedpipe.params import ManifestParams
+from seedpipe.params import ManifestParams, Params
 from seedpipe.project.paths import ProjectPaths
 from seedpipe.scoring.trials.manifest import write_evaluation_manifests
 
@@ -73,7 +75,7 @@ def test_folders_kept_for_evaluation_are_taken_whole(own_data: Path, tmp_path: P
 def test_too_few_files_to_keep_some_for_evaluation(own_data: Path, tmp_path: Path) -> None:
     for number in (1, 2):
         (own_data / f"rir/{number}.wav").unlink()
-    with pytest.raises(ManifestError, match=r"rir: 1 files are too few to keep some .*a folder eval_rir"):
+    with pytest.raises(ManifestError, match=r"rir: 1 files are too few recordings to keep some .*a folder eval_rir"):
         layout.write_training_manifests(ManifestParams(root=own_data), tmp_path)
 
 
@@ -238,3 +240,81 @@ def test_manifests_are_the_same_whatever_the_number_of_threads(data_root: Path, 
     frames = [pd.read_csv(tmp_path / jobs / "speech.csv") for jobs in ("1", "3")]
     pd.testing.assert_frame_equal(*frames)
     assert json.dumps(frames[0]["digest"].tolist()) == json.dumps(frames[1]["digest"].tolist())
+
+
+# ------------------------------------------------------------------------------------------------------------ leaks
+
+
+def leak(root: Path, ours: str, theirs: str) -> tuple[str, str]:
+    (root / ours).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(root / theirs, root / ours)
+    return ours, theirs
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("train/other/name.wav", "eval/tiny/carl/long.wav"),
+        ("music/0.wav", "music/2.wav"),
+        ("rir/0.wav", "music/2.wav"),
+        ("noise/0.wav", "eval_noise/only.wav"),
+    ],
+)
+def test_what_is_on_both_sides_stops_both_manifests(own_data: Path, tmp_path: Path, ours: str, theirs: str) -> None:
+    if theirs.startswith("eval_noise"):
+        write_audio(own_data / theirs, tone(99, 0.3))
+    leak(own_data, ours, theirs)
+    params = Params(manifest=ManifestParams(root=own_data, evaluations=("tiny",)))
+    for write in (
+        lambda given: pipeline.training_manifests(given, tmp_path / "out"),
+        lambda given: pipeline.evaluation_manifests(given, "tiny", tmp_path / "out"),
+    ):
+        with pytest.raises(
+            ManifestError, match=f"{ours} of training and {theirs} of evaluation are .*allow_leaks: true"
+        ):
+            write(params)
+        assert not (tmp_path / "out").exists()
+        allowed = params.manifest.model_copy(update={"allow_leaks": True})
+        shared, *_ = write(params.model_copy(update={"manifest": allowed}))
+        assert shared == f"{ours} of training and {theirs} of evaluation are the same audio"
+        shutil.rmtree(tmp_path / "out")
+
+
+def test_equal_sizes_and_ends_are_no_leak(tmp_path: Path) -> None:
+    contents = {"a": b"x" * 9_000, "b": b"x" * 4_500 + b"y" + b"x" * 4_499, "c": b"x" * 9_000, "d": b"", "e": b"xy"}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    paths = {name: tmp_path / name for name in (*contents, "missing")}
+    training, evaluation = [paths["a"], paths["missing"], paths["d"]], [paths["b"], paths["c"], paths["e"]]
+    assert same_audio(training, evaluation) == [(paths["a"], paths["c"])]
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype"),
+    [("a.flac", "PCM_16"), ("a.aiff", "PCM_16"), ("a.wav", "FLOAT"), ("a.w64", "PCM_24"), ("a.au", None)],
+)
+def test_a_recording_in_another_lossless_format_is_a_leak(tmp_path: Path, name: str, subtype: str | None) -> None:
+    samples = np.rint(tone(200, 0.5) * 2**15) / 2**15
+    theirs = write_audio(tmp_path / "eval.wav", samples)
+    ours = write_audio(tmp_path / name, samples, subtype=subtype)
+    changed = samples.copy()
+    changed[5_000] += 2**-10
+    others = [write_audio(tmp_path / "b.flac", changed), write_audio(tmp_path / "c.flac", samples[:-1])]
+    assert same_audio([*others, tmp_path / "missing", ours], [theirs]) == [(ours, theirs)]
+    assert same_audio(others, [theirs]) == []
+
+
+def test_other_tags_are_no_other_audio(tmp_path: Path) -> None:
+    theirs = write_audio(tmp_path / "eval.wav", tone(200, 0.5))
+    content = theirs.read_bytes()
+    note = b"LIST" + (12).to_bytes(4, "little") + b"INFOISFT" + bytes(4)
+    ours = tmp_path / "train.wav"
+    ours.write_bytes(b"RIFF" + (len(content) + len(note) - 8).to_bytes(4, "little") + content[8:] + note)
+    assert same_audio([ours], [theirs]) == [(ours, theirs)]
+
+
+def test_a_training_set_without_copies_has_no_leaks(own_data: Path, tmp_path: Path) -> None:
+    params = Params(manifest=ManifestParams(root=own_data, evaluations=("tiny", "gone")))
+    remarks = pipeline.training_manifests(params, tmp_path / "train")
+    assert not [remark for remark in remarks if "same audio" in remark]
+    assert pipeline.evaluation_manifests(params, "tiny", tmp_path / "tiny") == []

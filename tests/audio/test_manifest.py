@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seedpipe.audio import decode, find_audio, list_files, read_manifest, segment, write_manifest
-from seedpipe.audio.layout import split_files
-from seedpipe.audio.manifest import COLUMNS
+from seedpipe.audio.manifest import COLUMNS, DEFAULTS
+from seedpipe.audio.split import recording_of, split_files
 from seedpipe.errors import AudioError, ManifestError, TrialError
 from seedpipe.scoring.trials import match_names, read_trials
-from seedpipe.scoring.trials.manifest import list_trials
+from seedpipe.scoring.trials.manifest import clips_below, list_trials
 
 NAMES = ("a/one take.wav", 'a/zwölf, "十二".wav', "b/NA.flac")
 
@@ -36,6 +36,11 @@ def table(corpus: Path) -> pd.DataFrame:
     return list_files(corpus, find_audio(corpus))[0]
 
 
+def listed(path: Path, corpus: Path) -> pd.DataFrame:
+    trials = read_trials(path)
+    return list_trials(trials, clips_below(corpus, trials), corpus)
+
+
 # ------------------------------------------------------------------------------------------------------ round trip
 
 
@@ -44,7 +49,7 @@ def test_what_is_written_is_read(corpus: Path, tmp_path: Path) -> None:
     write_manifest(frame, tmp_path / "deep/er/speech.csv")
     found = read_manifest(tmp_path / "deep/er/speech.csv")
     pd.testing.assert_frame_equal(found.frame, frame)
-    assert list(found.frame) == list(COLUMNS)
+    assert list(found.frame) == [*COLUMNS, *DEFAULTS]
     assert found.frame["utterance"].tolist() == sorted(NAMES)
     assert len(found) == 3
     assert found.seconds == pytest.approx(0.75)
@@ -101,7 +106,6 @@ ODD_NAMES = (
     "tab\tand,comma.wav",
     "#1 'quoted' \"twice\".wav",
     "Zoe\u0308.wav",
-    "Zo\u00eb.wav",
     "nan.wav",
     "\u2028.wav",
     "sub\n/x.wav",
@@ -270,6 +274,8 @@ BAD = {
     "column": (lambda frame: frame.drop(columns=["digest", "bytes"]), 1, "lacks the column bytes, digest"),
     "no rows": (lambda frame: frame.head(0), None, "has no rows"),
     "duplicate": (_set("utterance", NAMES[0]), 3, f"repeats the utterance {NAMES[0]}"),
+    "NUL": (_set("utterance", "a\0"), 3, "holds NUL in a name"),
+    "NUL in a speaker": (_set("speaker", "a\0"), 3, "holds NUL in a name"),
     "zero seconds": (_set("seconds", 0), 3, "seconds is "),
     "negative bytes": (_set("bytes", -4), 3, "bytes is "),
     "word": (_set("sample_rate", "16k"), 3, "sample_rate is '16k'; expected a positive number"),
@@ -429,6 +435,39 @@ def test_split_keeps_the_share() -> None:
     assert (len(training), len(evaluation)) == (60, 30)
 
 
+@pytest.mark.parametrize(
+    ("files", "pattern"),
+    [
+        (["esc/1-9-A", "esc/2-77945-A", "esc/2-77945-B", "esc/2-77945-C"], ""),
+        (["noise/1-100032-A-0", "noise/1-100038-A-14", "noise/1-100038-B-14", "noise/1-100038-C-7"], ""),
+        (["fold1/101-3-0-0", "fold1/102-3-0-0", "fold1/102-3-0-1", "fold1/102-3-1-4"], ""),
+        ([f"noise/{place}/ch{number:02d}" for place in ("DKITCHEN", "NFIELD") for number in range(1, 9)], ""),
+        ([f"rir/small/Room{room:03d}/Room{room:03d}-{n:05d}" for room in (1, 2) for n in range(5)], ""),
+        (["noise/fair_take1", "noise/street_take1", "noise/street_take2", "noise/street_take3"], ""),
+        (["noise/fair.CH1", "noise/street.CH1", "noise/street.CH2", "noise/street.CH3"], ""),
+        (["noise/p-1", "noise/q-1", "noise/q-2", "noise/q-3"], r"(.*)-\d"),
+        (["noise/a1", "noise/b1", "noise/a2", "noise/b2", "noise/a3"], r"/(\w)\d"),
+    ],
+)
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.95])
+def test_no_recording_is_on_both_sides(files: list[str], pattern: str, share: float) -> None:
+    names = [f"{name}.wav" for name in files]
+    sides = split_files(names, share, pattern)
+    assert sorted(sides[0] + sides[1]) == sorted(names)
+    assert all(sides)
+    training, evaluation = ({recording_of(name, pattern) for name in side} for side in sides)
+    assert not training & evaluation
+    assert len(training | evaluation) == 2
+
+
+@pytest.mark.parametrize(
+    "names", [["noise/take1", "noise/take2"], ["noise/a-1", "noise/a-2"], ["noise/caves_1", "noise/caves_2"]]
+)
+def test_names_that_only_count_are_recordings_of_their_own(names: list[str]) -> None:
+    files = [f"{name}.wav" for name in names]
+    assert split_files(files, 1 / 3) == (files[:1], files[1:])
+
+
 # ----------------------------------------------------------------------------------------------------------- trials
 
 
@@ -436,7 +475,7 @@ def test_trials_give_speakers(corpus: Path, tmp_path: Path) -> None:
     (corpus / NAMES[0]).rename(corpus / "a/1.wav")
     (corpus / NAMES[1]).rename(corpus / "a/2.wav")
     (tmp_path / "trials.txt").write_text("0 b/NA.flac a/1.wav\n1 a/2.wav a/1.wav\n")
-    frame = list_trials(read_trials(tmp_path / "trials.txt"), corpus)
+    frame = listed(tmp_path / "trials.txt", corpus)
     assert frame["utterance"].tolist() == ["a/1.wav", "a/2.wav", "b/NA.flac"]
     assert frame["speaker"][0] == frame["speaker"][1] != frame["speaker"][2]
 
@@ -446,7 +485,7 @@ def test_names_of_a_list_find_their_files_as_in_scoring(corpus: Path, tmp_path: 
     (corpus / NAMES[1]).rename(corpus / "a/ä.wav")
     (tmp_path / "trials.txt").write_text("0 b-NA a-1\n1 a-a\u0308 a-1\n", encoding="utf-8")
     trials = read_trials(tmp_path / "trials.txt")
-    frame = list_trials(trials, corpus)
+    frame = list_trials(trials, clips_below(corpus, trials), corpus)
     assert frame["utterance"].tolist() == ["a/1.wav", "a/ä.wav", "b/NA.flac"]
     assert frame["speaker"][0] == frame["speaker"][1] != frame["speaker"][2]
     assert match_names(trials.utterances, frame["utterance"].tolist()).rows.tolist() == [2, 0, 1]
@@ -456,14 +495,14 @@ def test_speakers_that_a_list_does_not_tell_are_left_empty(corpus: Path, tmp_pat
     for number, name in enumerate(NAMES[:2], start=1):
         (corpus / name).rename(corpus / f"a/{number}.wav")
     (tmp_path / "trials.txt").write_text("1 a/1.wav a/2.wav\n1 a/2.wav b/NA.flac\n0 a/1.wav b/NA.flac\n")
-    assert set(list_trials(read_trials(tmp_path / "trials.txt"), corpus)["speaker"]) == {""}
+    assert set(listed(tmp_path / "trials.txt", corpus)["speaker"]) == {""}
 
 
 def test_missing_utterances_are_counted_and_the_first_line_is_named(corpus: Path, tmp_path: Path) -> None:
     lines = ["1 b/NA.flac b/NA.flac", *(f"0 b/NA.flac gone{number}.wav" for number in range(12))]
     (tmp_path / "trials.txt").write_text("\n".join(lines))
     with pytest.raises(TrialError) as caught:
-        list_trials(read_trials(tmp_path / "trials.txt"), corpus)
+        listed(tmp_path / "trials.txt", corpus)
     text = str(caught.value)
     assert text.startswith(f"{tmp_path / 'trials.txt'}, row 2: 12 of 13 utterances have no file under {corpus}")
     assert "gone0.wav, gone1.wav" in text
@@ -475,4 +514,4 @@ def test_bad_trial_audio_is_named(corpus: Path, tmp_path: Path) -> None:
     (corpus / "bad.wav").write_text("x")
     (tmp_path / "trials.txt").write_text("1 b/NA.flac b/NA.flac\n0 b/NA.flac bad.wav\n")
     with pytest.raises(AudioError, match=r"bad\.wav: is not readable audio"):
-        list_trials(read_trials(tmp_path / "trials.txt"), corpus)
+        listed(tmp_path / "trials.txt", corpus)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import json
@@ -23,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from seedpipe import cache
 from seedpipe.cache import Cache, CacheInfo, NetworkInfo, Shard, reader
-from seedpipe.errors import CacheDamagedError, CacheError, CacheMismatchError
+from seedpipe.errors import BusyError, CacheDamagedError, CacheError, CacheMismatchError
 
 VARIANTS = ("clean", "noise", "reverb")
 NETWORK = NetworkInfo(name="stub", fingerprint="f" * 8, dimension=5, sample_rate=16_000)
@@ -432,6 +433,14 @@ MANIFEST_DAMAGE = {
     "wrong type": (_edit(lambda m: m.update(rows="7")), "rows: "),
     "no shards": (_edit(lambda m: m.update(shards=[])), "shards: "),
     "a path outside": (_edit(lambda m: m["shards"][0].update(file="../shard-00000.h5")), "shards.0.file: "),
+    "a variant twice": (
+        _edit(lambda m: m.update(variants=["clean", "noise", "noise"])),
+        "the file: value error, names the variant noise twice",
+    ),
+    "a shard twice": (
+        _edit(lambda m: m["shards"].__setitem__(1, m["shards"][0])),
+        "the file: value error, names the shard shard-00000.h5 twice",
+    ),
     "rows": (_edit(lambda m: m.update(rows=8)), "the shards do not add up to 8 rows"),
     "rows of a shard": (_edit(lambda m: m["shards"][0].update(rows=5)), "the shards do not add up to 7 rows"),
     "a number": (_edit(lambda m: m.update(seed=1), seal=False), "its contents do not have the digest that it states"),
@@ -566,7 +575,10 @@ def test_a_finished_shard_is_trusted_only_as_it_was_written(tmp_path: Path) -> N
     assert cache.finished_shard(path, "key 0") is None
     path.write_bytes(good)
     assert cache.finished_shard(path, "key 0") == info
-    path.with_suffix(".json").write_text("{")
+    note = path.with_suffix(".json")
+    note.write_text(note.read_text().replace('"rows": 4', '"rows": 5'))
+    assert cache.finished_shard(path, "key 0") is None
+    note.write_text("{")
     assert cache.finished_shard(path, "key 0") is None
     path.with_suffix(".json").unlink()
     assert cache.finished_shard(path, "key 0") is None
@@ -731,3 +743,47 @@ def test_a_kill_at_any_line_of_publishing_costs_no_shard(tmp_path: Path) -> None
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=CHILD)
     assert done.returncode == 0, done.stderr
     assert all(int(count) > 40 for count in done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "index", [0, -1, 4, slice(2, 7), slice(None), slice(None, None, -1), slice(6, 1, -2), slice(3, 3)]
+)
+def test_rows_are_taken_by_their_number(made: Cache, index: Any) -> None:
+    found = made[index]
+    np.testing.assert_array_equal(found, made.to_numpy()[index])
+    assert found.dtype == np.float32
+
+
+def test_a_cache_has_an_end_and_its_rows_come_one_by_one(made: Cache) -> None:
+    np.testing.assert_array_equal(np.stack(list(made)), made.to_numpy())
+    with pytest.raises(IndexError):
+        made[len(made)]
+
+
+def test_a_notebook_shows_what_a_cache_is(made: Cache) -> None:
+    shown = made._repr_html_()
+    assert f"{len(made):,} of {made.info.utterances:,} utterances" in shown
+    assert made.info.network.name in shown
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        Cache.to_numpy,
+        Cache.frame,
+        Cache.verify,
+        lambda c: c.shard(1),
+        lambda c: c.rows(0, 0, 2),
+        lambda c: c.row(0, ["draw"]),
+    ],
+)
+def test_a_cache_that_is_replaced_meanwhile_is_not_called_damaged(
+    tmp_path: Path, read: Callable[[Cache], object]
+) -> None:
+    made = build(tmp_path / "cache")
+    shards = [dataclasses.replace(shard, embeddings=shard.embeddings + 1) for shard in made.shards()]
+    same = dict(made.info) | {"fingerprint": "f" * 64}
+    cache.write_cache(made.path, same, shards)
+    with pytest.raises(BusyError, match="was replaced by another cache while it was read"):
+        read(made)
+    read(cache.open_cache(made.path))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import io
+import itertools
+import os
 import re
+import resource
 import struct
 import warnings
 from collections.abc import Callable
@@ -25,6 +29,7 @@ from synthetic import QUICK, VARIANTS, D, draw_embeddings, evaluation_cache, utt
 from seedpipe import cache
 from seedpipe.cache import Cache
 from seedpipe.cache.exchange import export_cache, import_cache, read_vectors
+from seedpipe.cache.exchange.kaldi import read_ark, read_scp, write_kaldi
 from seedpipe.enhancers import train
 from seedpipe.errors import CacheDamagedError, CacheError, ExchangeError
 from seedpipe.params import ScoreParams
@@ -127,7 +132,7 @@ def test_a_name_with_white_space_is_refused_by_kaldi_and_kept_by_others(tmp_path
         ("out", {}, "has the extension of none"),
         ("out.npz", {"variant": "rain"}, "there is no variant 'rain'; expected clean, noise, reverb"),
         ("out.npz", {"mean": True}, "means are for Kaldi archives"),
-        ("out.ark", {}, "a Kaldi archive holds one variant, the cache 3; expected clean, noise, reverb"),
+        ("out.ark", {}, "an .ark file holds one variant, the cache 3; expected clean, noise, reverb"),
     ],
 )
 def test_an_export_that_cannot_be_is_refused(
@@ -237,6 +242,70 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, monkeypatch: pyte
     assert name in str(caught.value) or "missing" in case or "long" in case
 
 
+MANY = ark(*((f"key{number}", vectors(1, 400, seed=number)[0]) for number in range(64)))
+
+
+@pytest.mark.parametrize("name", ["x.ark", "x.scp"])
+@pytest.mark.parametrize("harm", ["cut", "overwritten", "replaced"])
+def test_an_archive_that_changes_meanwhile_is_refused_or_read_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, harm: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kaldiio.save_ark("x.ark", {f"key{n}": vectors(1, 400, seed=n)[0] for n in range(64)}, scp="x.scp")
+    assert Path("x.ark").read_bytes() == MANY
+    entries = (read_ark if name == "x.ark" else read_scp)(Path(name))
+    found = [next(entries)]
+    if harm == "replaced":
+        Path("y.ark").write_bytes(MANY[::-1])
+        Path("y.ark").replace("x.ark")
+        found += list(entries)
+        assert all((vector == vectors(1, 400, seed=n)).all() for n, (_, vector) in enumerate(found))
+    else:
+        if harm == "cut":
+            os.truncate("x.ark", 50_000)
+        else:
+            Path("x.ark").write_bytes(MANY[::-1])
+        with pytest.raises(ExchangeError):
+            list(entries)
+
+
+def test_an_index_that_is_replaced_while_its_archives_are_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_kaldi(Path("x.ark"), [("a", vectors(1)[0]), ("b", vectors(1, seed=1)[0])])
+    entries = read_scp(Path("x.scp"))
+    next(entries)
+    write_kaldi(Path("x.ark"), [("c", vectors(1, seed=2)[0]), ("d", vectors(1, seed=3)[0])])
+    with pytest.raises(ExchangeError, match="the index was replaced while it was read"):
+        list(entries)
+    assert [key for key, _ in read_scp(Path("x.scp"))] == ["c", "d"]
+
+
+def test_an_index_may_go_to_and_fro_between_more_archives_than_may_be_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = len(list(Path("/proc/self/fd").iterdir())) + 20
+    for number in range(count):
+        Path(f"{number}.ark").write_bytes(ark(("a", vectors(1, seed=number)[0])))
+    Path("x.scp").write_text("".join(f"u{n}-{turn} {n}.ark:2\n" for turn in range(2) for n in range(count)))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    try:
+        read = read_vectors("x.scp")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    embeddings = read.values  # noqa: PD011
+    np.testing.assert_array_equal(embeddings[count + 7], vectors(1, seed=7)[0])
+    Path("y.ark").write_bytes(Path("3.ark").read_bytes())
+    entries = read_scp(Path("x.scp"))
+    collections.deque(itertools.islice(entries, count), 0)
+    Path("y.ark").replace("3.ark")
+    with pytest.raises(ExchangeError, match="the archive was replaced while it was read"):
+        list(entries)
+
+
 def test_an_index_without_offsets_names_vectors_or_an_archive_with_the_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,7 +342,10 @@ def test_an_npz_may_hold_an_array_for_each_utterance(tmp_path: Path) -> None:
     read = read_vectors(path)
     assert read.keys == [("id1/a.wav", 0), ("ΩΩ", 0)]
     np.testing.assert_array_equal(read.values, [*vectors(1), *vectors(1, seed=1)])
-    for other, found in ((vectors(1, 4), "row 2: the vector of b has 4 values"), (vectors(2), "the array b has shape")):
+    for other, found in (
+        (vectors(1, 4), "row 2: the vector of b has 4 values"),
+        (vectors(2), "has the arrays a, b; b has shape"),
+    ):
         np.savez(path, a=vectors(1), b=other)
         with pytest.raises(ExchangeError, match=found):
             read_vectors(path)
@@ -286,6 +358,8 @@ ROWS = {
     "long": ([1.0, 2.0], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "that of b is 6 values"),
     "a null inside": ([1.0, 2.0], [1.0, None], "1 embeddings are not finite: b"),
     "all zero": ([1.0, 2.0], [0.0, 0.0], "1 embeddings are all zero: b"),
+    "too long": ([1.0, 2.0], [0.0, -1e25], "1 embeddings are too short or too long (the largest entry is beyond 1e-10"),
+    "too short": ([1.0, 2.0], [1e-30, 1e-30], "1 embeddings are too short or too long (the largest entry is"),
 }
 
 
@@ -338,6 +412,31 @@ def test_draws_are_those_of_their_column(made: Cache, tmp_path: Path, extension:
     turned = read_vectors(path)
     assert turned.keys == whole.keys[::-1]
     np.testing.assert_array_equal(np.flip(turned.values, axis=0), whole.values)
+
+
+@pytest.mark.parametrize("suffix", ["ark", "parquet", "npy"])
+def test_a_name_with_nul_is_refused_as_numpy_would_drop_it(tmp_path: Path, suffix: str) -> None:
+    path, names = tmp_path / f"in.{suffix}", ["a", "a\0"]
+    path.write_bytes(ark(*zip(names, vectors(2), strict=True)))
+    (tmp_path / "ids").write_text("\n".join(names))
+    if suffix == "parquet":
+        pq.write_table(pa.table({"utterance": names, "embedding": list(vectors(2))}), path)
+    elif suffix == "npy":
+        np.save(path, vectors(2))
+    with pytest.raises(ExchangeError, match="row 2: 1 rows have an empty name, or one with NUL or half a character"):
+        read_vectors(path, tmp_path / "ids")
+
+
+def test_a_name_with_half_a_character_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", embeddings=vectors(2), utterance=["a", "b\udcff"])
+    with pytest.raises(ExchangeError, match="row 2: 1 rows have an empty name, or one with NUL or half a character"):
+        read_vectors(tmp_path / "in.npz")
+
+
+def test_embeddings_of_more_values_than_any_network_gives_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", embeddings=np.ones((2, 70_000), np.float32), utterance=["a", "b"])
+    with pytest.raises(ExchangeError, match="embeddings have 70,000 values; expected at most 65,536"):
+        read_vectors(tmp_path / "in.npz")
 
 
 def test_no_command_is_run(tmp_path: Path) -> None:

@@ -239,8 +239,8 @@ def without_gpu(work: Path) -> None:
             ["network name is 'toy', but the model is for 'ecapa'"],
         ),
         (with_model_of_another_dimension, ["score", "demo", "model", "trials_demo.txt"], ["network dimension"]),
-        (None, ["manifest", "nowhere", "manifests"], ["nowhere/train: there is no such folder"]),
-        (None, ["manifest", "nowhere", "manifests", "--list", "demo"], ["no evaluation list 'demo'"]),
+        (None, ["manifest", "nowhere", "manifests"], ["nowhere/", "there is no such folder"]),
+        (None, ["manifest", "nowhere", "manifests", "--list", "demo"], ["nowhere/", "there is no such folder"]),
         (without_gpu, ["train", "train", "new", "--device", "cuda"], ["there is no CUDA device", "--device auto"]),
         (
             without_gpu,
@@ -308,4 +308,42 @@ def test_the_real_command_prints_nothing_but_the_result(work: Path) -> None:
     run = seedpipe_command("train", work / "train", work / "new", "--epochs", 1, "--json")
     assert run.returncode == 0
     assert json.loads(run.stdout)["model"] == str(work / "new")
-    assert all(line.startswith(("train: ", "warning: ")) for line in run.stderr.splitlines())
+    assert all(line.startswith(("train: ", "check ", "note: ", "warning: ")) for line in run.stderr.splitlines())
+
+
+def test_a_project_gives_its_own_parameters(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(work)
+    command = ("train", "train", "new", "--set", "train.draws=1")
+
+    def trained(*options: str) -> tuple[int, int, int]:
+        assert invoke(*command, *options).exit_code == 0
+        found = Enhancer.load(work / "new").config.train
+        return found.epochs, found.batch_rows, found.draws
+
+    assert trained("--epochs", "1") == (1, 256, 1), "params.yaml without dvc.yaml is no project"
+    (work / "dvc.yaml").touch()
+    assert trained() == (3, 64, 1)
+    assert trained("-S", "train.epochs=2") == (2, 64, 1)
+    assert trained("--no-params", "--epochs", "1") == (1, 256, 1)
+    assert invoke(*command, "--no-params", "--params", "params.yaml").exit_code == 2
+    assert "train.epohcs: unknown key" in refused(invoke(*command, "--set", "train.epohcs=1"))
+
+
+@pytest.mark.parametrize("words", [["-h"], ["train", "-h"], ["cache", "info", "-h"]])
+def test_help_has_a_short_name(words: list[str]) -> None:
+    result = invoke(*words)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "Usage" in result.stdout
+
+
+@pytest.mark.parametrize("flag", ["-q", "--quiet"])
+def test_how_much_is_said_may_stand_behind_the_command(work: Path, flag: str) -> None:
+    result = invoke("train", work / "train", work / "new", "--epochs", 1, flag)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert invoke("train", work / "train", work / "new", "-q", "--epochs", 1, "--verbose").exit_code == 2
+
+
+def test_an_address_wants_a_backend(work: Path) -> None:
+    result = invoke("extract", work, work / "cache", "--address", "host:1")
+    assert result.exit_code == 2
+    assert "goes with --backend ray or dask" in " ".join(result.stderr.replace("│", " ").split())

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from seedpipe import extract
 from seedpipe.cache import Cache, open_cache, publish
+from seedpipe.cache.exchange import read_vectors
 from seedpipe.cli import app
 
 
@@ -145,6 +146,34 @@ def test_a_file_that_is_missing_is_an_error_in_one_line(tmp_path: Path) -> None:
     assert "there is no cache; run seedpipe extract" in line
 
 
+@pytest.mark.parametrize("missing", ["c", "c/x", "c/net", "c/net/x", "c/none/x"])
+def test_a_cache_that_is_missing_names_those_that_are_there(tmp_path: Path, missing: str) -> None:
+    there = training_cache(tmp_path / "c/net/train", speakers=2).path
+    line = refused(invoke("info", tmp_path / missing))
+    assert f"{tmp_path / missing}: there is no cache; expected a cache, as {there}; run" in line
+
+
+def test_an_npy_file_has_its_names_beside(made: Cache, tmp_path: Path) -> None:
+    assert "holds one variant" in refused(invoke("export", made.path, tmp_path / "e.npy"))
+    files = done(invoke("export", made.path, tmp_path / "e.npy", "--variant", "noise", "--json"))["files"]
+    assert files == [str(tmp_path / "e.npy"), str(tmp_path / "e.txt")]
+    read, whole = read_vectors(*files), made.to_numpy()[:, made.info.variants.index("noise")]
+    np.testing.assert_array_equal(read.values, whole)
+    assert [name for name, _ in read.keys] == made.frame()["utterance"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("noisy.scp", "as noise=noisy.scp"),
+        ("clean=noisy.scp", "none 'clean'"),
+    ],
+)
+def test_a_file_without_its_variant_is_told_how_to_name_it(tmp_path: Path, name: str, said: str) -> None:
+    result = invoke("import", tmp_path / "out", "--network", "mine", "--clean", "clean.scp", "--noisy", name)
+    assert said in " ".join(re.sub("[│╭╰─╮╯]", " ", result.stderr).split())
+
+
 def test_a_row_is_rendered_as_audio(made: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wave = np.linspace(-1.5, 1.5, 800, dtype=np.float32)  # floats may go beyond 1
     calls: list[tuple[object, ...]] = []
@@ -160,6 +189,7 @@ def test_a_row_is_rendered_as_audio(made: Cache, tmp_path: Path, monkeypatch: py
     heard, rate = soundfile.read(out, dtype="float32")
     assert (rate, soundfile.info(out).subtype) == (16_000, "FLOAT")
     np.testing.assert_array_equal(heard, wave)
+    assert len(out.read_bytes()) == 58 + wave.nbytes  # libsndfile would add when it was written
     ((cache, *rest),) = calls
     assert isinstance(cache, Cache)
     assert rest == [7, "noise", tmp_path / "manifests"]

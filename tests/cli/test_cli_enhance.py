@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from seedpipe.enhancers.files import Use, enhance_file
 from seedpipe.enhancers.fixed import FixedMapConfig
 from seedpipe.enhancers.normalization import Normalization
 from seedpipe.enhancers.seed import Enhancer, ModelConfig
-from seedpipe.errors import CacheError, ModelError
+from seedpipe.errors import CacheError, ExchangeError, ModelError
 from seedpipe.extract import extract
 from seedpipe.networks import load_network
 from seedpipe.params import EvaluationParams, ExtractParams, MachineParams, Params, TrainParams
@@ -152,6 +154,48 @@ def test_memory_does_not_grow_with_the_array(work: Path) -> None:
     small, large = map(float, run.stdout.split())
     assert np.load(work / "e.npy", mmap_mode="r").shape == (200_000, D)
     assert large - small < 15  # MiB; input and output are 37
+
+
+def replaced(path: Path) -> None:
+    np.save(path.with_name("new.npy"), np.ones((24, D)))
+    path.with_name("new.npy").replace(path)
+
+
+def overwritten(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(-8, os.SEEK_END)
+        file.write(b"12345678")
+    os.utime(path, ns=(1, 1))  # a file that is written twice within a tick of the clock keeps its time
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (replaced, ""),
+        (lambda path: os.truncate(path, 900), "was changed while it was read"),
+        (lambda path: os.truncate(path, path.stat().st_size + 8), "was changed while it was read"),
+        (overwritten, "was changed while it was read"),
+    ],
+    ids=["replaced", "cut", "continued", "overwritten"],
+)
+def test_an_array_that_changes_meanwhile_is_enhanced_as_it_was_or_refused(
+    work: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object], found: str
+) -> None:
+    monkeypatch.setattr(enhance_files, "BLOCK_ROWS", 6)
+    rows = draw_embeddings(3, 4, 2, seed=1)[:, 1]
+    np.save(work / "in.npy", rows)
+
+    def disturb(done: int, _: int) -> None:
+        if done == 6:
+            change(work / "in.npy")
+
+    with contextlib.ExitStack() as stack:
+        if found:
+            stack.enter_context(pytest.raises(ExchangeError, match=rf"(?i)in\.npy: cannot be read \({found}\)"))
+        enhance_file(work / "model", work / "in.npy", work / "e.npy", progress=disturb)
+    assert (work / "e.npy").exists() == (not found)
+    assert found or (np.load(work / "e.npy") == enhancer()(rows)).all()
+    assert not list(work.glob(".*partial*"))
 
 
 def test_an_array_may_take_its_own_place(work: Path) -> None:
@@ -293,6 +337,15 @@ def test_a_damaged_cache_leaves_nothing_behind(work: Path, demo: Cache) -> None:
     for out in ("enhanced", "e.npy", "e.npz"):
         assert "does not have the digest" in refused(invoke("enhance", "model", "demo", out))
     assert contents(work) == before
+
+
+def test_a_row_of_zeros_is_refused_by_its_number_in_the_file(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enhance_files, "BLOCK_ROWS", 2)
+    rows = np.ones((5, D), np.float32)
+    rows[3] = 0
+    np.save(work / "rows.npy", rows)
+    text = refused(invoke("enhance", "model", "rows.npy", "e.npy"))
+    assert "rows.npy, row 4: the largest entry of an embedding is 0; expected one from 1e-10" in text
 
 
 # ---------------------------------------------------------------------------------------------------------------- audio

@@ -12,6 +12,7 @@ from conftest import STUB
 from typer.testing import CliRunner, Result
 
 from seedpipe.cli import app
+from seedpipe.files import sealed
 from seedpipe.networks import load_network
 from seedpipe.networks.resnet34 import ResNet34
 
@@ -92,7 +93,7 @@ def test_a_changed_self_test_fails_the_check(tmp_path: Path) -> None:
     assert invoke("add", folder, "--factory", STUB).exit_code == 0
     config = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     config["self_test"][3] *= 1.01
-    (folder / "network.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "network.json").write_text(json.dumps(sealed(config)), encoding="utf-8")
     result = invoke("check", folder)
     assert result.exit_code == 1
     assert result.stderr == f"seedpipe: error: {folder} fails: the stored self-test\n"

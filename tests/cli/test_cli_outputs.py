@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import STUB
+from example_results import BETTER, report
 from synthetic import (
     contents,
     draw_embeddings,
@@ -25,6 +31,7 @@ from typer.testing import CliRunner, Result
 
 from seedpipe.cache.exchange import Vectors, write_vectors
 from seedpipe.cli import app
+from seedpipe.networks.resnet34 import ResNet34
 
 NAMES = utterance_names(2, 2)
 ROWS = draw_embeddings(2, 2, 1, seed=0)[:, 0]
@@ -45,6 +52,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_trials(folder / "trials.txt")
     write_vectors(Vectors(folder / "in.npz", [(name, 0) for name in NAMES], ROWS))
     np.save(folder / "in.npy", ROWS)
+    torch.save(ResNet34(8).state_dict(), folder / "resnet.pt")
+    (folder / "results").mkdir()
+    (folder / "results/evaluation.json").write_text(json.dumps(report(BETTER)))
+    pairs = [(a, b, int(a.split("/")[0] == b.split("/")[0])) for a, b in itertools.combinations(NAMES, 2)]
+    scores = [f"{a},{b},{label},{label + row / 4}\n" for row, (a, b, label) in enumerate(pairs)]
+    (folder / "scores.csv").write_text("enrol,test,label,score\n" + "".join(scores))
+    speakers = [f"{name},{name.split('/')[0]}\n" for name in NAMES]
+    (folder / "speakers.csv").write_text("utterance,speaker\n" + "".join(speakers))
     (folder / "params.yaml").write_text(FAST, encoding="utf-8")
     return folder
 
@@ -148,7 +163,7 @@ FILES: dict[str, tuple[object, ...]] = {
     "enhance.npz": ("enhance", "model", "in.npz", "OUT"),
     "enhance.parquet": ("enhance", "model", "in.npz", "OUT"),
     "enhance.ark": ("enhance", "model", "in.npz", "OUT"),
-    "score.csv": ("score", "demo", "model", "trials.txt", "--out", "OUT"),
+    "score.csv": ("score", "demo", "model", "trials.txt", "--set", "score.bootstrap=100", "--out", "OUT"),
     "export.npz": ("cache", "export", "demo", "OUT"),
 }
 
@@ -181,6 +196,45 @@ def test_a_named_pipe_is_written_to(work: Path, command: str) -> None:
         assert reader.wait(60) == 0
     assert (work / "read").read_bytes() == (work / f"plain{suffix}").read_bytes()
     assert pipe.is_fifo()
+
+
+EVERY = (
+    FOLDERS
+    | FILES
+    | {
+        "network convert": ("network", "convert", "resnet.pt", "OUT"),
+        "calibrate.json": ("calibrate", "scores.csv", "OUT"),
+        "trials make.txt": ("trials", "make", "speakers.csv", "OUT", "--targets", "1", "--nontargets", "1"),
+        "manifest": ("manifest", "DATA", "OUT", "--no-params"),
+        "tables": ("tables", "results", "--out", "OUT"),
+        "report.html": ("report", "results", "--out", "OUT"),
+        "figures": ("figures", "results", "--out", "OUT", "--format", "svg"),
+        "init": ("init", "OUT"),
+    }
+)
+
+
+@pytest.mark.parametrize("command", EVERY)
+def test_a_full_disk_is_one_sentence_and_the_same_command_works_when_there_is_room(
+    work: Path, manifests: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    out = f"out{Path(command).suffix}"
+    places = {"OUT": out, "MANIFESTS": manifests / "train", "DATA": data_root}
+    arguments = [places.get(str(part), part) for part in EVERY[command]]
+    there = {path.name for path in work.iterdir()}
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        result = invoke(*arguments)
+    assert result.exit_code == 1, result.output
+    last = result.stderr.splitlines()[-1]
+    assert re.match(r"seedpipe: error: .*(ran out of space on the disk|No space left on device).*make room", last), last
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.stderr
+    assert {path.name for path in work.iterdir()} - there <= {out, "out.scp"}
 
 
 KILLED = """

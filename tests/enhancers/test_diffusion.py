@@ -209,7 +209,7 @@ def test_whatever_the_network_predicts_stands_for_x_0(betas: str, prediction: st
 
 
 def test_a_schedule_follows_its_parameters() -> None:
-    params = TrainParams(beta_schedule="linear", beta_start=0.001, beta_end=0.01, prediction="v")
+    params = TrainParams(beta_schedule="linear", beta_start=0.001, beta_end=0.01, prediction="v", skip="none")
     schedule = Schedule.of(params)
     assert schedule.prediction == "v"
     assert close(schedule.alphas_cumprod.double(), np.cumprod(1 - np.linspace(0.001, 0.01, TIMESTEPS)), 1e-5)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import D, contents, draw_embeddings, enhancer, network_info, training_cache
+from synthetic import D, contents, draw_embeddings, enhancer, network_info, training_cache, without_digests
 from torch.nn import functional
 
 from seedpipe.cache import Cache
@@ -24,6 +24,7 @@ from seedpipe.enhancers import base as module
 from seedpipe.enhancers.normalization import Normalization
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.errors import CacheMismatchError, ModelError
+from seedpipe.files import sealed
 
 ROWS = draw_embeddings(3, 2, 2, seed=7)
 KINDS = ("none", "length", "length+center")
@@ -123,6 +124,17 @@ def test_the_displacement_is_how_far_the_network_moves() -> None:
     assert calibrated.config.displacement == pytest.approx(moved.mean(), rel=1e-4)
 
 
+def test_calibrating_leaves_the_enhancer_as_it_is() -> None:
+    rows = torch.from_numpy(ROWS.reshape(-1, ROWS.shape[-1]))[:, None].repeat(1, 2, 1)
+    for output in ("whitened", "network"):
+        model = enhancer(output=output)
+        before, names = model(ROWS), [name for name, _ in model.module.named_modules()]
+        calibrated = model.calibrated(rows, torch.arange(len(rows)))
+        assert [name for name, _ in model.module.named_modules()] == names
+        np.testing.assert_array_equal(model(ROWS), before)
+        assert calibrated.module is not model.module
+
+
 @pytest.mark.parametrize("factor", [1e-3, 7.0, 1e4])
 def test_the_length_of_an_embedding_does_not_matter(factor: float) -> None:
     assert np.abs(enhancer()(factor * ROWS) - enhancer()(ROWS)).max() < 1e-5
@@ -161,8 +173,11 @@ def test_zero_noise_needs_no_generator_and_ignores_one() -> None:
         (np.zeros((4, 7)), ["(4, 7)", f"(..., {D})", "toy"]),
         (np.zeros(D + 1), [f"({D + 1},)"]),
         (np.float32(3.0), ["()"]),
-        (np.full((2, D), np.nan), ["not finite"]),
-        (np.array([[np.inf] + [0.0] * (D - 1)]), ["not finite"]),
+        (np.full((2, D), np.nan), ["row 1: the largest entry of an embedding is not finite"]),
+        (np.array([[np.inf] + [0.0] * (D - 1)]), ["row 1: the largest entry of an embedding is not finite"]),
+        (np.array([[1.0] * D, [0.0] * D]), ["row 2: the largest entry of an embedding is 0", "leave the row out"]),
+        (np.full((2, D), 1e25), ["the largest entry of an embedding is 1e+25", "1e-10 to 1e+15"]),
+        (np.array([[1.0] * D, [-1e-30] * D]), ["the largest entry of an embedding is 1e-30"]),
     ],
 )
 def test_embeddings_that_do_not_fit_are_refused(rows: np.ndarray, parts: list[str]) -> None:
@@ -296,7 +311,13 @@ def test_a_folder_of_other_files_is_not_replaced(saved: Path) -> None:
 
 def edit_config(path: Path, **change: Any) -> None:
     data = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    (path / "config.json").write_text(json.dumps(data | change), encoding="utf-8")
+    (path / "config.json").write_text(json.dumps(sealed(data | change)), encoding="utf-8")
+
+
+def flip(path: Path, byte: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[byte] ^= 1
+    path.write_bytes(data)
 
 
 def truncate(path: Path) -> None:
@@ -306,6 +327,13 @@ def truncate(path: Path) -> None:
 
 def other_weights(path: Path) -> None:
     enhancer(24).save(path.with_name("other"), "")
+    shutil.copy(path.with_name("other") / "model.safetensors", path / "model.safetensors")
+
+
+def weights_of_another(path: Path) -> None:
+    model = enhancer()
+    next(model.module.parameters()).data.add_(1)
+    model.save(path.with_name("other"), "")
     shutil.copy(path.with_name("other") / "model.safetensors", path / "model.safetensors")
 
 
@@ -320,8 +348,12 @@ NETWORK = network_info().model_dump()
         (lambda path: (path / "model.safetensors").unlink(), "model.safetensors"),
         (lambda path: (path / "model.safetensors").write_bytes(b""), "is no model"),
         (truncate, "is no model"),
-        (other_weights, "weights do not fit"),
-        (lambda path: (path / "config.json").write_text("{"), "json"),
+        (lambda path: (other_weights(path), without_digests(path)), "weights do not fit"),
+        (weights_of_another, "digest"),
+        *((lambda path, n=n: flip(path / "model.safetensors", -n), "digest") for n in (1, 2, 999, 4321)),
+        (lambda path: flip(path / "config.json", 20), "digest"),
+        (lambda path: edit_config(path, weights="d" * 64), "digest"),
+        (lambda path: (path / "config.json").write_text("{"), "property name"),
         (lambda path: (path / "config.json").write_bytes(b"\xff\xfe"), "is no model"),
         (lambda path: (path / "config.json").write_text("[]"), "is no model"),
         (lambda path: edit_config(path, surprise=1), "surprise"),
@@ -342,6 +374,12 @@ def test_a_broken_model_is_refused(saved: Path, harm: Callable[[Path], object], 
     assert part in text
     assert "\n" not in text
     assert "train" in text
+
+
+def test_a_model_of_the_first_version_has_no_digests(saved: Path) -> None:
+    without_digests(saved)
+    assert "weights" not in json.loads((saved / "config.json").read_text())
+    assert Enhancer.load(saved).config == enhancer().config
 
 
 @pytest.fixture(scope="module")

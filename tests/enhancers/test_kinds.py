@@ -14,7 +14,7 @@ from synthetic import QUICK, VARIANTS, D, contents, draw_embeddings, training_ca
 
 from seedpipe import metrics
 from seedpipe.cache import Cache
-from seedpipe.enhancers import EmbeddingEnhancer, train_enhancer
+from seedpipe.enhancers import EmbeddingEnhancer, train_on_cache
 from seedpipe.enhancers.base import TrainingPoint
 from seedpipe.enhancers.drl import _Draws, _Groups
 from seedpipe.enhancers.labels import environments, speakers
@@ -31,7 +31,7 @@ def whitening(cache: Cache, out: Path, *, pattern: str = "", **settings: object)
         train=QUICK.model_copy(update={"validation_share": 0.0}),
         enhancers=EnhancersParams(speaker_pattern=pattern, whitening=WhiteningParams.model_validate(settings)),
     )
-    return train_enhancer("whitening", cache, out, params)[0]
+    return train_on_cache("whitening", cache, out, params)[0]
 
 
 def unit(rows: Rows) -> Rows:
@@ -59,7 +59,7 @@ def distorted(sources: Rows) -> Rows:
 
 def test_none_is_the_identity_at_unit_length(tmp_path: Path) -> None:
     cache = training_cache(tmp_path / "c", speakers=4)
-    model, _ = train_enhancer("none", cache, tmp_path / "m", Params(train=QUICK))
+    model, _ = train_on_cache("none", cache, tmp_path / "m", Params(train=QUICK))
     rows = draw_embeddings(2, 2, 2, seed=7)
     np.testing.assert_allclose(model(rows), unit(rows), atol=1e-6)
 
@@ -138,7 +138,7 @@ def test_a_regression_learns_a_known_map(tmp_path: Path) -> None:
     cache = write_cache(tmp_path / "c", rows, utterance_names(150, 4), kind="training")
     update = {"ensemble": 1.0, "adaptive_ensemble": False, "validation_share": 0.0, "normalize": "none"}
     params = Params(train=QUICK.model_copy(update=update))
-    model, _ = train_enhancer("regression", cache, tmp_path / "m", params)
+    model, _ = train_on_cache("regression", cache, tmp_path / "m", params)
     reached = (model(rows[:, 1:]) * unit(rows[:, :1])).sum(axis=-1)
     assert reached.mean() > 0.9
     assert (unit(rows[:, 1:]) * unit(rows[:, :1])).sum(axis=-1).mean() < 0.5
@@ -147,7 +147,7 @@ def test_a_regression_learns_a_known_map(tmp_path: Path) -> None:
 def test_a_regression_has_no_timesteps_and_draws_no_noise(tmp_path: Path) -> None:
     cache = training_cache(tmp_path / "c", speakers=6)
     train = QUICK.model_copy(update={"epochs": 1, "inference_noise": "sampled", "prediction": "v"})
-    model, _ = train_enhancer("regression", cache, tmp_path / "m", Params(train=train))
+    model, _ = train_on_cache("regression", cache, tmp_path / "m", Params(train=train))
     rows = draw_embeddings(2, 1, 1, seed=3)
     assert isinstance(model, Enhancer)
     assert (model(rows) == model(rows)).all()
@@ -165,9 +165,9 @@ def test_a_regression_and_seed_do_not_share_a_checkpoint(tmp_path: Path) -> None
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_enhancer("seed", cache, tmp_path / "m", params, progress=stop)
+        train_on_cache("seed", cache, tmp_path / "m", params, progress=stop)
     seen: list[int] = []
-    train_enhancer("regression", cache, tmp_path / "m", params, progress=lambda point, _: seen.append(point.step))
+    train_on_cache("regression", cache, tmp_path / "m", params, progress=lambda point, _: seen.append(point.step))
     assert len(seen) == 2
 
 
@@ -179,12 +179,12 @@ def test_an_interrupted_regression_ends_as_an_undisturbed_one(tmp_path: Path) ->
         if point.step == 2 * steps:
             raise KeyboardInterrupt
 
-    _, undisturbed = train_enhancer("regression", cache, tmp_path / "a" / "m", params)
+    _, undisturbed = train_on_cache("regression", cache, tmp_path / "a" / "m", params)
     steps = undisturbed.curve[0].step
     with pytest.raises(KeyboardInterrupt):
-        train_enhancer("regression", cache, tmp_path / "b" / "m", params, progress=stop)
+        train_on_cache("regression", cache, tmp_path / "b" / "m", params, progress=stop)
     seen: list[int] = []
-    train_enhancer("regression", cache, tmp_path / "b" / "m", params, progress=lambda point, _: seen.append(point.step))
+    train_on_cache("regression", cache, tmp_path / "b" / "m", params, progress=lambda point, _: seen.append(point.step))
     assert seen == [3 * steps]
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
@@ -228,7 +228,7 @@ def test_the_adversary_hides_the_environment_from_a_fresh_probe(
         train=QUICK.model_copy(update={"validation_share": 0.0}),
         enhancers=EnhancersParams(speaker_pattern=r"(speaker\d+)/", drl=DRLParams(epochs=60, adversary=adversary)),
     )
-    model, result = train_enhancer("drl", mixed_cache, tmp_path / "m", params)
+    model, result = train_on_cache("drl", mixed_cache, tmp_path / "m", params)
     assert result.curve[-1].loss < result.curve[0].loss
     new = speaker_and_environment(200, 1, 7)
     assert same_speaker_eer(model(new)) < 0.5 * same_speaker_eer(new)
@@ -272,10 +272,10 @@ def test_a_cache_in_which_no_environment_occurs_twice_is_refused() -> None:
 
 def test_a_loss_that_is_not_finite_is_named(tmp_path: Path) -> None:
     cache = training_cache(tmp_path / "c", speakers=6)
-    drl = DRLParams(learning_rate=1e30, epochs=9)
+    drl = DRLParams(epochs=9).model_copy(update={"learning_rate": 1e30})
     params = Params(train=QUICK, enhancers=EnhancersParams(speaker_pattern=r"(speaker\d+)/", drl=drl))
     with pytest.raises(ModelError, match=r"the loss is (nan|inf).*lower enhancers\.drl\.learning_rate"):
-        train_enhancer("drl", cache, tmp_path / "m", params)
+        train_on_cache("drl", cache, tmp_path / "m", params)
     assert not (tmp_path / "m").exists()
 
 

@@ -119,7 +119,7 @@ def test_sampling_sees_unit_length_times_root_d_with_official_only(tmp_path: Pat
     cache, seen = training_cache(tmp_path / "c", speakers=4), {}
 
     class Watched(SeedMLP):
-        def forward(self, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        def forward(self, x_t: torch.Tensor, t: torch.Tensor, residual: float = 1.0) -> torch.Tensor:  # noqa: ARG002
             seen[preset] = x_t.norm(dim=1)
             return x_t + t
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from synthetic import (
+    PLAIN,
     QUICK,
     VARIANTS,
     contents,
@@ -34,7 +37,7 @@ from seedpipe.errors import CacheDamagedError, CacheError, CacheMismatchError, M
 from seedpipe.params import TrainParams
 
 CPU = torch.device("cpu")
-SHORT = TrainParams(epochs=2, batch_rows=32, validation_share=0.2)
+SHORT = TrainParams(epochs=2, batch_rows=32, validation_share=0.2, **PLAIN)
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +250,7 @@ def test_held_out_embeddings_do_not_reach_the_weights(tmp_path: Path) -> None:
     embeddings = draw_embeddings(5, 2, 1, seed=0)
     names = utterance_names(5, 2)
     other = embeddings.copy()
-    params = TrainParams(epochs=2, batch_rows=4, validation_share=0.3)
+    params = TrainParams(safeguard=False, epochs=2, batch_rows=4, validation_share=0.3)
     first = write_cache(tmp_path / "first", embeddings, names, kind="training")
     other[data.held_out_mask(data.utterances_and_draws(first)[0], 0.3).numpy()] *= -3.0
     second = write_cache(tmp_path / "second", other, names, kind="training")
@@ -265,14 +268,14 @@ def test_progress_sees_every_point(cache: Cache, tmp_path: Path) -> None:
 @pytest.mark.parametrize("rows", [2, 3, 7])
 def test_fewer_rows_than_a_batch_are_one_batch(tmp_path: Path, rows: int) -> None:
     tiny = write_cache(tmp_path / "c", draw_embeddings(rows, 1, 1, seed=0), utterance_names(rows, 1), kind="training")
-    model, result = train(tiny, tmp_path / "m", TrainParams(epochs=2, validation_share=0.0))
+    model, result = train(tiny, tmp_path / "m", TrainParams(safeguard=False, epochs=2, validation_share=0.0))
     assert result.rows == rows
     assert np.isfinite(model(tiny.to_numpy())).all()
 
 
 def test_a_single_held_out_row_has_no_eer(tmp_path: Path) -> None:
     tiny = write_cache(tmp_path / "c", draw_embeddings(10, 1, 1, seed=0), utterance_names(10, 1), kind="training")
-    _, result = train(tiny, tmp_path / "m", TrainParams(epochs=1, validation_share=0.1))
+    _, result = train(tiny, tmp_path / "m", TrainParams(safeguard=False, epochs=1, validation_share=0.1))
     assert (result.held_out_rows, result.held_out_eer) == (1, None)
     assert result.curve[0].validation is not None
     assert (tmp_path / "m" / "config.json").is_file()
@@ -281,15 +284,17 @@ def test_a_single_held_out_row_has_no_eer(tmp_path: Path) -> None:
 def test_one_embedding_has_nothing_to_centre(tmp_path: Path) -> None:
     tiny = write_cache(tmp_path / "c", draw_embeddings(1, 1, 1, seed=0), utterance_names(1, 1), kind="training")
     with pytest.raises(ModelError, match=r"do not differ.*train\.normalize: length"):
-        train(tiny, tmp_path / "m", TrainParams(epochs=1, validation_share=0.0))
-    model, _ = train(tiny, tmp_path / "m", TrainParams(epochs=1, validation_share=0.0, normalize="length"))
+        train(tiny, tmp_path / "m", TrainParams(safeguard=False, epochs=1, validation_share=0.0))
+    model, _ = train(
+        tiny, tmp_path / "m", TrainParams(safeguard=False, epochs=1, validation_share=0.0, normalize="length")
+    )
     assert np.isfinite(model(tiny.to_numpy())).all()
 
 
 def test_holding_everything_out_is_refused(tmp_path: Path) -> None:
     tiny = write_cache(tmp_path / "c", draw_embeddings(1, 1, 2, seed=0), utterance_names(1, 1), kind="training")
     with pytest.raises(CacheError, match=r"1 utterances are too few.*validation_share: 0"):
-        train(tiny, tmp_path / "m", TrainParams(validation_share=0.9))
+        train(tiny, tmp_path / "m", TrainParams(safeguard=False, validation_share=0.9))
     assert not (tmp_path / "m").exists()
 
 
@@ -324,7 +329,9 @@ def test_a_loss_that_is_not_finite_leaves_the_older_model(
 
 def test_a_last_step_that_goes_astray_is_noticed(cache: Cache, tmp_path: Path) -> None:
     # One epoch of one batch: its loss is that of the weights before the only step.
-    params = TrainParams(epochs=1, batch_rows=10_000, learning_rate=1e38, validation_share=0.2, ema_decay=0.0)
+    params = TrainParams(safeguard=False, epochs=1, batch_rows=10_000, validation_share=0.2, ema_decay=0.0).model_copy(
+        update={"learning_rate": 1e38}
+    )
     with pytest.raises(ModelError, match=r"on held-out utterances (nan|inf)"):
         train(cache, tmp_path / "m", params)
     assert not (tmp_path / "m").exists()
@@ -374,7 +381,69 @@ def test_a_compiled_step_learns_the_same(cache: Cache, tmp_path: Path) -> None:
     assert np.abs(plain(rows) - compiled(rows)).max() < 1e-3
 
 
-def test_compiling_without_a_compiler_is_refused(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CC", "no-such-compiler")
-    with pytest.raises(ModelError, match="wants a C compiler"):
+@pytest.mark.parametrize(("variable", "language"), [("CC", r"C"), ("CXX", r"C\+\+")])
+def test_compiling_without_a_compiler_is_refused(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, language: str
+) -> None:
+    for name in ("CC", "CXX"):
+        monkeypatch.setenv(name, "true")  # it is there
+    monkeypatch.setenv(variable, "no-such-compiler")
+    with pytest.raises(ModelError, match=rf"wants a {language} compiler"):
         train(cache, tmp_path / "a", SHORT.model_copy(update={"compile": True}))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, on the way to its compiler
+@pytest.mark.parametrize(("device", "mode"), [("cpu", None), ("cuda", "reduce-overhead")])
+def test_a_step_is_captured_as_a_graph_on_a_gpu_alone(
+    monkeypatch: pytest.MonkeyPatch, device: str, mode: str | None
+) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(torch, "compile", lambda function, **options: asked.append(options) or function)
+    for name in ("CC", "CXX"):
+        monkeypatch.setenv(name, "true")
+    trainer._compiled(torch.square, torch.device(device))
+    assert asked == [{"fullgraph": True, "dynamic": False, "mode": mode}]
+
+
+def test_losses_outlive_the_place_that_a_graph_writes_them_to(cache: Cache) -> None:
+    run = trainer.Trainer(data.embedding_loader(cache, SHORT, CPU), SHORT, CPU)
+    place = torch.zeros(())
+
+    def captured(network: torch.nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+        loss = run._distance(network, *inputs)
+        place.copy_(loss.detach())
+        loss.data = place
+        return loss
+
+    run._quick_distance = captured
+    batches = run.loader.batches(run.batch_rows, run.generator)
+    losses = [run.training_step(batch) for batch in itertools.islice(batches, 2)]
+    assert losses[0] != losses[1]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, on the way to its compiler
+def test_a_step_that_cannot_be_compiled_goes_on_as_it_is(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    calls = []
+
+    def fail(function: Any, **_: Any) -> Any:
+        def compiled(*_: Any) -> Any:
+            calls.append(function)
+            raise BackendCompilerFailed("inductor", RuntimeError("g++: no input files\nin a path with spaces"), None)
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", fail)
+    for name in ("CC", "CXX"):
+        monkeypatch.setenv(name, "true")
+    params = SHORT.model_copy(update={"precision": "float32", "epochs": 1})
+    plain, _ = train(cache, tmp_path / "a", params)
+    fallen, _ = train(cache, tmp_path / "b", params.model_copy(update={"compile": True}))
+    assert len(calls) == 1
+    (said,) = [record.getMessage() for record in caplog.records if "compiled" in record.getMessage()]
+    assert "the step is not compiled, and slower: " in said
+    assert "\n" not in said
+    np.testing.assert_array_equal(plain(cache.to_numpy()), fallen(cache.to_numpy()))

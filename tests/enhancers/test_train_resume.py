@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from synthetic import contents, enhancer, training_cache
 from seedpipe.cache import Cache, open_cache
 from seedpipe.enhancers import TrainingPoint, TrainingResult, data, train, trainer
 from seedpipe.enhancers.checkpoint import Checkpoint
+from seedpipe.enhancers.normalization import Normalization
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.errors import BusyError, ModelError
 from seedpipe.files import locked
@@ -24,7 +26,7 @@ from seedpipe.params import TrainParams
 CPU = torch.device("cpu")
 CHILD = Path(__file__).parents[1] / "_train_child.py"
 EPOCH = 18  # steps
-PARAMS = TrainParams(steps=4 * EPOCH, batch_rows=32, validation_share=0.2)
+PARAMS = TrainParams(safeguard=False, steps=4 * EPOCH, batch_rows=32, validation_share=0.2)
 STREAMED = PARAMS.model_copy(update={"memory_gb": 5e-5})
 
 
@@ -58,8 +60,8 @@ def resumed(cache: Cache, out: Path, params: TrainParams) -> tuple[list[int], Tr
     [
         PARAMS,
         STREAMED,
-        TrainParams(preset="official", steps=4 * EPOCH, batch_rows=32, validation_share=0.2),
-        PARAMS.model_copy(update={"gradient_norm": 0.0, "loss": "huber", "prediction": "v"}),
+        TrainParams(safeguard=False, preset="official", steps=4 * EPOCH, batch_rows=32, validation_share=0.2),
+        PARAMS.model_copy(update={"gradient_norm": 0.0, "loss": "huber", "prediction": "v", "skip": "none"}),
     ],
 )
 def test_an_interrupted_training_ends_as_an_undisturbed_one(
@@ -185,7 +187,9 @@ def test_a_loss_that_diverges_keeps_the_last_good_checkpoint(
 
 def test_weights_that_are_not_finite_never_reach_a_checkpoint(cache: Cache, tmp_path: Path) -> None:
     # The loss of the only step is that of the weights before it, and nothing is held out.
-    params = TrainParams(epochs=1, batch_rows=10_000, learning_rate=1e38, validation_share=0.0)
+    params = TrainParams(safeguard=False, epochs=1, batch_rows=10_000, validation_share=0.0).model_copy(
+        update={"learning_rate": 1e38}
+    )
     with pytest.raises(ModelError, match="weights are not finite"):
         train(cache, tmp_path / "toy", params)
     assert contents(tmp_path) == {}
@@ -208,16 +212,25 @@ def test_other_embeddings_begin_anew(tmp_path: Path) -> None:
     assert resumed(other, tmp_path / "m" / "toy", PARAMS)[0] == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("harm", ["empty", "truncated", "other format"])
-def test_a_checkpoint_that_cannot_be_read_is_not_used(cache: Cache, tmp_path: Path, harm: str) -> None:
+@pytest.mark.parametrize("harm", ["empty", "truncated", "other format", "a bit of a weight", "a bit of a note"])
+def test_a_checkpoint_that_is_not_as_written_is_not_used(
+    cache: Cache, tmp_path: Path, harm: str, caplog: pytest.LogCaptureFixture
+) -> None:
     train(cache, tmp_path / "a" / "toy", PARAMS)
     stopped_after(2, cache, tmp_path / "b" / "toy", PARAMS)
     (path,) = (tmp_path / "b").rglob("checkpoint.safetensors")
     content = path.read_bytes()
-    other = content.replace(b"checkpoint-1", b"checkpoint-2")
-    harmed = {"empty": b"", "truncated": content[:-100], "other format": other}
+    harmed = {
+        "empty": b"",
+        "truncated": content[:-100],
+        "other format": content.replace(b"checkpoint-2", b"checkpoint-1"),
+        "a bit of a weight": content[:-7] + bytes([content[-7] ^ 1]) + content[-6:],
+        "a bit of a note": re.sub(rb'(\\"loss\\": [0-9]\.[0-9])[0-9]', rb"\g<1>0", content, count=1),
+    }
+    assert harmed[harm] != content
     path.write_bytes(harmed[harm])
     assert resumed(cache, tmp_path / "b" / "toy", PARAMS)[0] == [1, 2, 3, 4]
+    assert "not as it was written" in caplog.text
     assert contents(tmp_path / "b") == contents(tmp_path / "a")
 
 
@@ -277,7 +290,9 @@ def test_auto_is_bfloat16_where_the_processor_has_it(
 def test_bfloat16_learns_what_float32_learns(cache: Cache, tmp_path: Path) -> None:
     results = {}
     for precision in ("float32", "bfloat16"):
-        params = TrainParams(epochs=10, batch_rows=32, learning_rate=5e-3, ema_decay=0.9, precision=precision)
+        params = TrainParams(
+            safeguard=False, epochs=10, batch_rows=32, learning_rate=5e-3, ema_decay=0.9, precision=precision
+        )
         _, results[precision] = train(cache, tmp_path / precision, params)
     assert results["bfloat16"].curve[-1].loss == pytest.approx(results["float32"].curve[-1].loss, rel=0.01)
     assert results["bfloat16"].curve != results["float32"].curve
@@ -316,6 +331,19 @@ def test_an_epoch_of_streaming_gives_every_row_once(cache: Cache, batch_rows: in
     assert streamed.count == resident.count == 576
 
 
+def test_the_centre_of_streamed_batches_is_made_once(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[torch.Tensor] = []
+    center_like = Normalization.center_like
+    monkeypatch.setattr(Normalization, "center_like", lambda *given: made.append(center_like(*given)) or made[-1])
+    params = STREAMED.model_copy(update={"normalize": "length+center", "batch_rows": 32})
+    loader = data.embedding_loader(cache, params, CPU)
+    batches = list(loader.batches(32, torch.Generator().manual_seed(0)))
+    assert len(batches) > 2
+    assert len(made) == 1
+    known = {row.numpy().tobytes() for row in loader.normalization(cache.to_torch())}
+    assert {row.numpy().tobytes() for row in torch.cat(batches)} <= known
+
+
 def test_streaming_holds_the_same_utterances_out(cache: Cache) -> None:
     streamed, resident = data.embedding_loader(cache, STREAMED, CPU), data.embedding_loader(cache, PARAMS, CPU)
     assert streamed.held_out_count == resident.held_out_count == 144
@@ -338,7 +366,9 @@ def test_neighbours_do_not_come_together(cache: Cache, memory_gb: float) -> None
 def test_streaming_learns_what_memory_learns(cache: Cache, tmp_path: Path) -> None:
     results = []
     for memory in (8.0, 5e-5):
-        params = TrainParams(epochs=12, batch_rows=32, learning_rate=5e-3, ema_decay=0.9, memory_gb=memory)
+        params = TrainParams(
+            safeguard=False, epochs=12, batch_rows=32, learning_rate=5e-3, ema_decay=0.9, memory_gb=memory
+        )
         results.append(train(cache, tmp_path / str(memory), params)[1])
     assert results[1].curve[-1].loss == pytest.approx(results[0].curve[-1].loss, rel=0.03)
     assert results[1].held_out_eer[1] < 0.8 * results[1].held_out_eer[0]

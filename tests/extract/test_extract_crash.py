@@ -406,12 +406,24 @@ def _group_is_gone(group: int | None) -> bool:
 
 @pytest.mark.usefixtures("hear_ctrl_c")
 @pytest.mark.parametrize(
-    ("wanted", "presses"),
-    [("bank-*.f32", 1), ("*.doing", 2)],
-    ids=["once while workers start", "twice while they work"],
+    ("wanted", "presses", "stop", "code"),
+    [
+        ("bank-*.f32", 1, lambda pid: os.killpg(pid, signal.SIGINT), 130),
+        ("*.doing", 2, lambda pid: os.killpg(pid, signal.SIGINT), 130),
+        ("bank-*.f32", 1, lambda pid: os.kill(pid, signal.SIGTERM), 143),
+        ("*.doing", 1, lambda pid: os.killpg(pid, signal.SIGHUP), 129),
+    ],
+    ids=["once while workers start", "twice while they work", "SIGTERM to the command", "a closed terminal"],
 )
 def test_ctrl_c_ends_everything_with_one_sentence(
-    manifests: Path, out: Path, reference: Cache, tmp_path: Path, wanted: str, presses: int
+    manifests: Path,
+    out: Path,
+    reference: Cache,
+    tmp_path: Path,
+    wanted: str,
+    presses: int,
+    stop: Callable[[int], None],
+    code: int,
 ) -> None:
     (tmp_path / "slow_network.py").write_text(SLOW)
     (tmp_path / "params.yaml").write_text(PARAMS_FILE)
@@ -430,10 +442,10 @@ def test_ctrl_c_ends_everything_with_one_sentence(
     _wait_for(lambda: list(out.parent.glob(f".cache.*/{wanted}")) or process.poll() is not None)
     for _ in range(presses):
         time.sleep(0.3)
-        os.killpg(process.pid, signal.SIGINT)
+        stop(process.pid)
     stdout, stderr = process.communicate(timeout=PATIENCE)
     assert stderr == "seedpipe: interrupted; what is finished is kept, and the same command goes on from there\n"
-    assert (process.returncode, stdout) == (130, "")
+    assert (process.returncode, stdout) == (code, "")
     _wait_for(lambda: _group_is_gone(process.pid))
     assert not out.exists()
     complete(manifests, out, reference)

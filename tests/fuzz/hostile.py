@@ -422,6 +422,12 @@ def _heap(folder: Path) -> None:
 # -------------------------------------------------------------------------------------------------- models and networks
 
 
+def _write(path: Path, document: dict[str, Any]) -> None:
+    from seedpipe.files import sealed
+
+    path.write_text(json.dumps(sealed(document)))
+
+
 def _config(name: str, change: Callable[[dict[str, Any]], object], reader: str = "config.json") -> None:
     def read(folder: Path) -> None:
         from readers import READERS, read_model
@@ -429,7 +435,7 @@ def _config(name: str, change: Callable[[dict[str, Any]], object], reader: str =
         path = READERS[reader].make(folder)
         document = json.loads(path.read_bytes())
         change(document)
-        path.write_text(json.dumps(document))
+        _write(path, document)
         read_model(path)
 
     CASES[name] = read
@@ -588,7 +594,7 @@ def _network(name: str, **changes: object) -> None:
         from readers import READERS, read_network
 
         path = READERS["network.json"].make(folder)
-        path.write_text(json.dumps(json.loads(path.read_bytes()) | changes))
+        _write(path, json.loads(path.read_bytes()) | changes)
         read_network(path)
 
     CASES[name] = read
@@ -608,7 +614,7 @@ def _folder_weights(name: str, write: Callable[[Path], object]) -> None:
         from readers import READERS, read_network
 
         path = READERS["network.json"].make(folder)
-        path.write_text(json.dumps(json.loads(path.read_bytes()) | {"kind": "resnet34", "source": ""}))
+        _write(path, json.loads(path.read_bytes()) | {"kind": "resnet34", "source": ""})
         write(path.with_name("weights.safetensors"))
         read_network(path)
 

@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import save_file
 
 from seedpipe.cache import Cache, open_cache
+from seedpipe.files import sealed
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,18 @@ def _models(path: Path) -> None:
     from seedpipe.scoring.trials import read_models
 
     read_models(path)
+
+
+def _speakers(path: Path) -> None:
+    from seedpipe.scoring.trials import read_speaker_map
+
+    read_speaker_map(path)
+
+
+def _name_map(path: Path) -> None:
+    from seedpipe.scoring.trials.name_map import read_name_map
+
+    read_name_map(path)
 
 
 def _manifest(folder: Path) -> Path:
@@ -137,7 +150,7 @@ def _parquet_scores(folder: Path) -> Path:
     import pandas as pd
 
     frame = pd.DataFrame({"label": [1, 0], "enrol": ["a", "a"], "test": ["b", "c"], "score": [0.5, -0.5]})
-    frame.to_parquet(folder / "scores.parquet", index=False)
+    frame.to_parquet(folder / "scores.parquet", index=False, write_page_checksum=True)
     return folder / "scores.parquet"
 
 
@@ -278,7 +291,7 @@ def _shard(folder: Path) -> Path:
 
 def _model(folder: Path) -> Path:
     synthetic.enhancer(dimension=4).save(folder / "model", "card")
-    return folder / "model/model.safetensors"
+    return synthetic.without_digests(folder / "model") / "model.safetensors"
 
 
 def _config(folder: Path) -> Path:
@@ -295,7 +308,7 @@ def _baseline(kind: str, name: str) -> Callable[[Path], Path]:
         FixedMap(untrained.module, untrained.config.model_copy(update={"settings": settings})).save(
             folder / kind, "card"
         )
-        return folder / kind / name
+        return synthetic.without_digests(folder / kind) / name
 
     return make
 
@@ -306,7 +319,7 @@ def _regression(folder: Path) -> Path:
     seed = synthetic.enhancer(dimension=4)
     config = seed.config.model_copy(update={"kind": "regression", "train": seed.config.train.without_diffusion()})
     Enhancer(seed.module, config).save(folder / "regression", "card")
-    return folder / "regression/config.json"
+    return synthetic.without_digests(folder / "regression") / "config.json"
 
 
 def read_model(path: Path) -> None:
@@ -468,7 +481,7 @@ def _evaluation(folder: Path) -> Path:
     from example_results import BETTER, report
 
     path = folder / "evaluation.json"
-    path.write_text(json.dumps(report(BETTER), indent=1), encoding="utf-8")
+    path.write_text(json.dumps(sealed(report(BETTER)), indent=1), encoding="utf-8")
     return path
 
 
@@ -510,6 +523,9 @@ READERS = {
     "trials.tsv": Reader(_text("t.tsv", "enrol\ttest\tlabel\na\tb\ttarget\na\tc\tnontarget\n"), read_list),
     "trials.gz": Reader(_gzipped, read_list),
     "models.txt": Reader(_text("models.txt", "anna a.wav b.wav\nben c.wav\n"), _models),
+    "speakers.txt": Reader(_text("speakers.txt", "a.wav anna\nb.wav ben\n"), _speakers),
+    "speakers.csv": Reader(_text("speakers.csv", "utterance,speaker\na.wav,anna\n"), _speakers),
+    "wav.scp": Reader(_text("wav.scp", "a audio/a.wav\nb audio/b.wav\n"), _name_map),
     "manifest.csv": Reader(_manifest, read_manifest),
     "params.yaml": Reader(_text("params.yaml", PARAMS), _params),
     "scores.csv": Reader(_text("scores.csv", SCORES), _scores),

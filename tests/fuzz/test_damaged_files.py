@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import mutate
@@ -18,8 +19,14 @@ from hypothesis import strategies as st
 from readers import READERS, Reader, seal
 
 from seedpipe.errors import ModelError, SeedpipeError
+from seedpipe.files import sealed
 
 DRAWS = int(os.environ.get("SEEDPIPE_FUZZ", "25"))
+INSTEAD: dict[str, Callable[[Path], object]] = {
+    "pipe": os.mkfifo,
+    "device": lambda path: path.symlink_to("/dev/null"),
+    "directory": Path.mkdir,
+}
 MOST_TEXT = 10_000  # characters of an error
 DOCUMENTS = (
     "cache manifest", "config.json", "whitening config", "drl config", "none config", "regression config",
@@ -106,11 +113,30 @@ def test_a_document_with_a_value_of_another_kind_is_refused_or_valid(sample: Sam
             if sample.path.name == "manifest.json":
                 seal(document, sample.path.parent)
             else:
-                sample.path.write_text(json.dumps(document), encoding="utf-8", errors="surrogatepass")
+                text = json.dumps(sealed(document) if isinstance(document, dict) else document)
+                sample.path.write_text(text, encoding="utf-8", errors="surrogatepass")
         except ValueError:
             continue  # a number that Python does not write either
         sample.refused_or_valid()
     sample.nothing_else_is_touched()
+
+
+@pytest.mark.parametrize("sample", [*DOCUMENTS[1:], "network.json converted"], indirect=True)
+def test_a_document_with_another_letter_is_refused_and_one_without_its_digest_read(sample: Sample) -> None:
+    document = json.loads(sample.good)
+    document.pop("digest", None)
+    good = json.dumps(sealed(document)).encode()
+    key = good.rindex(b'"digest"')  # another name of it states nothing
+    values = [place for place, byte in enumerate(good) if chr(byte).isalnum() and not key <= place < key + 8]
+    for place in np.random.default_rng(0).choice(values, 20):
+        changed = bytearray(good)
+        changed[place] ^= 1  # a letter or digit stays one
+        sample.path.write_bytes(changed)
+        with pytest.raises(SeedpipeError):
+            sample.reader.read(sample.path)
+    for entries in (document, sealed(document)):
+        sample.path.write_text(json.dumps(entries), encoding="utf-8")
+        sample.reader.read(sample.path)
 
 
 @every_file
@@ -122,9 +148,21 @@ def test_something_else_under_the_name_is_refused_or_valid(sample: Sample, conte
 
 
 @every_file
-def test_a_folder_or_nothing_in_the_place_of_a_file_is_refused(sample: Sample) -> None:
+def test_nothing_in_the_place_of_a_file_is_refused(sample: Sample) -> None:
     sample.path.unlink()
     sample.refused_or_valid()
-    sample.path.mkdir()
-    sample.refused_or_valid()
+    sample.nothing_else_is_touched()
+
+
+@every_file
+@pytest.mark.parametrize("kind", INSTEAD)
+@pytest.mark.timeout(20)  # whoever opens a pipe without a writer waits for ever
+def test_what_is_no_file_is_refused_at_once_and_by_what_it_is(
+    sample: Sample, kind: str, request: pytest.FixtureRequest
+) -> None:
+    sample.path.unlink()
+    INSTEAD[kind](sample.path)
+    named = request.node.callspec.params["sample"] != "SpeechBrain weights"  # which settings name, and may be anything
+    with pytest.raises(SeedpipeError, match=f"(?i)is a {kind}" if named else "is no file of the folder"):
+        sample.reader.read(sample.path)
     sample.nothing_else_is_touched()

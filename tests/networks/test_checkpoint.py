@@ -218,3 +218,12 @@ def test_damaged_files_give_our_error_or_tensors(cut: int, place: int, value: in
 def test_a_prefix_that_not_all_names_share_stays() -> None:
     mixed = {"module.fc.weight": torch.ones(1), "__S__.fc.bias": torch.ones(1), "fc.bias": torch.ones(1)}
     assert tidy(mixed) == mixed
+
+
+def test_a_tensor_of_tensors_is_refused(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls them a prototype
+        nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+    torch.save({"fc.weight": nested}, tmp_path / "nested.pt")
+    with pytest.raises(NetworkError, match=r"nested\.pt: "):
+        read_state(tmp_path / "nested.pt")

@@ -19,7 +19,7 @@ from stub_network import NotANumber, Stub
 from torch import Tensor
 
 from seedpipe.errors import NetworkError
-from seedpipe.files import folders
+from seedpipe.files import folders, sealed
 from seedpipe.networks import add_network, convert_checkpoint, load, load_network, read_config
 from seedpipe.networks import folder as module
 from seedpipe.networks.resnet34 import ResNet34
@@ -52,7 +52,7 @@ def own(converted: Path, tmp_path: Path) -> Path:
 
 def rewrite(folder: Path, edit: Edit) -> None:
     path = folder / "network.json"
-    path.write_text(json.dumps(edit(json.loads(path.read_text(encoding="utf-8")))), encoding="utf-8")
+    path.write_text(json.dumps(sealed(edit(json.loads(path.read_text(encoding="utf-8"))))), encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------------------------------ convert
@@ -67,6 +67,25 @@ def test_a_converted_checkpoint_gives_the_embeddings_of_its_weights(converted: P
     assert (loaded.name, loaded.dimension, loaded.fingerprint()) == ("mine", 8, network.fingerprint())
     assert same_numbers(self_test(loaded), read_config(converted).self_test)
     assert sorted(path.name for path in converted.iterdir()) == ["network.json", "weights.safetensors"]
+
+
+def test_a_folder_that_is_replaced_while_it_is_read_is_read_again(
+    converted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = ResNet34(8)
+    other.load_state_dict(formula_state(other))
+    other.state_dict()["fc.weight"].mul_(2)
+    torch.save(other.state_dict(), tmp_path / "other.pt")
+    folder = Path(shutil.copytree(converted, tmp_path / "mine"))
+    read, times = load.read_state, iter("12")
+
+    def replaced(path: Path) -> Any:
+        if next(times) == "1":
+            convert_checkpoint(tmp_path / "other.pt", folder)
+        return read(path)
+
+    monkeypatch.setattr(load, "read_state", replaced)
+    assert load_network(folder).fingerprint() == other.fingerprint()
 
 
 def test_the_same_checkpoint_gives_the_same_bytes_and_replaces_an_older_folder(

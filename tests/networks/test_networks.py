@@ -17,7 +17,7 @@ from conftest import RATE, STUB
 
 from seedpipe.audio import decode
 from seedpipe.errors import MissingExtraError, NetworkError
-from seedpipe.networks import SpeakerNetwork, dvector, load_network, network_names
+from seedpipe.networks import SpeakerNetwork, add_network, dvector, load_network, network_names
 
 SECONDS = (0.3, 0.7, 1.0, 1.19, 1.2, 1.61, 2.0, 2.015, 2.8, 3.3, 4.015, 6.1)
 
@@ -60,6 +60,40 @@ def test_the_dvector_equals_resemblyzer(
     found = network(torch.from_numpy(wave)[None]).numpy()[0]
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert np.linalg.norm(found) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("gain", [1e-3, 1.0])
+def test_the_level_step_is_that_of_resemblyzer(oracle: object, recordings: list[np.ndarray], gain: float) -> None:
+    from resemblyzer import normalize_volume
+
+    wave = (gain * recordings[6]).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        raised = normalize_volume(wave, -30, increase_only=True)
+        expected = oracle.embed_utterance(raised.astype(np.float32))  # type: ignore[attr-defined]
+    network = dvector.DVector(level_dbfs=-30)
+    np.testing.assert_allclose(network(torch.from_numpy(wave)[None]).numpy()[0], expected, atol=1e-4)
+
+
+def test_levels_are_raised_and_never_lowered() -> None:
+    rows = torch.tensor([[1e-4, -1e-4], [0.5, -0.5], [0, 0]])
+    raised = dvector.raised(rows, -30)
+    assert raised.square().mean(dim=1)[0].item() == pytest.approx(1e-3)
+    assert torch.equal(raised[1:], rows[1:])
+
+
+def test_the_level_is_in_the_fingerprint_where_there_is_one(tmp_path: Path) -> None:
+    plain = dvector.DVector().fingerprint()
+    added = add_network(tmp_path / "raised", "dvector", arguments={"level_dbfs": -30})
+    assert (
+        added.fingerprint()
+        == dvector.DVector(-30.0).fingerprint()
+        == load_network(str(tmp_path / "raised")).fingerprint()
+    )
+    assert added.fingerprint() not in (plain, dvector.DVector(-20).fingerprint())
+    for wrong in (3, -200, "loud", float("nan")):
+        with pytest.raises(NetworkError, match=r"loud|level_dbfs is"):
+            add_network(tmp_path / "wrong", "dvector", arguments={"level_dbfs": wrong})
 
 
 def test_a_row_does_not_depend_on_its_batch(network: SpeakerNetwork, recordings: list[np.ndarray]) -> None:

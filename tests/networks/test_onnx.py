@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +14,15 @@ from golden_weights import formula_state, formula_waves
 from torch import Tensor, nn
 from torchaudio.compliance import kaldi
 
+from seedpipe.audio import read_audio, read_manifest
 from seedpipe.errors import MissingExtraError, NetworkError
-from seedpipe.networks import SpeakerNetwork, add_network, check_network, load_network
+from seedpipe.extract import extract
+from seedpipe.networks import SpeakerNetwork, add_network, check_network, describe_network, load_network, read_config
 from seedpipe.networks.drl import ECAPADRL
+from seedpipe.networks.onnx import OnnxNetwork
+from seedpipe.params import EvaluationParams, ExtractParams
 
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 SAMPLES = 16_000
 
@@ -87,6 +93,14 @@ def from_waveform(tmp_path_factory: pytest.TempPathFactory) -> tuple[FromWavefor
     return module, export(module, tmp_path_factory.mktemp("onnx") / "small.onnx", (2, SAMPLES), (0, 1))
 
 
+def with_metadata(path: Path, out: Path, **metadata: object) -> Path:
+    """A copy of a file with metadata, as sherpa-onnx's exporters write it."""
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {name: str(value) for name, value in metadata.items()})
+    onnx.save(model, out)
+    return out
+
+
 # ------------------------------------------------------------------------------------------------------- what it gives
 
 
@@ -150,6 +164,168 @@ def test_the_fingerprint_covers_weights_and_features_and_no_place(
         load_network(tmp_path / "other")
 
 
+# ---------------------------------------------------------------------------------------------------- what a file says
+
+SHERPA = {
+    "framework": "3d-speaker",
+    "sample_rate": 16_000,
+    "normalize_samples": 1,
+    "feature_normalize_type": "global-mean",
+}
+WESPEAKER = {"framework": "wespeaker", "sample_rate": 8_000, "normalize_features": 0}
+
+
+class SmallFromMels(nn.Module):
+    """Mels (B, F, 80) -> embeddings (B, 8), quickly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(80, 8)
+        self.load_state_dict(formula_state(self))
+        self.requires_grad_(False)
+
+    def forward(self, feats: Tensor) -> Tensor:
+        return self.linear(feats).relu().mean(dim=1)
+
+
+@pytest.fixture(scope="module")
+def small_from_mels(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallFromMels, Path]:
+    module = SmallFromMels()
+    return module, export(module, tmp_path_factory.mktemp("onnx") / "mels.onnx", (2, 100, 80), (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "arguments", "rate", "scale", "window", "centred"),
+    [
+        (SHERPA | {"output_dim": 8, "language": "English"}, {}, 16_000, 1.0, "povey", True),
+        (SHERPA | {"sample_rate": 8_000}, {}, 8_000, 1.0, "povey", True),
+        (SHERPA | {"sample_rate": 8_000}, {"features": "3dspeaker", "sample_rate": 8_000}, 8_000, 1.0, "povey", True),
+        (
+            {"framework": "wespeaker", "sample_rate": 8_000, "normalize_features": 0},
+            {},
+            8_000,
+            2.0**15,
+            "hamming",
+            True,
+        ),
+        ({"framework": "wespeaker", "normalize_samples": 1}, {}, 16_000, 1.0, "hamming", True),
+        (SHERPA | {"feature_normalize_type": ""}, {}, 16_000, 1.0, "povey", False),
+        ({"normalize_samples": 1}, {}, 16_000, 1.0, "povey", True),
+        ({}, {"sample_rate": 8_000}, 8_000, 2.0**15, "hamming", True),
+        ({"framework": "mine"}, {"features": "3dspeaker"}, 16_000, 1.0, "povey", True),
+    ],
+)
+def test_the_metadata_of_a_file_decides_what_the_network_is_given(
+    small_from_mels: tuple[SmallFromMels, Path],
+    tmp_path: Path,
+    metadata: dict[str, object],
+    arguments: dict[str, str | int],
+    rate: int,
+    scale: float,
+    window: str,
+    centred: bool,
+) -> None:
+    module, path = small_from_mels
+    copy = with_metadata(path, tmp_path / "copy.onnx", **metadata)
+    add_network(tmp_path / "mine", "onnx", str(copy), arguments)
+    network = load_network(tmp_path / "mine")
+    waves = formula_waves("metadata", 2, rate)
+    features = torch.stack(
+        [
+            kaldi.fbank(
+                wave[None] * scale,
+                num_mel_bins=80,
+                window_type=window,
+                sample_frequency=rate,
+                subtract_mean=centred,
+            )
+            for wave in waves
+        ]
+    )
+    np.testing.assert_allclose(network(waves).numpy(), module(features).numpy(), rtol=0, atol=1e-4)
+    stored = read_config(tmp_path / "mine").arguments
+    assert stored == {"features": "3dspeaker" if window == "povey" else "wespeaker", "sample_rate": rate}
+    described = describe_network(network)
+    assert described["sample_rate"] == network.sample_rate == rate
+    assert f"{rate:,} Hz: {window.capitalize()} window" in described["input"]
+
+
+def test_waveforms_are_given_at_the_rate_and_scale_of_the_file(
+    from_waveform: tuple[FromWaveform, Path], tmp_path: Path
+) -> None:
+    module, path = from_waveform
+    network = load_network(with_metadata(path, tmp_path / "c.onnx", sample_rate=8_000, normalize_samples=0))
+    waves = formula_waves("scale", 2, 8_000)
+    assert network.sample_rate == 8_000
+    np.testing.assert_allclose(network(waves).numpy(), module(waves * 2.0**15).numpy(), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "arguments", "message"),
+    [
+        (SHERPA, {"features": "wespeaker"}, "says framework 3d-speaker in its metadata; .* features=wespeaker"),
+        (SHERPA, {"sample_rate": 8_000}, "says sample_rate 16000 .* sample_rate=8000"),
+        (SHERPA | {"output_dim": 192}, {}, "says output_dim 192 .*; expected 8"),
+        (SHERPA | {"sample_rate": "16k"}, {}, "sample_rate '16k'"),
+        (SHERPA | {"sample_rate": 0}, {}, "sample_rate '0'"),
+        (SHERPA | {"sample_rate": 10**9}, {}, "sample_rate '1000000000'"),
+        (SHERPA | {"sample_rate": 999_999}, {}, "takes 999,999 samples per second"),
+        (SHERPA | {"normalize_samples": "yes"}, {}, "normalize_samples 'yes' .*; expected 1 or 0"),
+        (SHERPA | {"feature_normalize_type": "per_feature"}, {}, "feature_normalize_type 'per_feature'"),
+        (SHERPA | {"framework": "nemo"}, {}, "framework 'nemo' .*; expected wespeaker or 3d-speaker"),
+        ({}, {"sample_rate": "fast"}, "sample_rate is 'fast'"),
+    ],
+)
+def test_metadata_that_contradicts_or_is_not_understood_is_refused(
+    small_from_mels: tuple[SmallFromMels, Path],
+    tmp_path: Path,
+    metadata: dict[str, object],
+    arguments: dict[str, str | int],
+    message: str,
+) -> None:
+    copy = with_metadata(small_from_mels[1], tmp_path / "copy.onnx", **metadata)
+    with pytest.raises(NetworkError, match=message):
+        add_network(tmp_path / "mine", "onnx", str(copy), arguments)
+
+
+class BinsFirst(nn.Module):
+    """Mels (B, 80, F) -> embeddings (B, 6)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(80, 6, 3)
+        self.load_state_dict(formula_state(self))
+
+    def forward(self, feats: Tensor) -> Tensor:
+        return self.conv(feats).mean(dim=2)
+
+
+@pytest.mark.parametrize(
+    ("example", "dynamic"),
+    [((2, 80, 100), (0, 2)), ((2, 80, 100), (0,)), ((2, 80, 300), ()), ((2, 80, 100), (0, 1, 2))],
+)
+def test_transposed_axes_are_named(example: tuple[int, ...], dynamic: tuple[int, ...], tmp_path: Path) -> None:
+    path = export(BinsFirst(), tmp_path / "bins_first.onnx", example, dynamic)
+    with pytest.raises(NetworkError, match=r"\(B, bins, frames\): frames and bins are transposed; expected"):
+        load_network(path)
+
+
+def test_an_8_khz_network_hears_what_the_pipeline_resamples(
+    small_from_mels: tuple[SmallFromMels, Path], manifests: Path, tmp_path: Path
+) -> None:
+    copy = with_metadata(small_from_mels[1], tmp_path / "copy.onnx", **SHERPA | {"sample_rate": 8_000})
+    add_network(tmp_path / "mine", "onnx", str(copy))
+    evaluation = EvaluationParams(crops=1, crop_samples=4_000, conditions=("noise",))
+    params = ExtractParams(networks=("mine",), evaluation=evaluation)
+    made = extract(manifests / "tiny", str(tmp_path / "mine"), tmp_path / "cache", params, kind="evaluation")
+    assert made.info.network.sample_rate == 8_000
+    assert made.info.resampled == {"16000": 4}
+    row = read_manifest(manifests / "tiny/speech.csv").frame.iloc[0]
+    heard = torch.from_numpy(read_audio(row["path"], 8_000)[:4_000])
+    expected = load_network(tmp_path / "mine")(heard[None]).numpy()[0]
+    np.testing.assert_allclose(made.to_numpy()[0, 0], expected, rtol=0, atol=1e-4)
+
+
 # ----------------------------------------------------------------------------------------------------- what is refused
 
 
@@ -177,9 +353,41 @@ def test_networks_that_are_not_understood_are_refused(from_waveform: tuple[FromW
         assert str(path) in str(caught.value)
     with pytest.raises(NetworkError, match="cannot be given 'mfcc'; expected one of waveform, wespeaker, 3dspeaker"):
         add_network(tmp_path / "x", "onnx", str(from_waveform[1]), {"features": "mfcc"})
-    with pytest.raises(NetworkError, match="a network of kind onnx takes no 'window'; expected features"):
+    with pytest.raises(NetworkError, match="a network of kind onnx takes no 'window'; expected features, sample_rate"):
         add_network(tmp_path / "x", "onnx", str(from_waveform[1]), {"window": "povey"})
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "shape", [(2**40, "t"), ("b", 2**40), ("b", "f", 2**31), ("b", "f", 10**6), ("b", 2**40, 80), (2**40, "f", 80)]
+)
+def test_lengths_that_a_file_claims_are_bounded_before_memory_is_taken(
+    tmp_path: Path, shape: tuple[int | str, ...]
+) -> None:
+    path = claiming(tmp_path / "in.onnx", shape, dimension=4)
+    with pytest.raises(NetworkError, match=r"has an input of .*; expected at most 1024 x 16777216 x 512"):
+        load_network(path)
+
+
+def test_embeddings_of_no_values_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(NetworkError, match="its values are not finite, or there are none"):
+        load_network(claiming(tmp_path / "in.onnx", ("b", "t"), dimension=0))
+
+
+def claiming(path: Path, shape: tuple[int | str, ...], dimension: int) -> Path:
+    """A network of a few hundred bytes: the mean of its input, times a row of ones."""
+    weight = onnx.numpy_helper.from_array(np.ones((1, dimension), np.float32), "w")
+    nodes = [
+        onnx.helper.make_node("ReduceMean", ["x"], ["m"], keepdims=0, axes=list(range(1, len(shape)))),
+        onnx.helper.make_node("Unsqueeze", ["m", "axes"], ["c"]),
+        onnx.helper.make_node("MatMul", ["c", "w"], ["y"]),
+    ]
+    axes = onnx.numpy_helper.from_array(np.array([1]), "axes")
+    places = [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)]
+    ends = [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["b", dimension])]
+    graph = onnx.helper.make_graph(nodes, "g", places, ends, [weight, axes])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
 
 
 def test_damaged_and_missing_files_are_named(from_waveform: tuple[FromWaveform, Path], tmp_path: Path) -> None:
@@ -206,5 +414,68 @@ def test_without_onnxruntime_the_extra_is_named(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     path = tmp_path / "x.onnx"
     path.write_bytes(b"a graph")
-    with pytest.raises(MissingExtraError, match=r'pip install "seedpipe\[onnx\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install "onnx>='):
         load_network(path)
+
+
+# --------------------------------------------------------------------------------------------------------- on a GPU
+
+
+CUDA = "CUDAExecutionProvider"
+
+
+@pytest.fixture
+def providers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What sessions are asked to run on; where that is a GPU, they compute on the CPU and say otherwise."""
+    asked: list[Any] = []
+    make = onnxruntime.InferenceSession
+
+    class Session(make):  # type: ignore[misc, valid-type]
+        def __init__(self, contents: bytes, options: Any, providers: list[Any], **others: Any) -> None:
+            asked.append((providers, options.use_deterministic_compute))
+            super().__init__(contents, options, providers=["CPUExecutionProvider"], **others)
+
+        def get_providers(self) -> list[str]:
+            return [each[0] if isinstance(each, tuple) else each for each in asked[-1][0]]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, "CPUExecutionProvider"])
+    return asked
+
+
+def test_a_network_goes_to_the_gpu_that_onnxruntime_knows_and_computes_exactly(
+    from_waveform: tuple[FromWaveform, Path], providers: list[Any]
+) -> None:
+    network = OnnxNetwork(from_waveform[1])
+    alone = network(torch.ones(2, 8_000))
+    assert providers[-1] == (["CPUExecutionProvider"], False)
+    assert network.to(torch.device("cuda", 1)) is network
+    ((name, options), rest), deterministic = providers[-1]
+    assert (name, rest, deterministic) == (CUDA, "CPUExecutionProvider", True)
+    assert options == {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT", "device_id": "1"}
+    assert torch.equal(network(torch.ones(2, 8_000)), alone)
+    opened = len(providers)
+    network.to(torch.device("cuda"))
+    assert len(providers) == opened, "it is there already"
+    network.to(torch.device("cpu"))
+    assert providers[-1] == (["CPUExecutionProvider"], False)
+
+
+def test_a_network_that_cannot_go_to_the_gpu_says_so(
+    from_waveform: tuple[FromWaveform, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    network = OnnxNetwork(from_waveform[1]).to(torch.device("cuda"))
+    assert f"small stays on the CPU: onnxruntime has no {CUDA} (pip install onnxruntime-gpu)" in caplog.text
+    assert network(torch.ones(2, 8_000)).shape[0] == 2
+
+
+@pytest.mark.usefixtures("providers")
+def test_a_file_that_changes_before_it_goes_to_the_gpu_is_refused(
+    from_waveform: tuple[FromWaveform, Path], tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(from_waveform[1], tmp_path))
+    network = OnnxNetwork(path)
+    export(FromWaveform(), path, (3, SAMPLES), (1,))
+    with pytest.raises(NetworkError, match="has changed since it was loaded"):
+        network.to(torch.device("cuda"))

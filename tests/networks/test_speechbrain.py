@@ -204,5 +204,5 @@ def test_arguments_that_nobody_would_read_are_refused(published: Path, tmp_path:
 
 def test_without_speechbrain_the_extra_is_named(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "speechbrain", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "seedpipe\[speechbrain\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install .*"speechbrain>='):
         SpeechBrainNetwork(published)

@@ -7,13 +7,13 @@ import re
 import tempfile
 from enum import StrEnum
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from synthetic import REPOSITORY
 
 from seedpipe import params as module
@@ -21,7 +21,7 @@ from seedpipe.cli.common import Device, Kind
 from seedpipe.cli.extract import Backend
 from seedpipe.cli.train import Log
 from seedpipe.errors import ParamsError
-from seedpipe.params import EnhancerKind, MachineParams, Params, TrainParams, load_params
+from seedpipe.params import EnhancerKind, ExtractParams, MachineParams, ManifestParams, Params, TrainParams, load_params
 
 SECTIONS = {name: field.annotation for name, field in Params.model_fields.items()}
 KEYS = [(section, key) for section, model in SECTIONS.items() for key in model.model_fields]
@@ -144,7 +144,7 @@ def test_the_command_takes_the_values_that_the_file_takes(options: type[StrEnum]
         (
             "enhancers:\n  names: [seeds]\n",
             2,
-            ["enhancers.names.0", "seeds", "'regression', 'whitening', 'drl' or 'none'"],
+            ["enhancers.names.0", "seeds", "'regression', 'centering', 'whitening', 'ridge', 'drl' or 'none'"],
         ),
         ("enhancers:\n  names: [drl, drl]\n", 2, ["enhancers.names", "'drl'", "twice"]),
         ("enhancers:\n  names: []\n", 2, ["enhancers.names", "at least 1"]),
@@ -214,3 +214,67 @@ def test_any_misspelt_key_is_refused_with_a_near_name(
     assert suggested
     # A slip may be as near to a neighbour, as inference_stepz is to inference_step.
     assert likeness(wrong, suggested[1]) >= likeness(wrong, name)
+
+
+def test_changes_stand_in_the_place_of_what_the_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("train:\n  steps: 7\n  seed: 3\n", encoding="utf-8")
+    found = load_params(path, ["train.steps=9", "extract.networks=[a, b]", "train.preset=paper"])
+    assert (found.train.steps, found.train.seed, found.extract.networks) == (9, 3, ("a", "b"))
+    assert found.train.batch_rows == 300, "the preset counts for keys that are not given"
+    assert load_params(None, ["train.steps=9"]) == Params(train=TrainParams(steps=9))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("train.epohcs=5", r"train\.epohcs: unknown key; .*did you mean 'epochs'\?"),
+        ("trian.epochs=5", r"trian: unknown key; .*did you mean 'train'\?"),
+        ("train.epochs=x", r'train\.epochs: "x"; expected a valid integer'),
+        ("train.epochs", r"a change 'train\.epochs'; expected KEY=VALUE"),
+        ("train..epochs=5", "expected KEY=VALUE"),
+        ("train.epochs=[", "is not plain YAML"),
+    ],
+)
+def test_a_wrong_change_is_named_and_no_row_of_the_file(tmp_path: Path, change: str, words: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("train:\n  epochs: 3\n", encoding="utf-8")
+    with pytest.raises(ParamsError, match=words) as caught:
+        load_params(path, [change])
+    assert (caught.value.file, caught.value.row) == (None, None)
+
+
+def test_parameters_are_replaced_by_what_is_checked() -> None:
+    changed = TrainParams(steps=7).replace(epochs=5)
+    assert (changed.steps, changed.epochs) == (7, 5)
+    assert (changed.replace(steps=9).steps, changed.replace(steps=9).epochs) == (9, 0)
+    assert TrainParams(preset="paper").replace(seed=1) == TrainParams(preset="paper", seed=1)
+    whole = Params().replace(train=changed)
+    assert whole.train == changed
+    for changes, words in (({"epohcs": 10}, "did you mean 'epochs'"), ({"epochs": -1}, "greater than or equal to 0")):
+        with pytest.raises(ParamsError, match=words):
+            TrainParams().replace(**changes)
+    with pytest.raises(ParamsError, match="epohcs: unknown key"):
+        TrainParams().model_copy(update={"epohcs": 10})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"augment": {"noise_snr_db": (0.0, 1e308)}},
+        {"evaluation": {"conditions": ("noise@" + "9" * 400,)}},
+        {"evaluation": {"conditions": ("noise@1000",)}},
+        {"evaluation": {"crop_samples": 999_999_999_999}},
+        {"crop_samples": 999_999_999_999},
+        {"draws": 10**12},
+        {"draws": 10**400},
+    ],
+)
+def test_numbers_beyond_all_use_are_refused_before_memory_is_taken(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ExtractParams.model_validate(change)
+
+
+def test_a_pattern_that_cannot_be_compiled_is_refused() -> None:
+    with pytest.raises(ValidationError, match="is no regular expression: the repetition number is too large"):
+        ManifestParams.model_validate({"group_pattern": "(a{1,99999999999})"})

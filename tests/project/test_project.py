@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import build_data, folder_bytes, tone, write_audio
 from synthetic import REPOSITORY, D, draw_embeddings, evaluation_cache, training_cache, write_trials
 from typer.testing import CliRunner
@@ -25,6 +26,7 @@ from typer.testing import CliRunner
 from seedpipe.cache.exchange import export_cache
 from seedpipe.cli import app
 from seedpipe.errors import ParamsError
+from seedpipe.files import sealed
 from seedpipe.networks import add_network
 from seedpipe.params import ManifestParams, Params, load_params
 from seedpipe.project import Finding, examine, healthy, machine, start_project
@@ -133,6 +135,22 @@ def test_a_folder_with_a_project_is_left_as_it_is(tmp_path: Path, name: str) -> 
     assert not (tmp_path / "data").exists()
 
 
+def test_what_an_interrupted_call_left_is_completed_and_a_whole_project_refused(tmp_path: Path) -> None:
+    written = start_project(tmp_path)
+    whole = folder_bytes(tmp_path)
+    with pytest.raises(ParamsError, match=f"holds {written[0]} and .* other files"):
+        start_project(tmp_path)
+    for path in written[::2]:
+        (tmp_path / path).unlink()
+    start_project(tmp_path)
+    assert folder_bytes(tmp_path) == whole
+
+
+def test_the_root_of_the_file_system_is_no_project() -> None:
+    with pytest.raises(ParamsError, match="is the root of the file system"):
+        start_project("/")
+
+
 def test_other_files_and_an_own_gitignore_are_kept(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("*.log\n", encoding="utf-8")
     (tmp_path / "README.md").write_text("mine", encoding="utf-8")
@@ -152,6 +170,28 @@ def test_dvc_takes_a_new_project_as_it_is(tmp_path: Path, git: bool) -> None:
     done = run(project, "dvc", "status", "--json")
     assert done.returncode == 0, done.stderr
     assert {"corpus", "manifest-train", "manifest-eval@mine", "extract-train@dvector"} <= set(json.loads(done.stdout))
+
+
+def test_dvc_sees_a_changed_map_of_speakers(complete: Path) -> None:
+    pytest.importorskip("dvc")
+    edit_params(r"^score:$", "score:\n  speakers: map.txt")
+    Path("map.txt").write_text("a anna\n", encoding="utf-8")
+    stage, item = "score@stub-seed-mine", {"network": "stub", "enhancer": "seed", "list": "mine"}
+    described = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]["score"]
+    assert run(complete, "dvc", "repro", "corpus").returncode == 0
+    for place in (place for part in ("deps", "outs", "metrics", "plots") for place in described[part]):
+        path = Path(
+            re.sub(r"\$\{item\.(\w+)\}", lambda name: item[name[1]], place).replace("${manifest.root}", "data/mine")
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():  # as if the stages had run
+            path.write_text("x", encoding="utf-8")
+    committed = run(complete, "dvc", "commit", "--force", stage)
+    assert committed.returncode == 0, committed.stderr
+    Path("map.txt").write_text("a berta\n", encoding="utf-8")
+    assert run(complete, "dvc", "repro", "corpus").returncode == 0
+    status = json.loads(run(complete, "dvc", "status", "--json", stage).stdout)
+    assert status[stage] == [{"changed deps": {"data/speakers.json": "modified"}}]
 
 
 def test_a_stage_runs_in_a_new_project(complete: Path) -> None:
@@ -182,7 +222,7 @@ def stale_self_test() -> None:
     path = Path("networks/stub/network.json")
     described = json.loads(path.read_text(encoding="utf-8"))
     described["self_test"][0] += 1
-    path.write_text(json.dumps(described), encoding="utf-8")
+    path.write_text(json.dumps(sealed(described)), encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -258,7 +298,7 @@ def test_a_cluster_that_is_asked_for_needs_its_package(monkeypatch: pytest.Monke
     edit_params("backend: loky", "backend: dask")
     finding = found("extra dask")
     assert finding.state == "missing"
-    assert finding.remedy == 'pip install "seedpipe[dask]"'
+    assert finding.remedy == 'pip install "distributed>=2026.8"'
 
 
 def test_a_package_of_another_version_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

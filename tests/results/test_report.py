@@ -38,7 +38,7 @@ from typer.testing import CliRunner
 from seedpipe import metrics as m
 from seedpipe.cli import app
 from seedpipe.errors import MetricError
-from seedpipe.results import figures
+from seedpipe.results import Report, figures
 from seedpipe.results.report import format_table, headline, write_plot_tables, write_report
 from seedpipe.results.svg import Drawings
 
@@ -246,6 +246,52 @@ def test_several_evaluations_get_a_table_of_contents(page: Page) -> None:
     assert markdown.count("## dvector → SEED on demo") == 2
 
 
+def test_the_answer_comes_first_and_details_are_folded(page: Page) -> None:
+    metrics = report(RICH) | {"date": "2026-11-30"}
+    html, markdown = page(metrics)
+    assert markdown.index("SEED lowers the equal error rate by 24 %") < markdown.index("| system |")
+    assert html.index('class="lede"') < html.index("<table")
+    for text in (html, markdown, format_table(metrics)):
+        assert "2026-11-30, seedpipe 0.1.0, dvc repro" in text
+    folded = re.findall(r"<summary><h\d>(.*?)</h\d></summary>", html)
+    assert {"Further metrics", "Misses against false alarms", "Scores", "Embeddings on a plane", "Terms"} <= set(folded)
+    assert 'href="#training"' in html
+
+
+def test_the_second_scoring_method_is_a_table_and_warnings_stand_once(page: Page) -> None:
+    other = but(RICH, method="euclidean", warnings=[*RICH["warnings"], "nobody speaks"])
+    metrics = report(RICH, other)
+    html, markdown = page(metrics)
+    assert html.count("Misses against false alarms") == 1
+    for text in (html, markdown, format_table(metrics)):
+        assert text.count("12 trials are repeated") == text.count("nobody speaks") == 1
+    assert len(re.findall("On the synthetic list demo", format_table(metrics))) == 1
+
+
+def test_all_enhancers_are_in_one_chart(page: Page) -> None:
+    html, _ = page(report(BETTER, but(WORSE, enhancer="drl"), but(BETTER, list="other")))
+    charts = re.findall(r'aria-label="(Equal error rate of the network alone and of .*?) with', html)
+    assert charts == ["Equal error rate of the network alone and of SEED, DRL"]
+
+
+def test_enhancers_are_compared_among_themselves(page: Page) -> None:
+    eer = {
+        "clean": {"difference": 0.012, "low": -0.01, "high": 0.03},
+        "noise": {"difference": -0.05, "low": -0.07, "high": -0.02},
+    }
+    one = {"network": "dvector", "list": "demo", "scores": "cosine", "a": "whitening", "b": "seed", "eer": eer}
+    metrics = report(BETTER, but(BETTER, enhancer="whitening")) | {"comparisons": [one]}
+    assert Report.from_dict(metrics).to_dict()["comparisons"] == [one]
+    html, markdown = page(metrics)
+    for text in (html, markdown):
+        assert "SEED against whitening" in text
+        assert "[−7.00, −2.00]" in text
+    assert (
+        "| SEED against whitening | 1.20 [−1.00, 3.00] no measurable difference | −5.00 [−7.00, −2.00] better |"
+        in markdown
+    )
+
+
 def test_hostile_names_stay_text(full_page: Page) -> None:
     result = but(RICH, network=HOSTILE, list=HOSTILE, enhancer=HOSTILE, norm=HOSTILE, utterance_rule=HOSTILE)
     result |= {"mismatch_side": HOSTILE, "warnings": [HOSTILE]}
@@ -334,9 +380,12 @@ def test_every_enhancer_goes_by_its_name(enhancer: str, name: str, page: Page) -
         assert "SEED" not in html + markdown + text
 
 
-def test_a_sentence_about_no_enhancement_is_one() -> None:
-    words = headline(report(but(SAME, enhancer="none")))[0]
-    assert "no enhancement makes no measurable difference to the equal error rate on average" in words
+def test_without_an_enhancer_the_network_stands_alone(page: Page) -> None:
+    alone = {**report(but(BETTER, enhancer="none")), "training": {}}
+    assert "the equal error rate is 8.0 % [7.0, 9.0] in the condition clean, " in headline(alone)[0]
+    html, markdown = page(alone)
+    for written in (html, markdown, format_table(alone)):
+        assert not re.search("→|->(?!<)|with none|EER %: none", re.sub("<!--.*?-->", "", written))
 
 
 def test_a_front_end_belongs_to_the_name_of_the_network(page: Page) -> None:
@@ -560,7 +609,7 @@ def test_a_page_of_forty_evaluations_stays_below_a_megabyte_and_a_half(full_page
     assert len(html.encode()) < 1_500_000 * len(enhancers) / 40
 
 
-# --- tables for dvc plots ---------------------------------------------------------------------------------------------
+# --- tables of the curves ---------------------------------------------------------------------------------------------
 
 
 def _csv(path: Path) -> list[dict[str, str]]:
@@ -600,16 +649,6 @@ def test_plot_tables_are_bounded_and_exact(points: int, bins: int, levels: int, 
     for name, densities in (("target", target), ("nontarget", other)):
         mass = sum(float(row[name]) * (float(row["high"]) - float(row["low"])) for row in bars)
         assert mass == pytest.approx(float((densities * np.diff(edges)).sum()))
-
-
-def test_the_templates_of_dvc_plots_name_columns_that_exist(tmp_path: Path) -> None:
-    write_plot_tables(typed(BETTER), tmp_path)
-    folder = Path(__file__).resolve().parents[2] / ".dvc" / "plots"
-    for name in ("det", "histogram"):
-        template = (folder / f"{name}.json").read_text(encoding="utf-8")
-        columns = set(_csv(tmp_path / f"{name}.csv")[0]) | {"rev", "x", "y", "trials", "density", "scores"}
-        assert set(re.findall(r'"field": "([^<"]+)"', template)) <= columns
-        assert '"<DVC_METRIC_DATA>"' in json.dumps(json.loads(template))
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from example_results import BETTER, RICH, but, condition, report
+from matplotlib.figure import Figure
 
 from seedpipe.errors import MetricError
 from seedpipe.results import (
@@ -21,7 +22,6 @@ from seedpipe.results import (
     Estimate,
     Evaluation,
     Evaluations,
-    ListFigures,
     Report,
     wording,
 )
@@ -31,10 +31,6 @@ COMPARED = ComparedMetric(
     Estimate(0.2, 0.1, 0.3), Estimate(0.1), Difference(-0.1, -0.2, -0.05, 0.01), "b has fewer errors"
 )
 COMPARISON = Comparison(100, 10, 5, {"eer": COMPARED, "min_dcf_0.05": replace(COMPARED, verdict="x")}, ["few"])
-FIGURES = ListFigures(
-    "list.txt", "names as they are", 1000, {"eer": Estimate(0.25, 0.2, 0.3), "cllr": Estimate(1.5)}, []
-)
-BLIND = ListFigures("list.txt", "names as they are", 1000, None, [])
 
 
 def evaluations(*found: dict[str, Any]) -> Evaluations:
@@ -48,8 +44,6 @@ def evaluations(*found: dict[str, Any]) -> Evaluations:
         evaluations(BETTER, BETTER | {"method": "euclidean"}),
         Report.from_dict(report(RICH)),
         COMPARISON,
-        FIGURES,
-        BLIND,
     ],
     ids=lambda result: type(result).__name__,
 )
@@ -71,7 +65,6 @@ def test_parts_that_are_not_there_are_not_written() -> None:
     assert set(Report.from_dict({**report(BETTER), "training": {}, "facts": {}}).to_dict()) == {
         *("title", "synthetic", "seedpipe_version", "made_by", "evaluations")
     }
-    assert BLIND.to_dict()["figures"] is None
 
 
 def test_further_metrics_stand_beside_the_others() -> None:
@@ -118,18 +111,16 @@ def test_a_list_says_how_large_a_difference_it_could_have_seen(
 def test_comparisons_are_tables_and_lines() -> None:
     frame = COMPARISON.to_frame()
     assert frame[["metric", "a", "b", "difference", "p_value"]].iloc[0].tolist() == ["eer", 0.2, 0.1, -0.1, 0.01]
-    assert COMPARISON.text.splitlines() == [
-        "100 trials, 10 target, 5 speakers",
-        "eer: a 20 [10, 30] %; b 10 %; b - a -10 [-20, -5] %; p = 0.010: b has fewer errors",
-        "min_dcf_0.05: a 0.2 [0.1, 0.3]; b 0.1; b - a -0.1 [-0.2, -0.05]; p = 0.010: x",
+    head, _, *table = COMPARISON.text.splitlines()
+    assert head == "100 trials, 10 target, 5 speakers"
+    assert [re.split(r"  +", line) for line in table if not line.startswith("---")] == [
+        ["metric", "a", "b", "b - a", "p-value", "verdict"],
+        ["EER %", "20.00 [10.00, 30.00]", "10.00", "-10.00 [-20.00, -5.00]", "p = 0.010", "b has fewer errors"],
+        ["minDCF(0.05)", "0.200 [0.100, 0.300]", "0.100", "-0.100 [-0.200, -0.050]", "p = 0.010", "x"],
     ]
-    assert FIGURES.to_frame()["metric"].tolist() == ["eer", "cllr"]
-    assert FIGURES.text == "1,000 trials\neer: 25 [20, 30] %\ncllr: 1.5"
-    assert BLIND.to_frame().empty
-    assert BLIND.text == "1,000 trials scored; a list without labels has no error rate"
 
 
-@pytest.mark.parametrize("result", [evaluations(BETTER | {"network": "<b>net</b>"}), COMPARISON, FIGURES, BLIND])
+@pytest.mark.parametrize("result", [evaluations(BETTER | {"network": "<b>net</b>"}), COMPARISON])
 def test_notebooks_show_a_table(result: Any) -> None:
     page = result._repr_html_()
     assert page.startswith("<p>")
@@ -152,3 +143,31 @@ def test_a_file_that_is_none_is_named(write: Callable[[Path], Any], words: str, 
     with pytest.raises(MetricError, match=re.escape(words)) as refused:
         Evaluations.from_json(path)
     assert refused.value.file == path
+
+
+@pytest.mark.parametrize("result", [evaluations(BETTER), evaluations(BETTER)[0]])
+def test_a_result_prints_as_a_table_and_is_drawn(result: Any) -> None:
+    lines = repr(result).splitlines()
+    assert lines[0] == result.heading
+    assert len(lines) == 2 + len(result.to_frame())
+    axes = Figure().subplots()
+    assert result.plot(axes) is axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["network", "SEED"]
+
+
+def test_evaluations_of_several_enhancers_are_drawn_together() -> None:
+    several = evaluations(BETTER, but(RICH, method="euclidean"), but(BETTER, enhancer="drl"))
+    legend = several.plot(Figure().subplots()).get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["network", "SEED", "DRL"]
+
+
+def test_a_comparison_is_drawn_with_both_systems() -> None:
+    one = ComparedMetric(Estimate(0.2, 0.1, 0.3), Estimate(0.1), Difference(-0.1), "not tested")
+    axes = Comparison(10, 5, 3, {"eer": one}, []).plot(Figure().subplots())
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["eer"]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b"]

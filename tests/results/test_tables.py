@@ -18,7 +18,7 @@ from seedpipe.cli import app
 from seedpipe.errors import MetricError
 from seedpipe.results import Evaluation
 from seedpipe.results.tables import write_tables
-from seedpipe.results.tables.formats import LATEX
+from seedpipe.results.tables.formats import LATEX, Entry, Row, Table, csv_text, latex
 
 HOSTILE = r"a_b&c%d$e#f{g}h~i^j\k|l<b>m*n`"
 Json = dict[str, Any]
@@ -389,3 +389,13 @@ def test_a_folder_without_results_is_one_line_of_error(tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert "holds no evaluation.json" in done.stderr
     assert done.stdout == ""
+
+
+def test_a_spreadsheet_takes_no_name_for_a_formula_and_latex_none_for_an_option() -> None:
+    rows = tuple(Row(name, ((Entry("1"),),)) for name in ("[4pt]", "*", "plain"))
+    records = ({"system": "=1+1", "value": -0.5}, {"system": "@x", "value": 1}, {"system": "-x", "value": None})
+    table = Table(caption="c", head="h", columns=("a",), rows=rows, records=records)
+    assert csv_text([table]).splitlines() == ["system,value", "'=1+1,-0.5", "'@x,1", "'-x,"]
+    assert "{}[4pt] & " in latex([table])
+    assert "{}* & " in latex([table])
+    assert "\nplain & " in latex([table])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from sklearn.linear_model import LogisticRegression
 
 from seedpipe.errors import MetricError
 from seedpipe.metrics import act_dcf, cllr, min_cllr, min_dcf
-from seedpipe.scoring import calibration
-from seedpipe.scoring.calibration import Calibration, fit_calibration, load_calibration, pair_quality
+from seedpipe.params import ScoreParams
+from seedpipe.scoring import calibration, score_files, write_scores
+from seedpipe.scoring.calibration import Calibration, calibrate_file, fit_calibration, load_calibration, pair_quality
 
 Trials = tuple[np.ndarray, np.ndarray]
 
@@ -98,9 +100,39 @@ def test_a_saved_calibration_is_the_same(tmp_path: Path) -> None:
     found = Calibration(1 / 3, -0.1, {"seconds_low": 2e-17})
     found.save(tmp_path / "c.json")
     assert load_calibration(tmp_path / "c.json") == found
-    found = Calibration(2.0, 0.0, {}, "cosine:noise:network")
+    found = Calibration(2.0, 0.0, {}, "cosine:noise:network", "0a1b")
     found.save(tmp_path / "c.json")
     assert load_calibration(tmp_path / "c.json") == found
+
+
+@pytest.mark.parametrize(
+    ("applied", "warned"),
+    [
+        (lambda lines: lines, True),
+        (lambda lines: lines[::-1], True),
+        (lambda lines: [" ".join(line.split()[:2]) for line in lines], True),
+        (lambda lines: [" ".join(reversed(line.split()[:2])) + " " + line.split()[2] for line in lines], True),
+        (lambda lines: lines[:-1], False),
+    ],
+)
+def test_a_calibration_knows_the_list_that_it_was_fitted_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, applied: Callable[[list[str]], list[str]], warned: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    lines = [f"s{a} t{b} {int(a % 4 == b % 4)}" for a in range(8) for b in range(8)]
+    centres = np.tile(rng.standard_normal((4, 16)), (2, 1))
+    names = [f"{side}{number}" for side in "st" for number in range(8)]
+    values = np.concatenate([centres, centres]) + rng.standard_normal((16, 16))
+    np.savez(tmp_path / "e.npz", embeddings=values.astype(np.float32), utterance=np.array(names))
+    for name, text in (("fit.txt", lines), ("used.txt", applied(lines))):
+        (tmp_path / name).write_text("\n".join(text) + "\n")
+    params = ScoreParams(methods=("cosine",), bootstrap=100)
+    emb = tmp_path / "e.npz"
+    write_scores(score_files(emb, emb, tmp_path / "fit.txt", params)[1], tmp_path / "fit.csv")
+    calibrate_file(tmp_path / "fit.csv")[0].save(tmp_path / "c.json")
+    found, _ = score_files(emb, emb, tmp_path / "used.txt", params, calibration=tmp_path / "c.json")
+    told = " ".join(found[0].warnings) if found else caplog.text  # of a list without labels
+    assert ("was fitted on this list" in told) == warned
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,13 @@ from seedpipe.scoring import (
     load_crops,
     normalized_scores,
     pair_scores,
+    pairs,
     score_conditions,
     with_models,
 )
 from seedpipe.scoring.calibration import Calibration, fit_calibration
 from seedpipe.scoring.trials import Trials, read_trials
+from seedpipe.scoring.vectors import Method
 
 QUICKLY: dict[str, Any] = {"methods": ("cosine",), "bootstrap": 100, "timesteps": ()}
 PARAMS = ScoreParams(**QUICKLY)
@@ -83,6 +85,32 @@ def test_the_side_that_is_asked_for_is_under_the_condition(
     assert evaluations[0].mismatch_side == side
     clean = score_conditions(crops, trials, "cosine")["clean"]
     assert table["cosine:clean:network"].to_numpy() == pytest.approx(clean)
+
+
+@pytest.mark.parametrize(("side", "preparations"), [("test", 3), ("enrol", 3), ("both", 3)])
+@pytest.mark.parametrize(("method", "module"), [("cosine", "means"), ("euclidean", "inverse_lengths")])
+def test_the_embeddings_of_a_condition_are_prepared_once(
+    cache: Cache,
+    trials: Trials,
+    monkeypatch: pytest.MonkeyPatch,
+    side: Any,
+    preparations: int,
+    method: Method,
+    module: str,
+) -> None:
+    crops, prepared = load_crops(cache), []
+    expected = score_conditions(crops, trials, method, mismatch_side=side)
+    prepare = getattr(pairs, module)
+    monkeypatch.setattr(pairs, module, lambda embeddings: prepared.append(embeddings) or prepare(embeddings))
+    found = score_conditions(crops, trials, method, mismatch_side=side)
+    assert len(crops.conditions) == len(prepared) == preparations
+    for condition in crops.conditions:
+        np.testing.assert_array_equal(found[condition], expected[condition])
+
+
+def test_no_other_timesteps_are_tried_unless_they_are_asked_for(cache: Cache, trials: Trials) -> None:
+    wanted = ScoreParams(methods=("cosine",), bootstrap=100)
+    assert evaluate(cache, enhancer(), trials, wanted, "demo")[0][0].timesteps == []
 
 
 def renamed(cache: Cache, names: tuple[str, ...]) -> Cache:
@@ -188,8 +216,9 @@ def test_calibrated_scores_are_those_of_their_own_column(cache: Cache, trials: T
     _, plain = evaluate(cache, trained, trials, PARAMS, "demo")
     column = "cosine:noise:enhanced"
     fitted = fit_calibration(plain[column], trials.labels)
-    made = Calibration(fitted.scale, fitted.offset, {}, column)
+    made = Calibration(fitted.scale, fitted.offset, {}, column, trials.pairs_digest())
     evaluations, table = evaluate(cache, trained, trials, PARAMS, "demo", calibrations=[made])
+    assert any("fitted on this list" in text for text in evaluations[0].warnings)
     assert table[column].to_numpy() == pytest.approx(fitted(plain[column]))
     assert table["cosine:noise:network"].tolist() == plain["cosine:noise:network"].tolist()
     row = evaluations[0].conditions[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from seedpipe.cli.compare import calibrate, compare
 from seedpipe.cli.score import score
 from seedpipe.errors import MetricError, SeedpipeError, TrialError
 from seedpipe.params import ScoreParams
+from seedpipe.results import Evaluations
 from seedpipe.scoring import (
     ScoreFile,
     compare_scores,
@@ -119,22 +121,48 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path, files: tuple[Path, Pa
         score_embeddings(good, good, trials, norm="s")
 
 
+def alone(found: dict[str, Any]) -> dict[str, Any]:
+    """Figures of the one system."""
+    (evaluation,) = found["evaluations"]
+    (condition,) = evaluation["conditions"]
+    return condition["systems"]["network"]  # type: ignore[no-any-return]
+
+
 def test_score_command_gives_figures_and_a_file(files: tuple[Path, Path], listed: Path, tmp_path: Path) -> None:
     out = tmp_path / "scores.csv"
     found = printed("score", *files, listed, "--out", out)
     table, trials = pd.read_csv(out), read_trials(listed)
     assert list(table) == ["label", "enrol", "test", "score", "magnitude_low", "magnitude_high"]
-    assert found["figures"]["eer"]["value"] == metrics.eer(table["score"], trials.labels)
-    assert found["figures"]["min_dcf_0.01"]["value"] == metrics.min_dcf(table["score"], trials.labels, 0.01)
-    assert found["figures"]["eer"]["low"] <= found["figures"]["eer"]["value"] <= found["figures"]["eer"]["high"]
+    shown = alone(found)
+    assert shown["eer"]["value"] == metrics.eer(table["score"], trials.labels)
+    assert shown["min_dcf_0.01"]["value"] == metrics.min_dcf(table["score"], trials.labels, 0.01)
+    low, high = 100 * shown["eer"]["low"], 100 * shown["eer"]["high"]
+    assert low <= 100 * shown["eer"]["value"] <= high
     text = run("score", *files, listed).stdout
-    assert text.startswith(f"{len(trials):,} trials\neer: ")
+    assert "condition  EER %" in text
+    assert re.search(
+        rf"^as given +{100 * shown['eer']['value']:.1f} \[{low:.1f}, {high:.1f}\]  0\.", text, re.MULTILINE
+    )
     # Whoever reads the scores again finds the same intervals.
     again = printed("compare", out, out)["figures"]
-    assert {name: figure["a"] for name, figure in again.items()} == found["figures"]
+    assert again["eer"]["a"] == shown["eer"]
+    assert again["min_dcf_0.01"]["a"] == shown["min_dcf_0.01"]
 
 
-@pytest.mark.parametrize("name", ["scores.xyz", "scores", ".", "trials.txt"])
+def test_a_folder_gets_evaluation_report_and_figures(files: tuple[Path, Path], listed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scored"
+    found = printed("score", *files, listed, "--out", out)
+    assert len(pd.read_csv(out / "scores.csv")) == len(read_trials(listed))
+    assert Evaluations.from_json(out / "evaluation.json").to_dict()["evaluations"] == found["evaluations"]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "the equal error rate is" in page
+    assert "→" not in page
+    assert {path.name for path in (out / "figures").iterdir()} == {"eer.pdf", "det-as-given.pdf", "scores-as-given.pdf"}
+    assert (out / "report.md").exists()
+    assert (out / "det.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["scores.xyz", "scores.v2", "trials.txt"])
 def test_a_result_that_cannot_be_written_is_refused_first(
     files: tuple[Path, Path], listed: Path, tmp_path: Path, name: str
 ) -> None:
@@ -159,7 +187,7 @@ def test_a_blind_list_gives_scores_and_no_figures(files: tuple[Path, Path], list
     blind, out = tmp_path / "blind.txt", tmp_path / "scores.csv"
     blind.write_text("\n".join(lines))
     found = printed("score", *files, blind, "--out", out)
-    assert found["figures"] is None
+    assert (found["trials"], found["out"]) == (len(lines), str(out))
     labelled, _ = score_embeddings(*map(read_embeddings, files), read_trials(listed))
     assert read_scores(out).scores.tolist() == labelled["score"].tolist()
     assert "label" not in pd.read_csv(out)
@@ -184,19 +212,20 @@ def test_a_list_that_does_not_tell_its_speakers_has_intervals_with_a_map_alone(
     path.write_text("\n".join(lines))
     known.write_text("".join(f"{name} s{n}\n" for name, n in zip(trials.utterances, speakers, strict=True)))
     found = printed("score", *files, path)
-    assert "low" not in found["figures"]["eer"]
-    assert "there are no intervals, which need a speaker map" in found["warnings"][0]
+    assert "low" not in alone(found)["eer"]
+    assert "there are no intervals, which need a speaker map" in found["evaluations"][0]["warnings"][0]
     mapped = printed("score", *files, path, "--speakers", known)
-    assert mapped["figures"]["eer"]["value"] == found["figures"]["eer"]["value"]
-    assert mapped["figures"]["eer"]["low"] < mapped["figures"]["eer"]["value"] < mapped["figures"]["eer"]["high"]
-    assert "trials are non-target, and of one speaker by the speaker map" in mapped["warnings"][0]
+    eer = alone(mapped)["eer"]
+    assert eer["value"] == alone(found)["eer"]["value"]
+    assert eer["low"] < eer["value"] < eer["high"]
+    assert "trials are non-target, and of one speaker by the speaker map" in mapped["evaluations"][0]["warnings"][0]
     a, b = scored(tmp_path / "a.csv", path, 0), scored(tmp_path / "b.csv", path, 1)
     compared = printed("compare", a, b, "--replicates", 100)
     assert compared["figures"]["eer"]["verdict"] == "not tested: speakers are not known"
     compared = printed("compare", a, b, "--replicates", 100, "--speakers", known)
     assert compared["figures"]["eer"]["difference"]["p_value"] is not None
     plain, same = printed("score", *files, listed), printed("score", *files, listed, "--speakers", known)
-    assert plain["figures"] == same["figures"]
+    assert alone(plain) == alone(same)
 
 
 def test_a_rule_for_names_is_shown(files: tuple[Path, Path], listed: Path) -> None:
@@ -213,19 +242,19 @@ def test_models_enrol_from_several_utterances(files: tuple[Path, Path], tmp_path
     listed.write_text("\n".join(lines))
     found = printed("score", files[0], files[0], listed, "--models", models)
     models.write_text(re.sub(r"(?m) (\S+?)(?:\.\w+)?(?= |$)", r" /corpus/\1.sph", models.read_text()))
-    assert printed("score", files[0], files[0], listed, "--models", models)["figures"] == found["figures"]
+    assert alone(printed("score", files[0], files[0], listed, "--models", models)) == alone(found)
     single = tmp_path / "single.txt"
     single.write_text("\n".join(line.replace(" m", " speaker", 1) for line in lines))
     plain = [f"{int(s == t)} {names[4 * s]} {names[4 * t + 3]}" for s in range(SPEAKERS) for t in range(SPEAKERS)]
     single.write_text("\n".join(plain))
-    assert found["figures"]["eer"]["value"] <= printed("score", files[0], files[0], single)["figures"]["eer"]["value"]
+    assert alone(found)["eer"]["value"] <= alone(printed("score", files[0], files[0], single))["eer"]["value"]
 
 
 def test_norm_takes_its_cohort_from_a_training_cache(files: tuple[Path, Path], listed: Path, tmp_path: Path) -> None:
     cache = training_cache(tmp_path / "c", speakers=20).path
     plain = printed("score", *files, listed, "--out", tmp_path / "plain.csv")
     normed = printed("score", *files, listed, "--norm", "as", "--cohort", cache, "--cohort-top", 10)
-    assert plain["figures"] != normed["figures"]
+    assert alone(plain) != alone(normed)
     assert run("score", *files, listed, "--norm", "as").exit_code == 2
     assert run("score", *files, listed, "--norm", "q", "--cohort", cache).exit_code == 2
 
@@ -555,9 +584,9 @@ def test_what_is_fitted_on_one_list_is_applied_to_another(
     made = printed("calibrate", dev, fitted, *quality)
     assert set(made["quality"]) == {"magnitude_low", "magnitude_high"}
     assert made["cllr"] >= made["min_cllr"] - 0.05
-    found = printed("score", files[1], files[0], listed, "--calibration", fitted)["figures"]
+    found = alone(printed("score", files[1], files[0], listed, "--calibration", fitted))
     assert found["min_cllr"]["value"] <= found["cllr"]["value"] < 0.9
-    assert found["act_dcf_0.05"]["low"] <= found["act_dcf_0.05"]["value"] < 1.0
+    assert found["act_dcf"]["low"] <= found["act_dcf"]["value"] < 1.0
 
 
 def test_a_calibration_needs_labels(tmp_path: Path, listed: Path) -> None:
@@ -577,3 +606,28 @@ def test_a_calibration_is_written_to_json_alone(tmp_path: Path, listed: Path) ->
 def test_every_refusal_is_one_of_ours(tmp_path: Path) -> None:
     with pytest.raises(SeedpipeError):
         read_scores(tmp_path / "nowhere.csv")
+
+
+def test_a_flipped_bit_of_a_score_is_noticed(tmp_path: Path) -> None:
+    path, score = tmp_path / "scores.parquet", 0.123456789
+    write_scores(pd.DataFrame({"enrol": ["a", "a"], "test": ["b", "c"], "score": [score, 0.5]}), path)
+    data = bytearray(path.read_bytes())
+    data[data.index(struct.pack("<d", score))] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(SeedpipeError, match=r"cannot be read .*CRC"):
+        read_scores(path)
+
+
+@pytest.mark.parametrize(("name", "found"), [(None, "a name is missing"), ("c\0", "a name holds NUL")])
+def test_a_name_that_is_none_is_refused_by_its_row(tmp_path: Path, name: str | None, found: str) -> None:
+    path = tmp_path / "scores.parquet"
+    pd.DataFrame({"enrol": ["a", "a"], "test": ["b", name], "score": [0.1, 0.5]}).to_parquet(path, index=False)
+    with pytest.raises(TrialError, match=rf"row 2: {found}"):
+        read_scores(path)
+
+
+@pytest.mark.parametrize("score", ["1e308", "-1e308", "1e31"])
+def test_scores_whose_squares_are_no_numbers_are_refused(tmp_path: Path, score: str) -> None:
+    (tmp_path / "s.csv").write_text(f"enrol,test,score\na,b,0.5\na,c,{score}\n")
+    with pytest.raises(TrialError, match=r"row 3: 1 scores .* expected numbers from -1e\+30 to 1e\+30"):
+        read_scores(tmp_path / "s.csv")

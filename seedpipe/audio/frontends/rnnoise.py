@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torchaudio.functional import resample
 
-from seedpipe.errors import FrontendError, MissingExtraError
+from seedpipe.errors import FrontendError, MissingExtraError, install
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,7 +110,7 @@ def _library_path() -> Path:
         distribution = importlib.metadata.distribution("pyrnnoise")
     except importlib.metadata.PackageNotFoundError as error:
         raise MissingExtraError(
-            "the front end 'rnnoise' needs pyrnnoise, which is not installed", remedy='pip install "seedpipe[rnnoise]"'
+            "the front end 'rnnoise' needs pyrnnoise, which is not installed", remedy=install("rnnoise")
         ) from error
     return Path(str(distribution.locate_file(f"pyrnnoise/{LIBRARY}")))
 
@@ -128,7 +128,7 @@ def _load(path: Path) -> ctypes.CDLL:
         raise FrontendError(
             f"cannot be loaded ({error})",
             expected="the library RNNoise of the wheel pyrnnoise for this machine",
-            remedy='pip install --force-reinstall "seedpipe[rnnoise]"',
+            remedy=install("rnnoise").replace("install", "install --force-reinstall", 1),
             file=path,
         ) from error
     if frame != FRAME:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seedpipe import cache
-from seedpipe._version import __version__
+from seedpipe import __version__, cache
 from seedpipe.cache import Cache, CacheKind, NetworkInfo, Shard
+from seedpipe.cache.exchange.provenance import expect_same
 from seedpipe.cache.exchange.vectors import Key, Vectors, listed, read_vectors
 from seedpipe.errors import ExchangeError
 from seedpipe.files import StrPath
@@ -46,7 +46,7 @@ def import_cache(
     network : str
         Name of the network that made them; caches and models fit together when name and digest are equal.
     network_digest : str
-        Digest of its weights, if known.
+        Digest of its weights, if known. Where all files say what made them, that counts instead.
     sample_rate : int
         Samples per second that the network takes.
     ids : Path, optional
@@ -55,7 +55,8 @@ def import_cache(
     Raises
     ------
     ExchangeError
-        A file cannot be used, or the files do not have the same rows; nothing has been written.
+        A file cannot be used, or the files do not have the same rows or are of several networks; nothing has been
+        written.
     CacheError
         ``out`` is no cache, or one that was extracted.
     """
@@ -69,17 +70,47 @@ def import_cache(
     noisy = {variant: read_vectors(path, ids) for variant, path in files.items() if variant != "clean"}
     for other in noisy.values():
         _check_pairs(clean, other)
-    keys = _grouped(clean.keys)
-    variants = {variant: _Ordered.of(each, keys) for variant, each in ({"clean": clean} | noisy).items()}
-    features = {"imported": 1} | ({"crops": _crops(keys, clean.path)} if kind == "evaluation" else {})
     made_by = NetworkInfo(
         name=network,
-        fingerprint=hashlib.sha256(f"imported:{network}:{network_digest}".encode()).hexdigest(),
+        fingerprint=_fingerprint([clean, *noisy.values()], network_fingerprint(network, network_digest)),
         dimension=clean.values.shape[1],
         sample_rate=sample_rate,
     )
-    info = _describe(kind, made_by, variants, keys) | {"features": features}
-    return cache.write_cache(out, info, _shards(info, variants, keys))
+    return cache_of_vectors(out, {"clean": clean} | noisy, kind=kind, network=made_by)
+
+
+def cache_of_vectors(
+    out: StrPath,
+    variants: Mapping[str, Vectors],
+    *,
+    kind: CacheKind,
+    network: NetworkInfo,
+    speakers: Mapping[str, str] | None = None,
+) -> Cache:
+    """Write embeddings that are in memory as a cache, in the place of an older one.
+
+    Parameters
+    ----------
+    out : str or PathLike
+    variants : mapping of str to Vectors
+        By variant, ``clean`` first; all of them with the same keys.
+    kind : {'training', 'evaluation'}
+    network : NetworkInfo
+        What made them.
+    speakers : mapping of str to str, optional
+        Speaker of each utterance.
+    """
+    clean = variants["clean"]
+    keys = _grouped(clean.keys)
+    ordered = {variant: _Ordered.of(each, keys) for variant, each in variants.items()}
+    features = {"imported": 1} | ({"crops": _crops(keys, clean.path)} if kind == "evaluation" else {})
+    info = _describe(kind, network, ordered, keys) | {"features": features}
+    return cache.write_cache(out, info, _shards(info, ordered, keys, speakers or {}))
+
+
+def network_fingerprint(name: str, digest: str) -> str:
+    """Fingerprint of a network that is known by its name, and perhaps by a digest of its weights."""
+    return hashlib.sha256(f"imported:{name}:{digest}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -96,6 +127,14 @@ class _Ordered:
 
     def __getitem__(self, part: slice) -> NDArray[np.float32]:
         return self.values[self.rows[part]].astype("<f4")
+
+
+def _fingerprint(files: list[Vectors], described: str) -> str:
+    """Fingerprint of the network: the one that all files say, else the one of how it is described."""
+    expect_same(((each.path, each.provenance) for each in files), "whether they are of one network")
+    said = [each.provenance for each in files]
+    known = {each.fingerprint for each in said if each}
+    return known.pop() if known and all(said) else described
 
 
 def _grouped(keys: list[Key]) -> list[Key]:
@@ -162,10 +201,12 @@ def _describe(kind: str, network: NetworkInfo, variants: Mapping[str, _Ordered],
     return info | {"fingerprint": fingerprint}
 
 
-def _shards(info: dict[str, Any], variants: Mapping[str, _Ordered], keys: list[Key]) -> Iterator[Shard]:
+def _shards(
+    info: dict[str, Any], variants: Mapping[str, _Ordered], keys: list[Key], speakers: Mapping[str, str]
+) -> Iterator[Shard]:
     for part in _parts(keys):
         embeddings = np.stack([values[part] for values in variants.values()], axis=1)
-        yield Shard(embeddings, info["variants"], _columns(keys[part], len(variants)), info["fingerprint"])
+        yield Shard(embeddings, info["variants"], _columns(keys[part], len(variants), speakers), info["fingerprint"])
 
 
 def _parts(keys: list[Key]) -> Iterator[slice]:
@@ -178,11 +219,11 @@ def _parts(keys: list[Key]) -> Iterator[slice]:
     yield slice(first, len(keys))
 
 
-def _columns(keys: list[Key], variants: int) -> dict[str, NDArray[Any]]:
+def _columns(keys: list[Key], variants: int, speakers: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     shape = (len(keys), variants)
     return {
         "utterance": np.array([name for name, _ in keys]),
-        "speaker": np.full(len(keys), ""),
+        "speaker": np.array([speakers.get(name, "") for name, _ in keys]),
         "draw": np.array([draw for _, draw in keys], dtype=np.int32),
         "crop_start": np.zeros(len(keys), dtype=np.int64),
         "noise": np.full(shape, ""),

@@ -11,13 +11,12 @@ Source: the Kaldi documentation, "Kaldi I/O mechanisms" and "Kaldi matrices" (fo
 
 from __future__ import annotations
 
-import functools
-import mmap
+import contextlib
 import os
 import re
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe.errors import ExchangeError
-from seedpipe.files import most_unpacked, whole_file
+from seedpipe.files import identity, most_unpacked, steady_input, whole_files
 
 Vector = NDArray[np.floating[Any]]
 BINARY: dict[bytes, np.dtype[np.floating[Any]]] = {b"F": np.dtype("<f4"), b"D": np.dtype("<f8")}
 HEADERS = {b"V ": 10, b"M ": 15}  # \0B, a token of three bytes, \4 and int32 once or, of a matrix, twice
+PIECE = 2**15  # bytes that are read at once
 LONGEST_KEY = 4096  # bytes; longer ones mean that the file is no archive
 SPACE = re.compile(rb"\s")
 OFFSET = re.compile(r":([0-9]{1,18})$")
@@ -37,73 +37,113 @@ NO_VECTORS = "float or double vectors (copy-vector writes them)"
 
 
 def read_ark(path: Path) -> Iterator[tuple[str, Vector]]:
-    """Read an archive: keys and vectors, which are views of the mapped file where it is binary."""
-    data, position = _mapped(path), 0
-    while position < len(data):
-        key, start = _key(path, data, position)
-        vector, position = _vector(path, data, start, key)
-        yield key, vector
+    """Read an archive: keys and vectors."""
+    with _opened(path) as data:
+        position = 0
+        while position < len(data):
+            key, start = _key(path, data, position)
+            vector, position = _vector(path, data, start, key)
+            yield key, vector
 
 
 def read_scp(path: Path) -> Iterator[tuple[str, Vector]]:
     """Read the vectors that an index names; commands in it are refused, never run."""
-    archives: dict[str, _Archive] = {}
-    there = used = 0
-    for row, line in enumerate(_mapped(path)[:].splitlines(), 1):
-        key, name, offset = _entry(path, row, line)
-        try:
-            if name not in archives:
-                archives[name] = _Archive(Path(name), _mapped(Path(name)))
-                there += len(archives[name].data)
-            vector = archives[name].vector(key, offset)
-        except ExchangeError as error:
-            found = f"{key}: {error.found}, in {name}"
-            raise ExchangeError(found, expected=error.expected, remedy=error.remedy, file=path, row=row) from error
-        used += vector.nbytes
-        if used > most_unpacked(there):  # keys may share a vector, and stay few files of a few bytes
-            raise ExchangeError(
-                f"names {used:,} bytes of vectors in archives of {there:,}",
-                expected="a vector of its own for each key",
-                file=path,
-                row=row,
-            )
-        yield key, vector
+    used = 0
+    with _opened(path) as index, contextlib.closing(_Archives()) as archives:
+        for row, line in enumerate(index[:].splitlines(), 1):
+            key, name, offset = _entry(path, row, line)
+            try:
+                vector = archives.vector(key, name, offset)
+            except ExchangeError as error:
+                found = f"{key}: {error.found}, in {error.file}"
+                raise ExchangeError(found, expected=error.expected, remedy=error.remedy, file=path, row=row) from error
+            used += vector.nbytes
+            if used > most_unpacked(archives.size):  # keys may share a vector, and stay few files of a few bytes
+                raise ExchangeError(
+                    f"names {used:,} bytes of vectors in archives of {archives.size:,}",
+                    expected="a vector of its own for each key",
+                    file=path,
+                    row=row,
+                )
+            yield key, vector
+        if not path.exists() or identity(path) != index.identity:  # and the archives with it
+            raise _broken(path, 0, "the index was replaced while it was read")
 
 
-@dataclass(frozen=True)
-class _Archive:
-    """A file that an index names."""
+class _Bytes:
+    """The bytes of an open file, a piece at a time; a file that is cut while it is mapped would end the process."""
 
-    path: Path
-    data: mmap.mmap | bytes
+    def __init__(self, file: BufferedReader) -> None:
+        self._handle, self._size = file.fileno(), os.fstat(file.fileno()).st_size
+        self.identity = identity(self._handle)
+        self._start, self._piece = 0, b""
 
-    def vector(self, key: str, offset: int | None) -> Vector:
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, stop = part.start or 0, self._size if part.stop is None else part.stop
+        if start < self._start or min(stop, self._size) > self._start + len(self._piece):
+            self._start, self._piece = start, os.pread(self._handle, max(stop - start, PIECE), start)
+        return self._piece[start - self._start : stop - self._start]
+
+    def find(self, byte: bytes, start: int) -> int:
+        """Where a byte stands from a place on; -1 where it does not."""
+        for place in range(start, self._size, PIECE):
+            if (found := self[place : place + PIECE].find(byte)) >= 0:
+                return place + found
+        return -1
+
+
+class _Archives:
+    """The files that an index names. One is open at a time, and must be the same when the index comes back to it."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        """Bytes of all that were named so far."""
+        self._open = contextlib.ExitStack()
+        self._current: tuple[str, _Bytes] | None = None
+        self._identities: dict[str, tuple[int, ...]] = {}
+        self._by_key: dict[str, dict[str, Vector]] = {}
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._open.close()
+
+    def vector(self, key: str, name: str, offset: int | None) -> Vector:
         """The vector at an offset; without one the file is the vector, or an archive that has the key."""
+        path, data = Path(name), self._opened(name)
         if offset is not None:
-            return _vector(self.path, self.data, offset, key)[0]
-        if self.data[:2] == b"\0B" or self.data[:LONGEST_KEY].lstrip().startswith(b"["):
-            vector, end = _vector(self.path, self.data, 0, key)
-            if self.data[end:].strip():
-                raise _broken(self.path, end, "something follows the vector")
+            return _vector(path, data, offset, key)[0]
+        if data[:2] == b"\0B" or data[:LONGEST_KEY].lstrip().startswith(b"["):
+            vector, end = _vector(path, data, 0, key)
+            if data[end:].strip():
+                raise _broken(path, end, "something follows the vector")
             return vector
-        if key not in self._by_key:
-            raise _broken(self.path, 0, f"the index has no offset, and the archive no key {key}")
-        return self._by_key[key]
+        if name not in self._by_key:
+            self._by_key[name] = dict(read_ark(path))
+        if key not in self._by_key[name]:
+            raise _broken(path, 0, f"the index has no offset, and the archive no key {key}")
+        return self._by_key[name][key]
 
-    @functools.cached_property
-    def _by_key(self) -> dict[str, Vector]:
-        return dict(read_ark(self.path))
+    def _opened(self, name: str) -> _Bytes:
+        if self._current and self._current[0] == name:
+            return self._current[1]
+        self._open.close()
+        data = self._open.enter_context(_opened(Path(name)))
+        self._current = name, data
+        if name not in self._identities:
+            self._identities[name] = data.identity
+            self.size += len(data)
+        if self._identities[name] != data.identity:
+            raise _broken(Path(name), 0, "the archive was replaced while it was read")
+        return data
 
 
 def write_kaldi(out: Path, entries: Iterable[tuple[str, Vector]]) -> list[Path]:
     """Write float vectors by key into an archive, with its index beside."""
     index = out.with_suffix(".scp")
-    with (
-        whole_file(out) as ark_path,
-        whole_file(index) as scp_path,
-        ark_path.open("wb") as ark,
-        scp_path.open("wb") as scp,
-    ):
+    with whole_files([out, index]) as (ark_path, scp_path), ark_path.open("wb") as ark, scp_path.open("wb") as scp:
         for key, vector in entries:
             if not key or key.split() != [key]:
                 raise ExchangeError(
@@ -117,12 +157,12 @@ def write_kaldi(out: Path, entries: Iterable[tuple[str, Vector]]) -> list[Path]:
     return [out, index]
 
 
-def _mapped(path: Path) -> mmap.mmap | bytes:
-    """The bytes of a file; vectors go on using them."""
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[_Bytes]:
+    """The bytes of a file, which must not change while the block lasts."""
     try:
-        with open(path, "rb", opener=_at_once) as file:
-            empty = os.fstat(file.fileno()).st_size == 0
-            return b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        with steady_input(path) as file:
+            yield _Bytes(file)
     except (OSError, ValueError) as error:  # a name may hold a NUL
         raise ExchangeError(
             f"cannot be read ({(getattr(error, 'strerror', None) or str(error)).lower()})",
@@ -132,11 +172,7 @@ def _mapped(path: Path) -> mmap.mmap | bytes:
         ) from error
 
 
-def _at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # or a pipe would wait for its writer
-
-
-def _key(path: Path, data: mmap.mmap | bytes, position: int) -> tuple[str, int]:
+def _key(path: Path, data: _Bytes, position: int) -> tuple[str, int]:
     """The key at a position, and where its vector starts."""
     head = data[position : position + LONGEST_KEY]
     space = SPACE.search(head)
@@ -148,7 +184,7 @@ def _key(path: Path, data: mmap.mmap | bytes, position: int) -> tuple[str, int]:
         raise _broken(path, position, "the key is not UTF-8") from error
 
 
-def _vector(path: Path, data: mmap.mmap | bytes, start: int, key: str) -> tuple[Vector, int]:
+def _vector(path: Path, data: _Bytes, start: int, key: str) -> tuple[Vector, int]:
     """The vector that starts at an offset, and the offset after it."""
     if data[start : start + 2] != b"\0B":
         return _text_vector(path, data, start, key)
@@ -163,10 +199,13 @@ def _vector(path: Path, data: mmap.mmap | bytes, start: int, key: str) -> tuple[
     end = start + length + size * dtype.itemsize
     if size < 0 or end > len(data):  # before anything of that size is made
         raise _broken(path, start, f"{key} claims {size:,} values, and the file ends at byte {len(data):,}")
-    return np.frombuffer(data, dtype, size, start + length), end
+    values = data[start + length : end]
+    if len(values) < size * dtype.itemsize:
+        raise _broken(path, start, f"the file was cut within {key} while it was read")
+    return np.frombuffer(values, dtype), end
 
 
-def _text_vector(path: Path, data: mmap.mmap | bytes, start: int, key: str) -> tuple[Vector, int]:
+def _text_vector(path: Path, data: _Bytes, start: int, key: str) -> tuple[Vector, int]:
     """Numbers in brackets; those of a matrix begin on the line after the bracket."""
     close = data.find(b"]", start)
     end = data.find(b"\n", close) if close >= 0 else -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe.cache.exchange.npz import Block, readable
-from seedpipe.errors import ExchangeError, MissingExtraError
-from seedpipe.files import StrPath, most_unpacked, whole_file
+from seedpipe.cache.exchange.provenance import SAYS, Provenance
+from seedpipe.errors import ExchangeError, MissingExtraError, install
+from seedpipe.files import StrPath, most_unpacked, steady_input, whole_file
 
 WIDEST = 8  # bytes of a number
 
@@ -27,13 +29,18 @@ def read_parquet(path: StrPath, wanted: Collection[str] | None = None, expected:
         pyarrow is not installed.
     """
     path, (_, pq) = Path(path), _pyarrow()
-    with readable(path, expected), pq.ParquetFile(path) as file:
+    with (
+        readable(path, expected),
+        steady_input(path) as handle,
+        pq.ParquetFile(handle, page_checksum_verification=True) as file,  # of those pages that state theirs, as ours do
+    ):
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         columns = [group.column(number) for group in groups for number in range(group.num_columns)]
         # A repeated value takes no room in the file, and all of it in memory.
         claimed = sum(max(column.total_uncompressed_size, WIDEST * column.num_values) for column in columns)
-        if max(claimed, file.metadata.num_rows) > most_unpacked(path.stat().st_size):
-            raise ValueError(f"{path.stat().st_size:,} bytes unpack to {claimed:,}")
+        size = os.fstat(handle.fileno()).st_size
+        if max(claimed, file.metadata.num_rows) > most_unpacked(size):
+            raise ValueError(f"{size:,} bytes unpack to {claimed:,}")
         names = file.schema_arrow.names
         return file.read(columns=[name for name in names if wanted is None or name in wanted])
 
@@ -72,12 +79,15 @@ def embedding_column(path: Path, table: Any, names: Sequence[object]) -> NDArray
     return np.asarray(values).reshape(len(lengths), dimension)
 
 
-def write_parquet(out: Path, columns: Sequence[str], blocks: Iterable[Block]) -> list[Path]:
+def write_parquet(
+    out: Path, columns: Sequence[str], blocks: Iterable[Block], provenance: Provenance | None = None
+) -> list[Path]:
     """Write a table with the columns and ``embedding``; the draw is a number, the others are text."""
     pa, pq = _pyarrow()
     types = {name: pa.int32() if name == "draw" else pa.string() for name in columns}
-    schema = pa.schema(types | {"embedding": pa.list_(pa.float32())})
-    with whole_file(out) as partial, pq.ParquetWriter(partial, schema) as writer:
+    said = {SAYS: provenance.to_json()} if provenance else None
+    schema = pa.schema(types | {"embedding": pa.list_(pa.float32())}, metadata=said)
+    with whole_file(out) as partial, pq.ParquetWriter(partial, schema, write_page_checksum=True) as writer:
         for names, values in blocks:
             ends = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
             lists = pa.ListArray.from_arrays(ends, values.astype(np.float32, copy=False).reshape(-1))
@@ -91,5 +101,5 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise MissingExtraError("Parquet needs pyarrow", remedy='pip install "seedpipe[parquet]"') from error
+        raise MissingExtraError("Parquet needs pyarrow", remedy=install("parquet")) from error
     return pyarrow, pyarrow.parquet

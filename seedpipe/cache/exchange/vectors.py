@@ -5,27 +5,32 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seedpipe.cache import LEAST_ENTRY, LONGEST, MOST_ENTRY
 from seedpipe.cache.exchange.kaldi import Vector, read_ark, read_scp, write_kaldi
-from seedpipe.cache.exchange.npz import Block, read_npy, read_npz, readable, write_npz
+from seedpipe.cache.exchange.npz import Block, array_names, read_npy, read_npz, readable, write_npz
 from seedpipe.cache.exchange.parquet import embedding_column, read_parquet, write_parquet
+from seedpipe.cache.exchange.provenance import SAYS, Provenance, read_provenance
 from seedpipe.errors import ExchangeError
-from seedpipe.files import StrPath
+from seedpipe.files import StrPath, read_again, read_text, two_forms
 
 WRITTEN = (".npz", ".parquet", ".ark")
 NAMES_SHOWN = 5
+UNSTORABLE = re.compile("[\\0\ud800-\udfff]")  # numpy drops the one, UTF-8 has none of the others
 NUMBERED = re.compile(r"(.+)#([0-9]{1,9})")
 BLOCK = 65536  # rows
+CONVERT = "convert it, or rename it to what it is"
 Key: TypeAlias = tuple[str, int]
-_Read: TypeAlias = tuple[list[str], NDArray[Any], NDArray[Any] | None]
-"""Names, embeddings (N, D), and the numbers of the draws where the file has them."""
+_Read: TypeAlias = tuple[list[str], NDArray[Any], NDArray[Any] | None, Provenance | None]
+"""Names, embeddings (N, D), and where the file has them the numbers of the draws and what made the embeddings."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +44,20 @@ class Vectors:
         Utterance and number of the draw; no two are equal, and the draws of an utterance are 0, 1, ...
     values : ndarray of floats, shape (N, D)
         It may be mapped from the file.
+    provenance : Provenance, optional
+        What made the embeddings, where the file says it.
     """
 
     path: Path
     keys: list[Key]
     values: NDArray[np.floating[Any]]
+    provenance: Provenance | None = None
+
+    def __post_init__(self) -> None:
+        """Take a text for a path, and lists for an array."""
+        object.__setattr__(self, "path", Path(self.path))
+        if not isinstance(self.values, np.ndarray):
+            object.__setattr__(self, "values", np.asarray(self.values, np.float32))
 
 
 def read_vectors(path: StrPath, ids: StrPath | None = None) -> Vectors:
@@ -74,15 +88,18 @@ def read_vectors(path: StrPath, ids: StrPath | None = None) -> Vectors:
         ".ark": lambda path: _stacked(path, read_ark(path)),
         ".scp": lambda path: _stacked(path, read_scp(path)),
     }
-    check_extension(path, tuple(readers), "convert it, or rename it to what it is")
-    names, values, draws = readers[path.suffix](path)
+    unsafe = path.suffix in (".pkl", ".pickle", ".pt", ".pth")
+    remedy = "it can run code and is not opened: save its arrays with numpy.savez" if unsafe else CONVERT
+    check_extension(path, tuple(readers), remedy)
+    read = partial(readers[path.suffix], path)
+    names, values, draws, provenance = read_again(path, read)  # an index and its archives are replaced together
     _check(path, names, values)
     if path.suffix in (".ark", ".scp"):
         return Vectors(path, _checked_keys(path, _split_keys(names)), values)
     if draws is None:
-        return Vectors(path, _counted(names), values)
+        return Vectors(path, _counted(names), values, provenance)
     numbers = _draw_numbers(path, draws, len(names))
-    return Vectors(path, _checked_keys(path, list(zip(names, numbers, strict=True))), values)
+    return Vectors(path, _checked_keys(path, list(zip(names, numbers, strict=True))), values, provenance)
 
 
 def write_vectors(vectors: Vectors) -> list[Path]:
@@ -92,8 +109,8 @@ def write_vectors(vectors: Vectors) -> list[Path]:
     ----------
     vectors : Vectors
         ``.npz``: arrays ``embeddings`` (N, D), ``utterance`` and ``draw`` (N,). ``.parquet``: the columns utterance,
-        draw and embedding. ``.ark``: Kaldi vectors under the utterance, or ``utterance#draw`` where it has several,
-        with an index ``.scp`` beside.
+        draw and embedding. Both say what made the embeddings, where that is known. ``.ark``: Kaldi vectors under the
+        utterance, or ``utterance#draw`` where it has several, with an index ``.scp`` beside.
 
     Returns
     -------
@@ -103,9 +120,9 @@ def write_vectors(vectors: Vectors) -> list[Path]:
     out = vectors.path
     check_extension(out, WRITTEN)
     if out.suffix == ".npz":
-        return write_npz(out, vectors.values.shape, _blocks(vectors))
+        return write_npz(out, vectors.values.shape, _blocks(vectors), vectors.provenance)
     if out.suffix == ".parquet":
-        return write_parquet(out, ("utterance", "draw"), _blocks(vectors))
+        return write_parquet(out, ("utterance", "draw"), _blocks(vectors), vectors.provenance)
     return write_kaldi(out, zip(_kaldi_keys(vectors), vectors.values, strict=True))
 
 
@@ -123,22 +140,25 @@ def listed(names: Iterable[object]) -> str:
 
 
 def _read_npz(path: Path) -> _Read:
-    known = ("embeddings", "utterance", "ids", "draw")
+    known = ("embeddings", "utterance", "ids", "draw", SAYS)
     arrays = read_npz(path, known)
     if arrays and not arrays.keys() & set(known):
-        return _stacked(path, ((name, _one(path, name, array)) for name, array in arrays.items()))
+        return _stacked(path, ((name, _one(path, name, arrays)) for name in arrays))
     names = arrays.get("utterance", arrays.get("ids"))
     if names is None or "embeddings" not in arrays:
-        found = f"lacks an array (it has {', '.join(arrays) or 'none of them'})"
+        found = f"lacks an array (it has {listed(array_names(path)) or 'none'})"
         raise ExchangeError(found, expected="'embeddings' and 'utterance' or 'ids'", file=path)
-    return _texts(path, names), _flat(path, arrays["embeddings"]), arrays.get("draw")
+    said = str(arrays[SAYS]) if SAYS in arrays else None
+    values = _flat(path, arrays["embeddings"])
+    return _texts(path, names), values, arrays.get("draw"), read_provenance(path, said)
 
 
-def _one(path: Path, name: str, array: NDArray[Any]) -> Vector:
+def _one(path: Path, name: str, arrays: Mapping[str, NDArray[Any]]) -> Vector:
     """The array of one utterance, as some toolkits write an .npz."""
+    array = arrays[name]
     if array.shape not in {(array.size,), (1, array.size)} or array.dtype.kind != "f":
         raise ExchangeError(
-            f"the array {name} has shape {array.shape} and type {array.dtype}",
+            f"has the arrays {listed(arrays)}; {name} has shape {array.shape} and type {array.dtype}",
             expected="the arrays 'embeddings' and 'utterance' or 'ids', or one array (D,) of floats for each utterance",
             file=path,
         )
@@ -150,8 +170,8 @@ def _read_npy(path: Path, ids: StrPath | None) -> _Read:
         raise ExchangeError("has no names for its rows", remedy="give a text file with --ids", file=path)
     ids = Path(ids)
     with readable(ids):
-        names = ids.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
-    return names, _flat(path, read_npy(path)), None
+        names = read_text(ids, stream=True).removesuffix("\n").split("\n")
+    return names, _flat(path, read_npy(path)), None, None
 
 
 def _read_parquet(path: Path) -> _Read:
@@ -163,7 +183,8 @@ def _read_parquet(path: Path) -> _Read:
             raise _several(path, table["variant"].unique().to_pylist())
         names = _words(path, table["utterance"].to_pylist())
         draws = table["draw"].to_numpy() if "draw" in table.column_names else None
-        return names, embedding_column(path, table, names), draws
+        said = (table.schema.metadata or {}).get(SAYS.encode())
+        return names, embedding_column(path, table, names), draws, read_provenance(path, said)
 
 
 def _stacked(path: Path, entries: Iterable[tuple[str, Vector]]) -> _Read:
@@ -179,7 +200,7 @@ def _stacked(path: Path, entries: Iterable[tuple[str, Vector]]) -> _Read:
             )
         names.append(name)
         vectors.append(vector)
-    return names, np.stack(vectors) if vectors else np.empty((0, 0), np.float32), None
+    return names, np.stack(vectors) if vectors else np.empty((0, 0), np.float32), None, None
 
 
 def _check(path: Path, names: list[str], values: NDArray[Any]) -> None:
@@ -191,23 +212,33 @@ def _check(path: Path, names: list[str], values: NDArray[Any]) -> None:
             expected="(rows, dimension), floats",
             file=path,
         )
+    if values.shape[1] > LONGEST:
+        found = f"embeddings have {values.shape[1]:,} values"
+        raise ExchangeError(found, expected=f"at most {LONGEST:,}", remedy="check the orientation", file=path)
     if len(names) != len(values):
         raise ExchangeError(f"has {len(values):,} rows and {len(names):,} names", expected="as many", file=path)
-    if empty := [row for row, name in enumerate(names, 1) if not name]:
-        raise ExchangeError(f"{len(empty):,} rows have an empty name", file=path, row=empty[0])
-    _check_values(path, names, values)
+    if empty := [row for row, name in enumerate(names, 1) if not name or UNSTORABLE.search(name)]:
+        found = f"{len(empty):,} rows have an empty name, or one with NUL or half a character"
+        raise ExchangeError(found, expected="names that UTF-8 can hold", file=path, row=empty[0])
+    if twice := two_forms(names):
+        raise ExchangeError(twice, expected="one form", remedy="write one name for each utterance", file=path)
+    check_values(path, names, values)
 
 
-def _check_values(path: Path, names: list[str], values: NDArray[Any]) -> None:
-    """Refuse values that are not finite, and zeros, which have no direction: scores of them mean nothing."""
+def check_values(path: Path | None, names: Sequence[str], values: NDArray[Any]) -> None:
+    """Refuse values that are not finite, and vectors whose direction float32 cannot tell: scores mean nothing."""
     infinite: list[int] = []
     zero: list[int] = []
+    beyond: list[int] = []
     for first in range(0, len(values), BLOCK):
         with np.errstate(over="ignore"):  # a double that float32 does not hold becomes infinite, and is refused
             block = values[first : first + BLOCK].astype(np.float32)
-        infinite.extend(first + np.flatnonzero(~np.isfinite(block).all(axis=1)))
-        zero.extend(first + np.flatnonzero(~block.any(axis=1)))
-    for rows, what in ((infinite, "not finite"), (zero, "all zero")):
+        largest = np.abs(block).max(axis=1)
+        infinite.extend(first + np.flatnonzero(~np.isfinite(largest)))
+        zero.extend(first + np.flatnonzero(largest == 0))
+        beyond.extend(first + np.flatnonzero((largest < LEAST_ENTRY) | (largest > MOST_ENTRY)))
+    too = f"too short or too long (the largest entry is beyond {LEAST_ENTRY:g} to {MOST_ENTRY:g})"
+    for rows, what in ((infinite, "not finite"), (zero, "all zero"), (beyond, too)):
         if rows:
             raise ExchangeError(
                 f"{len(rows):,} embeddings are {what}: {listed(names[row] for row in rows)}",

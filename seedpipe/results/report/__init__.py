@@ -1,9 +1,10 @@
 """The report: one page that says whether an enhancement helped, and how sure that is.
 
 - :func:`write_report`: a self-contained HTML page (no script, nothing fetched, figures inside) and a Markdown version.
+- :func:`write_results`: a report with its evaluations, figures and tables in one folder.
 - :func:`format_table`: the same table as plain text, for a terminal.
 - :func:`headline`: the main result as sentences.
-- :func:`write_plot_tables`: DET curves and score histograms as csv for ``dvc plots``.
+- :func:`write_plot_tables`: DET curves and score histograms as csv for other tools.
 
 The first three take a :class:`seedpipe.results.Report`, or the dictionary that it is as JSON, in which all rates are
 fractions; a key that is missing or impossible is a MetricError that names it. The same report gives the same bytes.
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from seedpipe.files import StrPath
     from seedpipe.results import Evaluation, Report
 
-__all__ = ["format_table", "headline", "write_plot_tables", "write_report"]
+__all__ = ["format_table", "headline", "write_plot_tables", "write_report", "write_results"]
 
 
 def write_report(metrics: Report | Mapping[str, Any], out_html: StrPath, out_markdown: StrPath | None = None) -> None:
@@ -32,13 +33,37 @@ def write_report(metrics: Report | Mapping[str, Any], out_html: StrPath, out_mar
     out_html, out_markdown : path
         Files to write.
     """
-    from seedpipe.files import whole_file
+    from seedpipe.files import whole_files
     from seedpipe.results.report.page import render
 
-    for path, text in zip((out_html, out_markdown), render(_report(metrics)), strict=True):
-        if path is not None:
-            with whole_file(Path(path)) as partial:
-                partial.write_text(text, encoding="utf-8", newline="\n")
+    outs = [out_html] if out_markdown is None else [out_html, out_markdown]
+    with whole_files(outs) as partials:
+        for partial, text in zip(partials, render(_report(metrics)), strict=False):
+            partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_results(report: Report, folder: StrPath) -> None:
+    """Write a report of one system into a folder: ``evaluation.json``, report, plot tables and figures as PDF.
+
+    Parameters
+    ----------
+    report : Report
+        Its evaluations differ in the scoring method alone.
+    folder : path
+        Files of the same names in it are replaced.
+    """
+    import json
+
+    from seedpipe.files import sealed, whole_file
+    from seedpipe.results import Evaluations
+    from seedpipe.results.figure_files import write_figures
+
+    found = sealed(Evaluations(synthetic=report.synthetic, evaluations=report.evaluations).to_dict())
+    with whole_file(Path(folder, "evaluation.json")) as partial:
+        partial.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_report(report, Path(folder, "report.html"), Path(folder, "report.md"))
+    write_plot_tables(report.evaluations, folder)
+    write_figures(report.evaluations, Path(folder, "figures"))
 
 
 def format_table(metrics: Report | Mapping[str, Any]) -> str:
@@ -57,7 +82,7 @@ def headline(metrics: Report | Mapping[str, Any]) -> list[str]:
 
 
 def write_plot_tables(evaluations: Sequence[Evaluation], folder: StrPath) -> None:
-    """Write ``det.csv`` and ``histogram.csv``, of 2,000 rows at most, for ``dvc plots``.
+    """Write ``det.csv`` and ``histogram.csv``, of 2,000 rows at most, for other tools.
 
     Parameters
     ----------
@@ -66,10 +91,12 @@ def write_plot_tables(evaluations: Sequence[Evaluation], folder: StrPath) -> Non
     folder : path
         Where to write; made where it is missing.
     """
+    from seedpipe.files import whole_files
     from seedpipe.results.report import plots
 
-    plots.write_table(Path(folder, "det.csv"), plots.DET, plots.det_rows(evaluations))
-    plots.write_table(Path(folder, "histogram.csv"), plots.HISTOGRAM, plots.histogram_rows(evaluations))
+    with whole_files([Path(folder, "det.csv"), Path(folder, "histogram.csv")]) as (det, histogram):
+        plots.write_table(det, plots.DET, plots.det_rows(evaluations))
+        plots.write_table(histogram, plots.HISTOGRAM, plots.histogram_rows(evaluations))
 
 
 def _report(metrics: Report | Mapping[str, Any]) -> Report:

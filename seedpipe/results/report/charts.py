@@ -43,16 +43,21 @@ class Charts:
     peers: Sequence[Evaluation]
 
     @property
-    def enhancer(self) -> str:
-        """Name of the enhancer."""
-        return enhancer_name(self.evaluation.enhancer)
+    def names(self) -> tuple[str, ...]:
+        """What the systems are called."""
+        return self.evaluation.system_names
+
+    @property
+    def systems(self) -> str:
+        """The systems in words."""
+        return " and ".join(self.names)
 
     def eer(self) -> Markup:
         """EER by condition."""
         conditions = self.evaluation.conditions
         highest = figures.highest_rate(s.eer for e in self.peers for c in e.conditions for s in c.systems.both)
         names = ", ".join(condition.condition for condition in conditions)
-        label = f"Equal error rate of network and {self.enhancer} with 95 % intervals for {names}; {_NUMBERS}"
+        label = f"Equal error rate of {self.systems} with 95 % intervals for {names}; {_NUMBERS}"
         return self.drawings.draw(
             label,
             (_WIDE, 44.0 + 42.0 * len(conditions)),
@@ -66,8 +71,8 @@ class Charts:
         return [(one.condition, self._det(one, limits)) for one in self.evaluation.conditions]
 
     def _det(self, condition: Condition, limits: tuple[float, float]) -> Markup:
-        systems = {"network": condition.systems.network, self.enhancer: condition.systems.enhanced}
-        label = f"DET curves for {condition.condition}: misses against false alarms, network and {self.enhancer}"
+        systems = dict(zip(self.names, condition.systems.both, strict=False))
+        label = f"DET curves for {condition.condition}: misses against false alarms, {self.systems}"
         return self.drawings.draw(
             label, (_SMALL, _SMALL), lambda axes: figures.det(axes[0], systems, limits), margins=(46.0, 10.0, 8.0, 40.0)
         )
@@ -80,16 +85,18 @@ class Charts:
         alike = [c for one in self.peers for c in one.conditions if c.condition == condition.condition]
         edges = [system.histogram.edges for one in alike for system in one.systems.both]
         limits = min(one[0] for one in edges), max(one[-1] for one in edges)
-        trials = f"target and non-target trials, network above {self.enhancer}"
+        trials = f"target and non-target trials, {' above '.join(self.names)}"
 
         def paint(axes: Sequence[Axes]) -> None:
-            for one, system, name in zip(axes, condition.systems.both, ("network", self.enhancer), strict=True):
+            for one, system, name in zip(axes, condition.systems.both, self.names, strict=False):
                 figures.histogram(one, system.histogram, limits)
                 one.text(0.01, 0.86, figures.shortened(name), transform=one.transAxes)
                 one.label_outer()
 
         label = f"Score histograms for {condition.condition}: {trials}"
-        return self.drawings.draw(label, (_SMALL, 224.0), paint, margins=(8.0, 8.0, 4.0, 40.0), panels=2)
+        panels = len(self.names)
+        size = (_SMALL, 44.0 + 90.0 * panels)
+        return self.drawings.draw(label, size, paint, margins=(8.0, 8.0, 4.0, 40.0), panels=panels)
 
     def snr(self) -> list[tuple[str, Markup]]:
         """EER against SNR by condition."""
@@ -98,14 +105,17 @@ class Charts:
         return [(curve.name, self._snr(curve, highest)) for curve in snr_curves(self.evaluation)]
 
     def _snr(self, curve: SnrCurve, highest: float) -> Markup:
-        label = f"Equal error rate against SNR for {curve.name}: network and {self.enhancer}"
-        return self.drawings.draw(label, (_SMALL, 216.0), lambda axes: figures.eer_by_snr(axes[0], curve, highest))
+        label = f"Equal error rate against SNR for {curve.name}: {self.systems}"
+        alone = self.evaluation.alone
+        return self.drawings.draw(
+            label, (_SMALL, 216.0), lambda axes: figures.eer_by_snr(axes[0], curve, highest, alone=alone)
+        )
 
     def timesteps(self) -> Markup:
         """EER against the timestep, of an evaluation that has them."""
         count = len(self.evaluation.timesteps[0].conditions)
         return self.drawings.draw(
-            f"Equal error rate against t with {self.enhancer}; {_NUMBERS}",
+            f"Equal error rate against t with {self.names[-1]}; {_NUMBERS}",
             (_WIDE, max(244.0, 50.0 + 18.0 * count)),
             lambda axes: figures.eer_by_timestep(axes[0], self.evaluation),
             margins=(46.0, _NAMES + 16.0, 8.0, 40.0),
@@ -117,8 +127,10 @@ class Charts:
         limits = plane([place for one in shown for side in (one.network, one.enhanced) for place in side])
         numbers = numbered_speakers(found)
         return [
-            ("network alone", self._projection("network", found.systems.network, numbers, limits)),
-            (f"with {self.enhancer}", self._projection(self.enhancer, found.systems.enhanced, numbers, limits)),
+            (title, self._projection(name, places, numbers, limits))
+            for title, name, places in zip(
+                ("network alone", f"with {self.names[-1]}"), self.names, found.systems.both, strict=False
+            )
         ]
 
     def _projection(self, name: str, places: Sequence[Place], numbers: Mapping[str, int], limits: Plane) -> Markup:
@@ -129,6 +141,18 @@ class Charts:
             lambda axes: figures.projection(axes[0], places, numbers, order, limits),
             margins=(1.0, 1.0, 1.0, 1.0),
         )
+
+
+def comparison_chart(drawings: Drawings, evaluations: Sequence[Evaluation]) -> Markup:
+    """EER by condition of the network alone and of each enhancer, of evaluations that differ in the enhancer."""
+    names = ", ".join(enhancer_name(one.enhancer) for one in evaluations)
+    conditions, systems = evaluations[0].conditions, 1 + len(evaluations)
+    return drawings.draw(
+        f"Equal error rate of the network alone and of {names} with 95 % intervals; {_NUMBERS}",
+        (_WIDE, 44.0 + (14.0 + 12.0 * systems) * len(conditions)),
+        lambda axes: figures.eer_by_condition(axes[0], evaluations),
+        margins=(_NAMES, 10.0, 4.0, 40.0),
+    )
 
 
 def training_chart(drawings: Drawings, name: str, training: Training) -> Markup:

@@ -16,6 +16,8 @@ _ALWAYS = {
     "95 % interval": "The range in which the number stays in 95 of 100 cases when the speakers of the list are drawn "
     "again with replacement (bootstrap over speakers, not over trials, because trials share speakers). Each interval "
     "stands alone: among many comparisons about one in twenty looks measurable by chance.",
+}
+_PAIRED = {
     "No measurable difference": "Both systems are compared on the same draws of speakers, and the 95 % interval of "
     "their difference contains zero. The intervals of the two systems may well overlap while the difference is "
     "measurable.",
@@ -38,11 +40,12 @@ _ENHANCERS = {
     "seed": "A small diffusion network that regenerates embeddings, trained on pairs of clean and noisy ones without "
     "speaker labels.",
     "regression": "The network of SEED without diffusion: it maps a noisy embedding onto the clean one in one step.",
+    "centering": "The embeddings less the mean of the clean training embeddings.",
+    "ridge": "A linear regression in closed form from noisy to clean embeddings.",
     "whitening": "A linear map that gives the training embeddings, or their variation within a speaker, unit "
     "covariance.",
     "drl": "Disentangled representation learning: an auto-encoder that splits an embedding into a speaker code and an "
     "environment code; it needs speaker labels.",
-    "none": "The embeddings as they are: a check of the comparison itself.",
 }
 
 
@@ -53,4 +56,4 @@ def glossary(report: Report) -> dict[str, str]:
     metrics = {metric_name(name).split("(")[0] for s in systems for name in s.further_metrics}
     named = {enhancer_name(one): _ENHANCERS[one] for one in enhancers if one in _ENHANCERS}
     further = {name: words for name, words in _FURTHER.items() if name.removesuffix("(p)") in metrics}
-    return _ALWAYS | named | further
+    return _ALWAYS | ({} if all(one.alone for one in report.evaluations) else _PAIRED) | named | further

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from seedpipe.results import Report, Training
 from seedpipe.results.report.charts import training_chart
 from seedpipe.results.report.glossary import glossary
-from seedpipe.results.report.sections import sections
+from seedpipe.results.report.sections import comparisons, paired, sections
 from seedpipe.results.svg import Drawings
 from seedpipe.results.tables.accuracy import accuracy_tables, by_method, seed_tables
 from seedpipe.results.tables.formats import Table
@@ -45,11 +45,17 @@ def _environment(*, autoescape: bool) -> Environment:
 
 def _views(report: Report) -> dict[str, Any]:
     evaluations, drawings = report.evaluations, Drawings()
-    tables = accuracy_tables(by_method(evaluations))
+    tables, laid_out = accuracy_tables(by_method(evaluations)), sections(report, drawings)
     return {
         "report": report,
         "drawings": drawings,
-        "sections": sections(report, drawings),
+        "sections": laid_out,
+        "answers": [section["sentence"] for section in laid_out if section["in_full"]],
+        "comparisons": comparisons(report, drawings),
+        "paired": paired(report),
+        "data": ", ".join(
+            dict.fromkeys(f"{e.list}: {e.trials:,} trials of {e.speakers:,} speakers" for e in evaluations)
+        ),
         "tables": tables,
         "key": _key(tables),
         "seed_tables": seed_tables(evaluations),

@@ -1,4 +1,4 @@
-"""Tables for ``dvc plots``: DET curves and score histograms, one row a point."""
+"""Tables for other tools: DET curves and score histograms, one row a point."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from seedpipe.files import whole_file
 from seedpipe.results import Evaluation, Histogram, System
 
-# Larger files make `dvc plots` slow, and a drawing shows no more.
+# A drawing shows no more.
 MOST_ROWS = 2_000
 DET = ("method", "condition", "system", "far", "frr")
 HISTOGRAM = ("method", "condition", "system", "low", "high", "target", "nontarget")
@@ -63,8 +62,8 @@ def _mean(edges: Sequence[float], densities: Sequence[float], first: int, last: 
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Write rows as csv with every digit, whole or not at all."""
-    with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    """Write rows as csv with every digit."""
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+from markupsafe import Markup
+
 from seedpipe.results import (
     Condition,
     Difference,
@@ -18,7 +20,7 @@ from seedpipe.results import (
     wording,
 )
 from seedpipe.results.derived import SnrPoint, centre, numbered_speakers, snr_curves
-from seedpipe.results.report.charts import Charts
+from seedpipe.results.report.charts import Charts, comparison_chart
 from seedpipe.results.svg import Drawings, page_colour
 
 Point: TypeAlias = tuple[float, float]
@@ -49,34 +51,77 @@ def _title(evaluation: Evaluation, report: Report) -> str:
     more = [evaluation.scores] if len({one.scores for one in alike}) > 1 else []
     if len({one.train_seed for one in alike}) > 1:
         more.append(f"training seed {'unknown' if evaluation.train_seed is None else evaluation.train_seed}")
-    name = f"{evaluation.source} → {wording.enhancer_name(evaluation.enhancer)} on {evaluation.list}"
+    name = f"{evaluation.title} on {evaluation.list}"
     return name + (f" ({', '.join(more)})" if more else "")
 
 
 def _section(number: int, evaluation: Evaluation, report: Report, drawings: Drawings) -> dict[str, Any]:
+    """Lay out one evaluation: all that is known by the first scoring method, the table by others."""
     definitions = {s.eer_definition for c in evaluation.conditions for s in c.systems.both}
     places = wording.decimals(evaluation)
     peers = [one for one in report.evaluations if _place(one) == _place(evaluation)]
     charts = Charts(drawings, evaluation, peers)
-    return {
+    full = report.in_full(evaluation)
+    section = {
         "anchor": f"evaluation-{number}",
         "evaluation": evaluation,
-        "enhancer": charts.enhancer,
+        "in_full": full,
+        "warnings": report.new_warnings(evaluation),
+        "enhancer": "" if evaluation.alone else charts.names[-1],
         "title": _title(evaluation, report),
         "sentence": wording.sentence(evaluation, synthetic=report.synthetic),
         "sides": wording.sides(evaluation),
+        "side": _SIDES.get(evaluation.mismatch_side or "", evaluation.mismatch_side),
         "rows": [_row(evaluation, condition, places) for condition in evaluation.conditions],
         "definitions": ", ".join(sorted(definitions)),
-        "eer": charts.eer(),
-        "det": charts.det(),
-        "histograms": charts.histograms(),
-        "further": _further(evaluation),
-        "snr": _snr(charts, places),
-        "timesteps": _timesteps(charts, places),
-        "side": _SIDES.get(evaluation.mismatch_side or "", evaluation.mismatch_side),
-        "projection": _projection(charts, report.evaluations[: number - 1]),
-        "noise_seeds": _noise_seeds(evaluation, places),
+        "further": _further(evaluation) if full else {"rows": []},
+        "snr": _snr(charts, places) if full else None,
+        "timesteps": _timesteps(charts, places) if full else None,
+        "noise_seeds": _noise_seeds(evaluation, places) if full else None,
+        "projection": _projection(charts, report.evaluations[: number - 1]) if full else None,
     }
+    return section | ({"eer": charts.eer(), "det": charts.det(), "histograms": charts.histograms()} if full else {})
+
+
+def comparisons(report: Report, drawings: Drawings) -> list[tuple[list[tuple[str, str, str]], Markup]]:
+    """Give a chart of all enhancers of a network on a list, by the first scoring method, where there are several.
+
+    Each comes with its legend: name, glyph and colour of each system.
+    """
+    alike: dict[tuple[str, ...], dict[str, Evaluation]] = {}
+    for one in report.evaluations:
+        if one.alone or not report.in_full(one):
+            continue
+        alike.setdefault(one.place, {}).setdefault(one.enhancer, one)
+    found = []
+    for several in (list(one.values()) for one in alike.values() if len(one) > 1):
+        names = ["network alone", *(wording.enhancer_name(one.enhancer) for one in several)]
+        looks = [figures.LINES[k % len(figures.LINES)] for k in range(len(names))]
+        glyphs = ["○", *(_GLYPHS[figures.MARKS.index(look["marker"])] for look in looks[1:])]
+        colours = [page_colour(look["color"]) for look in looks]
+        legend = list(zip(names, glyphs, colours, strict=True))
+        found.append((legend, comparison_chart(drawings, several)))
+    return found
+
+
+def paired(report: Report) -> list[dict[str, Any]]:
+    """Lay out the enhancers among themselves: a table for each network and list, a row for each pair."""
+    tables: dict[tuple[str, ...], dict[str, Any]] = {}
+    for one in report.comparisons:
+        names = list(one.eer)
+        table = tables.setdefault(
+            (one.network, one.list, one.scores, *names),
+            {"place": f"{one.network} on {one.list}, {one.scores} scores", "names": names, "rows": []},
+        )
+        pair = f"{wording.enhancer_name(one.b)} against {wording.enhancer_name(one.a)}"
+        table["rows"].append((pair, [_cell(change) for change in one.eer.values()]))
+    return list(tables.values())
+
+
+def _cell(change: Difference) -> tuple[str, str, str, str]:
+    verdict = wording.verdict(change)
+    interval = wording.interval(change.low, change.high, 2, 100.0)
+    return wording.percent(change.difference, 2), interval, verdict, _MARKS[verdict][1]
 
 
 def _place(evaluation: Evaluation) -> tuple[str, ...]:
@@ -181,7 +226,9 @@ def _projection(charts: Charts, shown_before: Sequence[Evaluation]) -> dict[str,
         "speakers": [(name, k, page_colour(figures.SPEAKERS[k - 1])) for name, k in numbers.items()],
         "others": len(centres) - len(numbers),
         "marks": [(name, _GLYPHS[order.index(name) % len(_GLYPHS)]) for name in shown],
-        "centres": [(speaker, [_moved(row.get(name)) for name in shown]) for speaker, row in centres.items()],
+        "centres": [
+            (speaker, [_moved(row.get(name), len(charts.names)) for name in shown]) for speaker, row in centres.items()
+        ],
     }
 
 
@@ -200,8 +247,8 @@ def _centre(places: Sequence[Place], speaker: str, condition: str) -> Point:
     return centre([place for place in places if (place.speaker, place.condition) == (speaker, condition)])
 
 
-def _moved(ends: tuple[Point, Point] | None) -> str:
-    return "–" if ends is None else " → ".join(map(_point, ends))
+def _moved(ends: tuple[Point, Point] | None, shown: int) -> str:
+    return "–" if ends is None else " → ".join(map(_point, ends[:shown]))
 
 
 def _point(at: Point) -> str:

@@ -47,7 +47,7 @@ def write_tables(
     MetricError
         A file cannot be used, two evaluations contradict each other, or nothing measured was also scored.
     """
-    from seedpipe.files import whole_file
+    from seedpipe.files import whole_files
     from seedpipe.results.tables.accuracy import accuracy_tables
     from seedpipe.results.tables.cost import cost_table
     from seedpipe.results.tables.formats import WRITERS
@@ -57,11 +57,8 @@ def write_tables(
     parts = {"table1": accuracy_tables(scores)}
     if bench is not None:
         parts["table2"] = [cost_table(scores, bench)]
-    written = []
-    for name, tables in parts.items():
-        for kind in formats:
-            path = Path(out, f"{name}.{kind}")
-            with whole_file(path) as partial:
-                partial.write_text(WRITERS[kind](tables), encoding="utf-8", newline="\n")
-            written.append(path)
-    return written
+    texts = {Path(out, f"{name}.{kind}"): WRITERS[kind](tables) for name, tables in parts.items() for kind in formats}
+    with whole_files(list(texts)) as partials:
+        for partial, text in zip(partials, texts.values(), strict=True):
+            partial.write_text(text, encoding="utf-8", newline="\n")
+    return list(texts)

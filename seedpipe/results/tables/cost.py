@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -12,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seedpipe.errors import MetricError
-from seedpipe.files import StrPath
+from seedpipe.files import StrPath, read_json, read_text
 from seedpipe.results.tables.accuracy import MethodResults, SystemName
 from seedpipe.results.tables.formats import Cell, Entry, Row, Table
 from seedpipe.results.wording import percent, places_for
@@ -81,8 +80,8 @@ def cost_table(scores: Sequence[MethodResults], bench: StrPath) -> Table:
 
 def _read(path: Path) -> list[Cost]:
     try:
-        text = path.read_text(encoding="utf-8")
-        raw = _from_json(text) if text.lstrip().startswith("{") else _from_csv(text)
+        text = read_text(path)
+        raw = _from_json(read_json(path)) if text.lstrip().startswith("{") else _from_csv(text)
         costs = [Cost.model_validate(row) for row in raw]
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise _unreadable(path, error) from error
@@ -91,8 +90,7 @@ def _read(path: Path) -> list[Cost]:
     return costs
 
 
-def _from_json(text: str) -> list[dict[str, Any]]:
-    data = json.loads(text)
+def _from_json(data: dict[str, Any]) -> list[dict[str, Any]]:
     return [{**row, "seconds": data.get("seconds"), "machine": data.get("machine")} for row in data.get("rows", [])]
 
 

@@ -141,8 +141,13 @@ def csv_text(tables: Sequence[Table]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, keys, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows({key: csv_cell(value) for key, value in record.items()} for record in records)
     return text.getvalue()
+
+
+def csv_cell(value: object) -> object:
+    """A value that no spreadsheet takes for a formula: names may begin as one does."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def html_page(tables: Sequence[Table]) -> str:
@@ -221,7 +226,8 @@ def _latex_table(table: Table) -> str:
 
 
 def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join(cells) + r" \\"
+    row = " & ".join(cells) + r" \\"
+    return "{}" + row if row.startswith(("[", "*")) else row  # the end of the row before would take them as its own
 
 
 def _html_table(table: Table) -> str:

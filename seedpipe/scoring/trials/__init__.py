@@ -37,11 +37,12 @@ from seedpipe.scoring.trials.columns import LABELS
 from seedpipe.scoring.trials.known import KNOWN, OF_THE_PAPER, KnownList, recognise
 from seedpipe.scoring.trials.list import UNKNOWN, Trials
 from seedpipe.scoring.trials.make import make_trials, make_vcmix, read_speakers, write_trials
-from seedpipe.scoring.trials.names import Match, match_names
+from seedpipe.scoring.trials.names import AS_THEY_ARE, Match, match_names
 from seedpipe.scoring.trials.read import read_models, read_trials
 from seedpipe.scoring.trials.speakers import SpeakerMap, TrialSpeakers, read_speaker_map, tell_speakers
 
 __all__ = [
+    "AS_THEY_ARE",
     "KNOWN",
     "LABELS",
     "OF_THE_PAPER",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -38,7 +37,7 @@ HEADERS = {
 """Names of columns, as :func:`plain` gives them."""
 DECIDING = re.compile(
     r"(?:.*[^a-z])?(?:(?:test|enroll?|segment|model)?(?:side|channel)|chan)(?:[^a-z].*)?"
-    r"|(?:start|end)(?:[^a-z]?(?:time|frame|sample))?|offset",
+    r"|(?:.*[^a-z])?(?:(?:start|end|stop|begin)(?:[^a-z]?(?:time|frame|sample|second|sec|ms|s))?s?|t?beg|tend|offset|onset)",
     re.IGNORECASE,
 )
 """Names of columns that say which part of a file is meant."""
@@ -58,11 +57,6 @@ class Reading:
     def __str__(self) -> str:
         places = {number: kind for kind, number in vars(self).items() if number is not None}
         return " ".join(places[number] for number in sorted(places))
-
-
-def normal(name: str) -> str:
-    """A name in the normal form C of Unicode: letters with marks are written in two ways, and mean the same."""
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def plain(cell: str) -> str:
@@ -175,6 +169,11 @@ def _is_label(word: str) -> bool:
     return word.lower() in LABELS
 
 
+def may_be_labels(column: Sequence[str]) -> bool:
+    """Whether a column holds words for labels alone, and both kinds of them."""
+    return _hold(column, _is_label) and len({LABELS[word.lower()] for word in set(column)}) == 2
+
+
 def _is_number(word: str) -> bool:
     try:
         float(word)
@@ -188,7 +187,7 @@ def _of_words(columns: Sequence[Sequence[str]], reading: Reading) -> bool:
 
 
 def _of_both_kinds(columns: Sequence[Sequence[str]], reading: Reading) -> bool:
-    return reading.label is None or len({LABELS[word.lower()] for word in set(columns[reading.label])}) == 2
+    return reading.label is None or may_be_labels(columns[reading.label])
 
 
 def _of_fractions(columns: Sequence[Sequence[str]], reading: Reading) -> bool:

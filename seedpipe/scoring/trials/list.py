@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedpipe.errors import TrialError
+from seedpipe.files import normal
 
 UNKNOWN = -1
 """Label of every trial of a blind list."""
@@ -57,14 +60,25 @@ class Trials:
         """Make a list of the names on both sides.
 
         Utterances are numbered in the order of first mention, trial by trial, wherever the names come from: intervals
-        depend on it in their last digits, because speakers are drawn by number.
+        depend on it in their last digits, because speakers are drawn by number. A name in several forms of Unicode is
+        one utterance, called as it is first.
+
+        Raises
+        ------
+        TrialError
+            A name holds NUL.
         """
-        codes, utterances = pd.factorize(np.array([*enrol, *test], dtype=object))
-        order = pd.unique(codes.reshape(2, -1).T.reshape(-1))
-        number = np.empty(len(utterances), dtype=np.int64)
-        number[order] = np.arange(len(utterances))
-        sides = number[codes].reshape(2, -1)
-        return cls(path, tuple(utterances[order]), sides[0], sides[1], labels, rows)
+        spelt: defaultdict[str, int] = defaultdict(lambda: len(spelt))
+        both = itertools.chain.from_iterable(zip(enrol, test, strict=True))
+        sides = np.fromiter(map(spelt.__getitem__, both), np.int64, 2 * len(enrol)).reshape(-1, 2).T.copy()
+        for name in (name for name in spelt if "\0" in name):  # numpy drops one at the end
+            row = int(rows[(sides == spelt[name]).any(axis=0).argmax()])
+            raise TrialError("a name holds NUL", remedy="rename it, or save a list in UTF-8", file=path, row=row)
+        names = tuple(spelt)
+        if not all(map(str.isascii, names)):
+            one = pd.factorize(np.array([normal(name) for name in names], dtype=object))[0]
+            sides, names = one[sides], tuple(names[first] for first in np.unique(one, return_index=True)[1])
+        return cls(path, names, sides[0], sides[1], labels, rows)
 
     def __len__(self) -> int:
         return self.labels.size
@@ -138,8 +152,14 @@ class Trials:
         return "".join([f"{label} {enrol} {test}\n" for label, enrol, test in rows]).encode()
 
     def digest(self) -> str:
-        """SHA-256 of the trials as lines ``label enrol test``, whatever the layout of the file."""
-        return hashlib.sha256(self.lines(self.utterances)).hexdigest()
+        """SHA-256 of the trials as lines ``label enrol test``, whatever the layout and the form of Unicode."""
+        return hashlib.sha256(self.lines([normal(name) for name in self.utterances])).hexdigest()
+
+    def pairs_digest(self) -> str:
+        """SHA-256 of the pairs alone: the same for a list in another order, with sides changed, or without labels."""
+        names = [normal(name) for name in self.utterances]
+        pairs = (sorted((names[enrol], names[test])) for enrol, test in zip(self.enrol, self.test, strict=True))
+        return hashlib.sha256("".join(sorted(f"{one}\t{other}\n" for one, other in pairs)).encode()).hexdigest()
 
     def speakers(self) -> NDArray[np.int64]:
         """Tell the utterances' speakers from the target trials.

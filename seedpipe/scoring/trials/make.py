@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedpipe.errors import TrialError
-from seedpipe.files import StrPath, whole_file
+from seedpipe.files import StrPath, normal, whole_file
 from seedpipe.scoring.trials.list import Trials
 from seedpipe.scoring.trials.read import parse
 
@@ -154,7 +154,7 @@ def _check_table(frame: pd.DataFrame, same: Sequence[str]) -> None:
         )
     if not (frame["speaker"] != "").any():
         raise TrialError("no utterance has a speaker", expected="speakers", remedy="fill the column speaker")
-    again = frame["utterance"][frame["utterance"].duplicated()]
+    again = frame["utterance"][frame["utterance"].map(normal).duplicated()]
     if len(again):
         raise TrialError(f"the utterance {again.iloc[0]} stands twice in the table", remedy="leave it in once")
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe.errors import TrialError
-from seedpipe.scoring.trials.columns import normal
+from seedpipe.files import normal, two_forms
 from seedpipe.scoring.trials.list import Trials
 
+AS_THEY_ARE = "names as they are"
 MOST_PARTS = 6
 
 
@@ -76,12 +77,19 @@ def match_names(names: Sequence[str], known: Sequence[str]) -> Match:
     -------
     Match
 
+    Raises
+    ------
+    TrialError
+        A known utterance is there in two forms of Unicode.
+
     Examples
     --------
     >>> match_names(["/data/id1/a.wav"], ["id1/b", "id1/a"]).rule
     'the last 2 parts of the paths, without extension'
     """
-    best = Match("names as they are", names, np.full(len(names), -1, dtype=np.int64))
+    if twice := two_forms(known):
+        raise TrialError(twice, expected="each utterance once", remedy="rename one, or leave it out")
+    best = Match(AS_THEY_ARE, names, np.full(len(names), -1, dtype=np.int64))
     for text, rule in _rules():
         rows = _find(names, known, rule)
         if rows is None:
@@ -96,7 +104,7 @@ def match_names(names: Sequence[str], known: Sequence[str]) -> Match:
 
 def _rules() -> list[tuple[str, Callable[[str], str]]]:
     rules: list[tuple[str, Callable[[str], str]]] = [
-        ("names as they are", str),
+        (AS_THEY_ARE, str),
         ("names in one normal form of Unicode (NFC)", normal),
         ("names without extension", lambda name: _stem(normal(name))),
     ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import array
 import csv
 import gzip
 import io
+import itertools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,13 +17,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedpipe.errors import TrialError
-from seedpipe.files import StrPath, most_unpacked
+from seedpipe.files import StrPath, most_unpacked, normal, read_bytes
 from seedpipe.scoring.trials import columns as known
 from seedpipe.scoring.trials.columns import LABELS, LABELS_IN_WORDS, VOCABULARIES, Reading
 from seedpipe.scoring.trials.list import UNKNOWN, Trials
 
 GZIP_MAGIC = b"\x1f\x8b"
 CHUNK = 2**20  # bytes unpacked at a time
+PIECE = 2**16  # letters of a text that are taken apart at a time
 BLANK = np.array([chr(code).isspace() for code in range(128)])  # what str.split takes for white space, in ASCII
 
 
@@ -33,7 +36,7 @@ class _Table:
     columns: Sequence[Sequence[str]]
     rows: NDArray[np.int64]
     reading: Reading
-    header: bool = False
+    header: Sequence[str] = ()
 
     @property
     def sides(self) -> tuple[Sequence[str], Sequence[str]]:
@@ -95,10 +98,10 @@ def read_models(path: StrPath) -> dict[str, tuple[str, ...]]:
     text = list_text(path)
     if table := _headed(path, text):
         for model, utterance in zip(*table.sides, strict=True):
-            models[model] = (*models.get(model, ()), utterance)
+            models[normal(model)] = (*models.get(normal(model), ()), utterance)
         text = ""
     for row, line in enumerate(text.splitlines(), start=1):
-        name, *utterances = line.split() or ("",)
+        name, *utterances = normal(line).split() or ("",)
         if not name:
             continue
         if not utterances or name in models:
@@ -113,7 +116,7 @@ def read_models(path: StrPath) -> dict[str, tuple[str, ...]]:
 def list_text(path: Path) -> str:
     """Text of a list, which may be compressed."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, stream=True)
         if content.startswith(GZIP_MAGIC):
             content = _unpacked(content)
         return content.decode("utf-8-sig")
@@ -143,17 +146,42 @@ def _table(path: Path) -> _Table:
         return table
     width = len(_first_line(text).split())
     columns: Sequence[Sequence[str]]
-    if width in (2, 3) and _uniform(text, width):
-        words = text.split()
-        columns, rows = [words[start::width] for start in range(width)], np.arange(1, len(words) // width + 1)
+    if width in (2, 3) and all(_uniform(piece, width) for piece in _pieces(text)):
+        columns = _words(text, width)
+        rows = np.arange(1, len(columns[0]) + 1)
     else:
-        lines = [(row, line.split()) for row, line in enumerate(text.split("\n"), start=1) if line.strip()]
-        columns, rows = _columns(path, lines, (2, 3))
+        columns, rows = _columns(path, ((row, line.split()) for row, line in _lines(text)), (2, 3))
     return _Table(path, columns, rows, _reading(path, columns, rows))
 
 
+def _pieces(text: str) -> Iterator[str]:
+    """The text in pieces of whole lines, so that what is made of it is never there all at once."""
+    start = 0
+    while start < len(text):
+        stop = text.find("\n", start + PIECE) + 1 or len(text)
+        yield text[start:stop]
+        start = stop
+
+
+def _words(text: str, width: int) -> list[list[str]]:
+    """Columns of lines that all have so many words; a word that comes again is in memory once."""
+    columns: list[list[str]] = [[] for _ in range(width)]
+    once: dict[str, str] = {}
+    for piece in _pieces(text):
+        words = piece.split()
+        for number, column in enumerate(columns):
+            column.extend(map(once.setdefault, words[number::width], words[number::width]))
+    return columns
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Numbers and texts of the lines that are not blank."""
+    lines = itertools.chain.from_iterable(piece.removesuffix("\n").split("\n") for piece in _pieces(text))
+    return ((row, line) for row, line in enumerate(lines, start=1) if line.strip())
+
+
 def _first_line(text: str) -> str:
-    return next((line for line in text.split("\n") if line.strip()), "")
+    return next((line for _, line in _lines(text)), "")
 
 
 def _headed(path: Path, text: str) -> _Table | None:
@@ -179,60 +207,83 @@ def _uniform(text: str, width: int) -> bool:
 
 
 def _with_header(path: Path, text: str, header: list[str], delimiter: str | None) -> _Table:
-    reader = csv.reader(io.StringIO(text, newline="")) if delimiter == "," else None
-    cells = reader if reader is not None else (line.split(delimiter) for line in text.splitlines())
+    lines: Iterator[list[str]]
+    if delimiter == ",":
+        lines = csv.reader(itertools.chain.from_iterable(io.StringIO(piece, newline="") for piece in _pieces(text)))
+    else:
+        lines = (line.split(delimiter) for piece in _pieces(text) for line in piece.splitlines())
+    cells = ((row, [cell.strip() for cell in line]) for row, line in enumerate(lines, start=1) if any(line))
     try:
-        lines = [(row, [cell.strip() for cell in line]) for row, line in enumerate(cells, start=1) if any(line)]
+        columns, rows = _columns(path, cells, (len(header),))
     except csv.Error as error:
         raise TrialError(f"is no csv ({error})", remedy="check its quotes", file=path) from error
-    columns, rows = _columns(path, lines, (len(header),))
     columns, rows = [column[1:] for column in columns], rows[1:]
-    return _Table(path, columns, rows, known.of_header(path, header, columns, rows), header=True)
+    return _Table(path, columns, rows, known.of_header(path, header, columns, rows), header)
 
 
 def _expect_told_apart(table: _Table, labels: NDArray[np.int8]) -> None:
-    """Refuse trials that only a column that is not used tells apart."""
+    """Refuse trials that only a column that is not used tells apart, and one that may be of labels."""
     others = [n for n in range(len(table.columns)) if n not in vars(table.reading).values()]
-    if not others:
+    if not others or not len(labels):
         return
-    frame = pd.DataFrame({"enrol": table.sides[0], "test": table.sides[1], "label": labels})
-    first = frame.groupby(["enrol", "test"], sort=False)["label"].transform("first").to_numpy()
-    if (wrong := np.flatnonzero(first != labels)).size:
-        raise TrialError(
-            f"{wrong.size:,} trials are both target and non-target, and differ by other columns alone",
-            expected="names that tell trials apart",
-            remedy="write what decides into the names of utterances or models",
-            file=table.path,
-            row=int(table.rows[wrong[0]]),
-        )
+    enrol, test = (pd.factorize(np.array(side, dtype=object))[0] for side in table.sides)
+    _, first, pairs = np.unique(enrol * (test.max() + 1) + test, return_index=True, return_inverse=True)
+    again = np.flatnonzero(first[pairs] != np.arange(len(pairs)))
+    for number in others:
+        name, column = table.header[number].strip() or f"number {number + 1}", table.columns[number]
+        values = pd.factorize(np.array(column, dtype=object))[0]
+        numbered = values.size == values.max() + 1  # an index tells all rows apart, and means nothing
+        other = again[values[again] != values[first[pairs[again]]]]
+        if (other.size and not numbered) or (labels[again] != labels[first[pairs[again]]]).any():
+            row = other[0] if other.size else again[0]
+            raise TrialError(
+                f"trials of the same two names differ by other columns alone, as by {name}",
+                expected="names that tell trials apart",
+                remedy="write what decides into the names of utterances or models, or leave the column out",
+                file=table.path,
+                row=int(table.rows[row]),
+            )
+        if table.reading.label is None and known.may_be_labels(column):
+            raise TrialError(
+                f"no column is called label, and {name} holds what labels are",
+                expected="a header such as enrol,test,label",
+                remedy="call it label, with 1 for the same speaker, or leave it out",
+                file=table.path,
+                row=1,
+            )
 
 
 def _columns(
-    path: Path, lines: list[tuple[int, list[str]]], widths: tuple[int, ...]
+    path: Path, lines: Iterable[tuple[int, list[str]]], widths: tuple[int, ...]
 ) -> tuple[list[Sequence[str]], NDArray[np.int64]]:
     """Columns of lines that all have one of the widths, and the numbers of the lines."""
-    if not lines:
-        return [()] * 2, np.zeros(0, dtype=np.int64)
-    width = len(lines[0][1])
-    if width not in widths:
-        raise TrialError(
-            _columns_in_words(width),
-            expected="'label enrol test', 'enrol test label' or 'enrol test', or a csv with a header such as "
-            "label,enrol,test",
-            remedy="names with spaces need a header" if width > 3 else "is it a csv without a header?",
-            file=path,
-            row=lines[0][0],
-        )
+    columns: list[list[str]] = []
+    rows = array.array("q")
+    once: dict[str, str] = {}
     for row, cells in lines:
-        if len(cells) != width:
+        if not columns:
+            if len(cells) not in widths:
+                raise TrialError(
+                    _columns_in_words(len(cells)),
+                    expected="'label enrol test', 'enrol test label' or 'enrol test', or a csv with a header such as "
+                    "label,enrol,test",
+                    remedy="names with spaces need a header" if len(cells) > 3 else "is it a csv without a header?",
+                    file=path,
+                    row=row,
+                )
+            columns = [[] for _ in cells]
+        if len(cells) != len(columns):
             raise TrialError(
                 _columns_in_words(len(cells)),
-                expected=f"{width} as in the lines before",
+                expected=f"{len(columns)} as in the lines before",
                 remedy="a list has one layout; labels stand in every line or in none",
                 file=path,
                 row=row,
             )
-    return list(zip(*(cells for _, cells in lines), strict=True)), np.array([row for row, _ in lines], dtype=np.int64)
+        rows.append(row)
+        for column, cell in zip(columns, cells, strict=True):
+            column.append(once.setdefault(cell, cell))
+    return [*columns] or [()] * 2, np.array(rows, dtype=np.int64)
 
 
 def _columns_in_words(count: int) -> str:

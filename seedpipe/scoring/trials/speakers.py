@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedpipe.errors import TrialError
-from seedpipe.files import StrPath
+from seedpipe.files import StrPath, normal
 from seedpipe.scoring.trials.check import joined
 from seedpipe.scoring.trials.list import Trials
 from seedpipe.scoring.trials.make import read_speakers
@@ -68,7 +68,7 @@ def read_speaker_map(path: StrPath) -> dict[str, tuple[str, ...]]:
     for row, (name, *known) in rows:
         if not known or not all(known):
             raise TrialError(f"{name} has no speaker", expected="'utterance speaker'", file=path, row=row)
-        speakers[name] = tuple(dict.fromkeys((*speakers.get(name, ()), *known)))
+        speakers[normal(name)] = tuple(dict.fromkeys((*speakers.get(normal(name), ()), *map(normal, known))))
     if not speakers:
         raise TrialError("no speakers", expected="lines 'utterance speaker'", file=path)
     return speakers

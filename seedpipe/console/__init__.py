@@ -1,6 +1,7 @@
 """What a person at a terminal meets: progress and errors on stderr, results on stdout, exit codes.
 
-Exit codes: 0 done, 1 data or user error, 2 usage, 130 interrupted.
+Exit codes: 0 done, 1 data or user error, 2 usage, 130 interrupted (143 and 129 by SIGTERM and SIGHUP, 141 when the
+reader of a pipe has gone).
 
 How much is said is one choice of the process, :func:`set_verbosity`:
 
@@ -17,20 +18,24 @@ Errors and results are always there.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
+import inspect
 import json
 import logging
 import os
+import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, ParamSpec, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar
 
-from seedpipe.errors import SeedpipeError
+from seedpipe.console.process import Stop, mute, open_streams
+from seedpipe.errors import SeedpipeError, printable, shortage
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -39,33 +44,39 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FAILED",
-    "INTERRUPTED",
     "ProgressBar",
     "ProgressCallback",
+    "Shown",
     "Verbosity",
+    "always",
     "complain",
+    "detail",
     "duration",
     "guarded",
+    "never",
     "resumable",
+    "run",
     "say",
     "set_verbosity",
     "show",
+    "shown",
     "unexpected",
 ]
-
-# OpenMP threads that wait for each other in a loop slow training several times down as soon as another program wants a
-# core. Commands ask them to sleep instead, before torch is loaded; whoever has set the variable knows better.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 P = ParamSpec("P")
 R = TypeVar("R")
 ProgressCallback: TypeAlias = Callable[[int, int], None]
 """Called with how many are done, and of how many, as :class:`ProgressBar` is."""
 
-FAILED, INTERRUPTED = 1, 130
+Shown: TypeAlias = Literal["shown"]
+"""In the place of a callback: a :class:`ProgressBar`, which says nothing of work that is done in seconds."""
+
+FAILED = 1
 BEGINS_AGAIN = "nothing was left half-written, and the same command begins again"
 GOES_ON = "what is finished is kept, and the same command goes on from there"
 REDRAW_SECONDS = 0.1
+LAYOUT = "\n\t\u00a0\u2009\u202f"
+"""What of a text a terminal is to obey; names in it may hold anything."""
 
 
 class Verbosity(Enum):
@@ -128,35 +139,78 @@ def set_verbosity(verbosity: Verbosity) -> None:
 
 def guarded(function: Callable[P, R]) -> Callable[P, R]:
     """Turn errors of ours and of the file system into one line and an exit code, and Ctrl-C into how to go on."""
-    return _guard(function, BEGINS_AGAIN)
+    return resumable(never)(function)
 
 
-def resumable(function: Callable[P, R]) -> Callable[P, R]:
-    """Do as :func:`guarded` does, for work that goes on where an interrupted run stopped."""
-    return _guard(function, GOES_ON)
+def resumable(
+    goes_on: Callable[[Mapping[str, Any]], bool], failed: int = FAILED
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Do as :func:`guarded` does, for work that goes on where an interrupted run stopped, with some arguments.
+
+    ``failed`` is the exit code of errors, for a command whose result is an exit code.
+    """
+    return lambda function: _guard(function, goes_on, failed)
 
 
-def _guard(function: Callable[P, R], after_interrupt: str) -> Callable[P, R]:
+def always(_: Mapping[str, Any]) -> bool:
+    """Work that goes on whatever its arguments are."""
+    return True
+
+
+def never(_: Mapping[str, Any]) -> bool:
+    """Work that begins again."""
+    return False
+
+
+def _guard(function: Callable[P, R], goes_on: Callable[[Mapping[str, Any]], bool], failed: int) -> Callable[P, R]:
+    signature = inspect.signature(function)
+
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         started = time.monotonic()
         for name, value in kwargs.items():
             if isinstance(value, Path):
-                _detail(f"seedpipe: {name} is {value.absolute()}")
+                detail(f"seedpipe: {name} is {value.absolute()}")
         try:
             result = function(*args, **kwargs)
-        except BrokenPipeError:
-            raise  # nobody reads any more, as in '| head': typer leaves quietly
-        except (SeedpipeError, OSError) as error:
-            complain(f"seedpipe: error: {error}")
-            raise SystemExit(FAILED) from error
+        except BrokenPipeError as error:  # nobody reads any more, as in '| head'
+            mute()
+            raise SystemExit(128 + signal.SIGPIPE) from error
         except KeyboardInterrupt as error:
-            complain(f"seedpipe: interrupted; {after_interrupt}")
-            raise SystemExit(INTERRUPTED) from error
-        _detail(f"seedpipe: {function.__name__} took {time.monotonic() - started:.2f} s")
+            given = signature.bind(*args, **kwargs).arguments
+            complain(f"seedpipe: interrupted; {GOES_ON if goes_on(given) else BEGINS_AGAIN}")
+            raise SystemExit(128 + _stop.signal) from error
+        except Exception as error:
+            known = shortage(error) or error
+            if not isinstance(known, SeedpipeError | OSError):
+                raise
+            complain(f"seedpipe: error: {known}")
+            raise SystemExit(failed) from error
+        detail(f"seedpipe: {function.__name__} took {time.monotonic() - started:.2f} s")
         return result
 
     return run
+
+
+_stop = Stop()
+
+
+def run(function: Callable[[], object]) -> None:
+    """Run a whole program, a command or a stage: the last guard, behind which nothing has a traceback.
+
+    ``SIGTERM`` and a closed terminal end it as Ctrl-C does.
+    """
+    open_streams()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores a closed terminal
+            signal.signal(number, _stop)
+    try:
+        function()
+    except Exception as error:  # a defect: said in one line, or with its traceback
+        unexpected(error)
+        sys.exit(FAILED)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # on the way out, a second Ctrl-C has nothing left to interrupt
 
 
 def unexpected(error: Exception) -> None:
@@ -173,8 +227,9 @@ def unexpected(error: Exception) -> None:
 
 def complain(text: str) -> None:
     """Write an error to stderr, however little is to be said."""
-    _stderr.end_bar()
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    with _quiet_stderr():
+        _stderr.end_bar()
+        print(printable(text, keep=LAYOUT), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def say(text: str) -> None:
@@ -183,15 +238,32 @@ def say(text: str) -> None:
         complain(text)
 
 
-def _detail(text: str) -> None:
+def detail(text: str) -> None:
+    """Write what only somebody who asked for much wants to know to stderr."""
     if _stderr.verbosity is Verbosity.VERBOSE:
         complain(text)
 
 
 def show(result: object, text: str, *, as_json: bool) -> None:
     """Write a result to stdout: for people, or for machines as JSON."""
-    _stderr.end_bar()
-    print(json.dumps(result, indent=1, ensure_ascii=False) if as_json else text, flush=True)  # noqa: T201
+    with _quiet_stderr():
+        _stderr.end_bar()
+    letters = (getattr(sys.stdout, "encoding", None) or "").lower().startswith("utf")
+    if as_json:
+        text = json.dumps(result, indent=1, ensure_ascii=not letters)
+        text = "".join(c if c.isprintable() or c in LAYOUT else json.dumps(c)[1:-1] for c in text)
+    print(printable(text, keep=LAYOUT), flush=True)  # noqa: T201
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """No result depends on what can be said on stderr: a full disk under a log file, or a closed terminal."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError):
+        pass
 
 
 class ProgressBar:
@@ -205,6 +277,8 @@ class ProgressBar:
         What is counted.
     stream : file, optional
         Where to, stderr by default.
+    patient : bool
+        Whether work that ends before its first line is passed over, where no bar is drawn.
 
     Examples
     --------
@@ -215,8 +289,8 @@ class ProgressBar:
     True
     """
 
-    def __init__(self, label: str, unit: str, stream: IO[str] | None = None) -> None:
-        self.label, self.unit, self.stream = label, unit, stream or sys.stderr
+    def __init__(self, label: str, unit: str, stream: IO[str] | None = None, *, patient: bool = False) -> None:
+        self.label, self.unit, self.stream, self.patient = label, unit, stream or sys.stderr, patient
         self.started = self.written = time.monotonic()
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
@@ -224,7 +298,8 @@ class ProgressBar:
         now = time.monotonic()
         drawn = _can_draw(self.stream)
         between = REDRAW_SECONDS if drawn else _stderr.verbosity.value
-        if _stderr.verbosity is Verbosity.QUIET or (done < total and now - self.written < between):
+        early = now - self.written < between and (done < total or (self.patient and self.written == self.started))
+        if _stderr.verbosity is Verbosity.QUIET or (early and (done < total or not drawn)):
             return
         self.written = now
         rate = done / max(now - self.started, 1e-9)
@@ -232,17 +307,23 @@ class ProgressBar:
         if done < total:
             left = f"{duration((total - done) / rate)} left" if done else "time left unknown"
         text = f"{self.label}: {done:,}/{total:,} {self.unit}, {_rate(rate)}/s, {left}{note}"
-        if drawn:
-            _stderr.draw(self.stream, text, done, total)
-        else:
-            print(text, file=self.stream, flush=True)
-        if done >= total:
-            _stderr.end_bar()
+        with _quiet_stderr():
+            if drawn:
+                _stderr.draw(self.stream, text, done, total)
+            else:
+                print(text, file=self.stream, flush=True)
+            if done >= total:
+                _stderr.end_bar()
 
     def training(self, point: TrainingPoint, steps: int) -> None:
         """Note a point of a training curve, of so many steps in all."""
         validation = "" if point.validation is None else f", validation {point.validation:.4f}"
         self(point.step, steps, f", loss {point.loss:.4f}{validation}")
+
+
+def shown(progress: ProgressCallback | Shown | None, label: str, unit: str) -> ProgressCallback | None:
+    """Give the callback that a caller of the library has passed, or the bar that it has by default."""
+    return ProgressBar(label, unit, patient=True) if isinstance(progress, str) else progress
 
 
 def _can_draw(stream: IO[str]) -> bool:
