@@ -10,6 +10,7 @@ import fcntl
 import itertools
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -49,10 +50,12 @@ def _pool(function: Call[Result], workers: int, places: str, gpus: tuple[str, ..
 
     def run(*arguments: Any) -> Result:
         try:
-            with closing:  # a call that came while the pool is closed would confuse it
+            with closing:  # a call that loky has not taken up yet when the pool is closed would confuse it
                 if closed.is_set():
                     raise lost()  # nobody looks at it
                 future = pool.submit(function, *arguments)
+                while not (future.running() or future.done()):
+                    time.sleep(0.001)
             result: Result = future.result()
             return result
         except TerminatedWorkerError as error:
@@ -64,6 +67,7 @@ def _pool(function: Call[Result], workers: int, places: str, gpus: tuple[str, ..
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     threads = {name: os.environ.get(name, "1") for name in ONE_THREAD}
     with ctrl_c_held_back():  # a process that loky starts to clean up outlives a terminal that is closed
+        _start_tracker()
         pool = ProcessPoolExecutor(
             workers, initializer=_prepare_process, initargs=(os.getpid(), places, gpus), env=threads
         )
@@ -77,6 +81,17 @@ def _pool(function: Call[Result], workers: int, places: str, gpus: tuple[str, ..
         with closing:
             closed.set()
         pool.shutdown(wait=True, kill_workers=True)
+
+
+def _start_tracker() -> None:
+    """Start the process that cleans up after loky; what an interrupted command left is removed without a warning."""
+    from joblib.externals.loky.backend import resource_tracker
+
+    sys.warnoptions.append("ignore:resource_tracker:UserWarning")  # of a new interpreter
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.pop()
 
 
 def _prepare_process(parent: int, places: str, gpus: tuple[str, ...]) -> None:
