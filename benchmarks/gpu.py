@@ -231,7 +231,9 @@ class Bench:
         rows = Rotating(2 * BATCH_ROWS if self.tiny else 610_000, dimension, self.device)
         wanted = precision("auto", self.device)
         steps = rows.count // BATCH_ROWS
-        ours = Trainer(rows, TrainParams(batch_rows=BATCH_ROWS, steps=steps, precision=wanted), self.device)  # type: ignore[arg-type]
+        ours = Trainer(
+            rows, TrainParams(batch_rows=BATCH_ROWS, steps=steps, precision=wanted, cuda_graph=True), self.device
+        )  # type: ignore[arg-type]
         plain = plain_step(dimension, self.device)
         generator = torch.Generator(self.device).manual_seed(0)
         found: Rows = []

@@ -102,11 +102,10 @@ def test_an_interrupted_extraction_goes_on_there_alone_and_lets_go_of_the_memory
 
 
 @needs_gpu
-@pytest.mark.parametrize("compile_step", [False, True], ids=["eager", "compiled"])
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, on the way to its compiler
-def test_a_training_learns_what_one_on_the_processor_learns(tmp_path: Path, compile_step: bool) -> None:
+@pytest.mark.parametrize("cuda_graph", [False, True], ids=["step by step", "graph"])
+def test_a_training_learns_what_one_on_the_processor_learns(tmp_path: Path, cuda_graph: bool) -> None:
     cache = synthetic.training_cache(tmp_path / "cache")
-    params = synthetic.QUICK.model_copy(update={"precision": "float32", "compile": compile_step})
+    params = synthetic.QUICK.model_copy(update={"precision": "float32", "cuda_graph": cuda_graph})
     results = [train(cache, tmp_path / name, params, device=name)[1] for name in ("cpu", "cuda")]
     assert all(result.held_out_eer is not None for result in results)
     (_, cpu), (_, gpu) = (result.held_out_eer or (1.0, 1.0) for result in results)
@@ -114,12 +113,11 @@ def test_a_training_learns_what_one_on_the_processor_learns(tmp_path: Path, comp
 
 
 @needs_gpu
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, on the way to its compiler
 def test_steps_in_a_graph_are_the_plain_steps(tmp_path: Path) -> None:
     cache, device = synthetic.training_cache(tmp_path / "cache"), torch.device("cuda")
     points = []
-    for compile_step in (False, True):
-        params = synthetic.QUICK.model_copy(update={"precision": "float32", "compile": compile_step})
+    for cuda_graph in (False, True):
+        params = synthetic.QUICK.model_copy(update={"precision": "float32", "cuda_graph": cuda_graph})
         points.append(list(Trainer(embedding_loader(cache, params, device), params, device).points()))
     for plain, captured in zip(*points, strict=True):
         assert captured.loss == pytest.approx(plain.loss, rel=1e-3)

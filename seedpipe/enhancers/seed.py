@@ -53,10 +53,13 @@ class ModelConfig(EnhancerConfig):
     @model_validator(mode="before")
     @classmethod
     def _read_older(cls, given: Any) -> Any:
-        """Before there was a skip, the parameters of a model did not name it."""
+        """Before there was a skip, the parameters of a model did not name it; then a step could be compiled."""
         train = given.get("train") if isinstance(given, dict) else None
-        older = isinstance(train, dict) and "skip" not in train
-        return filled(given, {"train": {"skip": "none", "residual": 1.0, "safeguard": False}} if older else {})
+        if not isinstance(train, dict):
+            return given
+        known = {name: value for name, value in train.items() if name != "compile"}
+        older = {"train": {"skip": "none", "residual": 1.0, "safeguard": False}} if "skip" not in known else {}
+        return filled(given | {"train": known}, older)
 
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:

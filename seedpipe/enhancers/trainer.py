@@ -9,26 +9,22 @@ Source: SEED, section 3.3, eq. (9): the clean embedding x_0 is predicted from x_
 from __future__ import annotations
 
 import copy
-import logging
 import math
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from seedpipe.enhancers.base import TrainingPoint
 from seedpipe.enhancers.checkpoint import Checkpoint
 from seedpipe.enhancers.data import EmbeddingLoader
 from seedpipe.enhancers.diffusion import Schedule, SeedMLP
+from seedpipe.enhancers.graph import StepGraph
 from seedpipe.errors import ModelError
 from seedpipe.params import TrainParams
 
-LOG = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.safetensors"
 WARMUP_STEPS = 100
 POINT_STEPS = 100  # where an epoch is longer than this and than a tenth of the training
@@ -79,11 +75,11 @@ class Trainer:
         self.network = _seeded_network(loader.held_out.embeddings.shape[2], params.seed, skip).to(device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.schedule = (Schedule.of(params) if diffusion else Schedule("none")).to(device)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
-        )
+        self.optimizer = _optimizer(self.network, params, device)
+        self._follow = torch.zeros((), device=device)  # how far the average goes towards new weights
         self.held_out = loader.normalization(loader.held_out.embeddings.to(device))
-        self._quick_distance = _compiled(self._distance, device) if params.compile else self._distance
+        graph = params.cuda_graph and device.type == "cuda"
+        self._take = StepGraph(self._take_step, self.generator) if graph else self._take_step
         self._go_on(0, ())
 
     def points(self) -> Iterator[TrainingPoint]:
@@ -124,16 +120,24 @@ class Trainer:
 
     def training_step(self, batch_BVD: Tensor) -> Tensor:
         """Take one step on a batch of normalised rows; gives the loss, which stays on the device."""
-        loss = self._quick_distance(self.network, *self._draw(batch_BVD, self.generator))
+        self.step += 1
+        # A young average follows quickly, or it would keep the zeros that the network starts from.
+        decay = min(self.params.ema_decay, (1 + self.step) / (10 + self.step)) if self.params.ema_decay else 0.0
+        self._follow.fill_(1 - decay)
+        loss = self._take(batch_BVD)
+        self.learning_rate.step()
+        return loss
+
+    def _take_step(self, batch_BVD: Tensor) -> Tensor:
+        loss = self._distance(self.network, *self._draw(batch_BVD, self.generator))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.params.gradient_norm:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.params.gradient_norm)
         self.optimizer.step()
-        self.learning_rate.step()
-        self.step += 1
-        self._update_average()
-        return loss.detach().clone()  # a captured graph writes the next one to the same place
+        for mean, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(weight.detach(), self._follow)
+        return loss.detach()
 
     def checkpoint(self) -> Checkpoint:
         """What :meth:`restore` needs to go on from here bit for bit."""
@@ -172,12 +176,6 @@ class Trainer:
     def _annealing(self, step: int) -> float:
         return _cosine(step, self.steps) if self.params.learning_rate_schedule == "cosine" else 1.0
 
-    def _update_average(self) -> None:
-        # A young average follows quickly, or it would keep the zeros that the network starts from.
-        decay = min(self.params.ema_decay, (1 + self.step) / (10 + self.step)) if self.params.ema_decay else 0.0
-        update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        update(list(self.average.parameters()), [weight.detach() for weight in self.network.parameters()], self.step)
-
     def _draw(self, batch_BVD: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Noised embeddings y_t (B * V, D), the clean ones x_0 that they stand for, and their timesteps."""
         y_0 = batch_BVD.flatten(0, 1)
@@ -213,39 +211,6 @@ class Trainer:
         )
 
 
-def _compiled(function: Callable[..., Tensor], device: torch.device) -> Callable[..., Tensor]:
-    """The function as one graph of fused kernels; shapes are those of a full batch, always.
-
-    On a GPU, it and its gradient are captured (``reduce-overhead``) and launched as a whole: kernels of so small a
-    network take less time than it takes to launch them one by one.
-
-    Where the compiler fails, as it does where a path of Python holds a space, the function itself goes on.
-    """
-    for variable, usual, language in (("CC", "gcc", "C"), ("CXX", "g++", "C++")):  # of kernels for a GPU, for a CPU
-        if shutil.which(os.environ.get(variable, usual)) is None:
-            raise ModelError(
-                f"train.compile wants a {language} compiler, and there is none",
-                remedy=f"install {usual}, or set it to false",
-            )
-    from torch._dynamo.exc import BackendCompilerFailed  # seconds to import
-
-    mode = "reduce-overhead" if device.type == "cuda" else None
-    compiled: Callable[..., Tensor] = torch.compile(function, fullgraph=True, dynamic=False, mode=mode)
-    fails = False
-
-    def step(*inputs: Tensor) -> Tensor:
-        nonlocal fails
-        if not fails:
-            try:
-                return compiled(*inputs)
-            except BackendCompilerFailed as error:
-                fails = True
-                LOG.warning("the step is not compiled, and slower: %s", str(error).strip().partition("\n")[0])
-        return function(*inputs)
-
-    return step
-
-
 def distance(prediction: Tensor, x_0: Tensor, loss: str) -> Tensor:
     """The loss between predictions and clean embeddings (B, D)."""
     if loss == "l1":
@@ -256,6 +221,14 @@ def distance(prediction: Tensor, x_0: Tensor, loss: str) -> Tensor:
         return functional.huber_loss(prediction, x_0)
     norm: Tensor = torch.linalg.vector_norm(prediction - x_0, dim=1).mean()  # eq. (9)
     return norm
+
+
+def _optimizer(network: nn.Module, params: TrainParams, device: torch.device) -> torch.optim.Optimizer:
+    """AdamW, whose learning rate is a tensor, which a captured step reads anew each time."""
+    gpu = device.type == "cuda"
+    rate = torch.tensor(params.learning_rate, dtype=torch.float32 if gpu else torch.float64, device=device)
+    weights = [{"params": list(network.parameters()), "initial_lr": params.learning_rate}]
+    return torch.optim.AdamW(weights, lr=rate, weight_decay=params.weight_decay, fused=True, capturable=gpu)
 
 
 def _cosine(step: int, total: int) -> float:

@@ -112,8 +112,8 @@ class TrainParams(PresetSection):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of matrix products in training: ``auto`` is bfloat16 where the processor computes in it, else float32.
     Weights, their average, the optimiser and the loss are float32 in any case."""
-    compile: bool = False
-    """Compile the step (torch.compile): meant for GPUs, wants a C compiler, takes a minute to begin with."""
+    cuda_graph: bool = False
+    """On a GPU, capture the whole step as one CUDA graph and replay it; elsewhere it changes nothing."""
     memory_gb: float = Field(default=8.0, gt=0)
     """Memory for embeddings in training, in 1e9 bytes; a cache that needs more is streamed, in random order. On a GPU,
     what is free there and on the host counts instead, unless this is given."""

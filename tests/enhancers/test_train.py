@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import json
 import math
-import shutil
+import types
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,9 +30,9 @@ from torch.nn import functional
 
 from seedpipe import metrics
 from seedpipe.cache import Cache
-from seedpipe.enhancers import TrainingPoint, TrainingResult, data, train, trainer
+from seedpipe.enhancers import TrainingPoint, TrainingResult, data, graph, train, trainer
 from seedpipe.enhancers.diffusion import SeedMLP
-from seedpipe.enhancers.seed import Enhancer
+from seedpipe.enhancers.seed import Enhancer, ModelConfig
 from seedpipe.errors import CacheDamagedError, CacheError, CacheMismatchError, ModelError
 from seedpipe.params import TrainParams
 
@@ -370,80 +370,64 @@ def test_a_folder_that_is_no_model_is_not_replaced(cache: Cache, tmp_path: Path)
     assert contents(tmp_path) == {"thesis/chapter1.tex": b"precious"}
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, on the way to its compiler
-@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning")
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
-def test_a_compiled_step_learns_the_same(cache: Cache, tmp_path: Path) -> None:
-    params = SHORT.model_copy(update={"precision": "float32", "epochs": 2})
-    plain, _ = train(cache, tmp_path / "a", params)
-    compiled, _ = train(cache, tmp_path / "b", params.model_copy(update={"compile": True}))
-    rows = cache.to_numpy()
-    assert np.abs(plain(rows) - compiled(rows)).max() < 1e-3
+class FakeGraph:
+    """Runs on the processor what a CUDA graph would replay; a capture alone leaves everything as it was."""
+
+    def __init__(self, training: trainer.Trainer) -> None:
+        self.training = training
+        self.registered: list[torch.Generator] = []
+        self.captures = self.replays = 0
+
+    def register_generator_state(self, generator: torch.Generator) -> None:
+        self.registered.append(generator)
+
+    @contextlib.contextmanager
+    def capture(self) -> Iterator[None]:
+        before = self.training.checkpoint()
+        tensors = {name: tensor.clone() for name, tensor in before.tensors.items()}
+        state, steps = self.training.generator.get_state(), [m["step"].clone() for m in self._moments()]
+        yield
+        self.captures += 1
+        for name, tensor in self.training.checkpoint().tensors.items():
+            tensor.copy_(tensors[name])
+        for moments, step in zip(self._moments(), steps, strict=True):
+            moments["step"].copy_(step)
+        self.training.generator.set_state(state)
+
+    def _moments(self) -> list[dict[str, torch.Tensor]]:
+        return list(self.training.optimizer.state.values())
+
+    def replay(self) -> None:
+        self.replays += 1
+        assert isinstance(self.training._take, graph.StepGraph)
+        self.training._take._loss.copy_(self.training._take_step(self.training._take._batch))
 
 
-@pytest.mark.parametrize(("variable", "language"), [("CC", r"C"), ("CXX", r"C\+\+")])
-def test_compiling_without_a_compiler_is_refused(
-    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, language: str
-) -> None:
-    for name in ("CC", "CXX"):
-        monkeypatch.setenv(name, "true")  # it is there
-    monkeypatch.setenv(variable, "no-such-compiler")
-    with pytest.raises(ModelError, match=rf"wants a {language} compiler"):
-        train(cache, tmp_path / "a", SHORT.model_copy(update={"compile": True}))
+def test_steps_of_a_graph_are_the_plain_steps(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, captured = (trainer.Trainer(data.embedding_loader(cache, SHORT, CPU), SHORT, CPU) for _ in range(2))
+    fake = FakeGraph(captured)
+    stream = types.SimpleNamespace(wait_stream=lambda _: None)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: fake)
+    monkeypatch.setattr(torch.cuda, "graph", FakeGraph.capture)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
+    captured._take = graph.StepGraph(captured._take_step, captured.generator)
+    assert list(captured.points()) == list(plain.points())  # losses of many steps, each its own
+    for name, weight in plain.average.named_parameters():
+        torch.testing.assert_close(captured.average.get_parameter(name), weight, rtol=0, atol=0)
+    assert fake.registered == [captured.generator]
+    assert (fake.captures, fake.replays) == (1, plain.steps - graph.WARM_UP)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, on the way to its compiler
-@pytest.mark.parametrize(("device", "mode"), [("cpu", None), ("cuda", "reduce-overhead")])
-def test_a_step_is_captured_as_a_graph_on_a_gpu_alone(
-    monkeypatch: pytest.MonkeyPatch, device: str, mode: str | None
-) -> None:
-    asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(torch, "compile", lambda function, **options: asked.append(options) or function)
-    for name in ("CC", "CXX"):
-        monkeypatch.setenv(name, "true")
-    trainer._compiled(torch.square, torch.device(device))
-    assert asked == [{"fullgraph": True, "dynamic": False, "mode": mode}]
+def test_a_graph_is_for_gpus_alone(cache: Cache) -> None:
+    params = SHORT.model_copy(update={"cuda_graph": True})
+    run = trainer.Trainer(data.embedding_loader(cache, params, CPU), params, CPU)
+    assert run._take == run._take_step
 
 
-def test_losses_outlive_the_place_that_a_graph_writes_them_to(cache: Cache) -> None:
-    run = trainer.Trainer(data.embedding_loader(cache, SHORT, CPU), SHORT, CPU)
-    place = torch.zeros(())
-
-    def captured(network: torch.nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
-        loss = run._distance(network, *inputs)
-        place.copy_(loss.detach())
-        loss.data = place
-        return loss
-
-    run._quick_distance = captured
-    batches = run.loader.batches(run.batch_rows, run.generator)
-    losses = [run.training_step(batch) for batch in itertools.islice(batches, 2)]
-    assert losses[0] != losses[1]
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, on the way to its compiler
-def test_a_step_that_cannot_be_compiled_goes_on_as_it_is(
-    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    from torch._dynamo.exc import BackendCompilerFailed
-
-    calls = []
-
-    def fail(function: Any, **_: Any) -> Any:
-        def compiled(*_: Any) -> Any:
-            calls.append(function)
-            raise BackendCompilerFailed("inductor", RuntimeError("g++: no input files\nin a path with spaces"), None)
-
-        return compiled
-
-    monkeypatch.setattr(torch, "compile", fail)
-    for name in ("CC", "CXX"):
-        monkeypatch.setenv(name, "true")
-    params = SHORT.model_copy(update={"precision": "float32", "epochs": 1})
-    plain, _ = train(cache, tmp_path / "a", params)
-    fallen, _ = train(cache, tmp_path / "b", params.model_copy(update={"compile": True}))
-    assert len(calls) == 1
-    (said,) = [record.getMessage() for record in caplog.records if "compiled" in record.getMessage()]
-    assert "the step is not compiled, and slower: " in said
-    assert "\n" not in said
-    np.testing.assert_array_equal(plain(cache.to_numpy()), fallen(cache.to_numpy()))
+def test_a_model_whose_step_could_be_compiled_is_read(trained: tuple[Enhancer, TrainingResult, Path]) -> None:
+    config = trained[0].config
+    given = json.loads(config.model_dump_json())
+    given["train"]["compile"] = given["train"].pop("cuda_graph")
+    assert ModelConfig.model_validate_json(json.dumps(given)) == config
