@@ -127,7 +127,7 @@ BAD = {
     "words mixed": ("1 a b\nnontarget a c\n", 2, "the label is 'nontarget'", "use one pair of words throughout"),
     "layouts mixed": ("1 a b\na c 0\n", 2, "the label is 'a'", "use one layout throughout"),
     "layouts mixed the other way": ("a c 0\n1 a b\n", 2, "the label is 'b'", "use one layout throughout"),
-    "four columns": ("1 a b.wav c.wav\n", 1, "4 columns", "names with spaces need a header"),
+    "four columns": ("1 a b.wav c.wav\n", 1, "4 columns", "names with spaces need a header, and scores are for"),
     "one column": ("a\n", 1, "1 column;", "'label enrol test', 'enrol test label' or 'enrol test'"),
     "csv without header": ("1,a,b\n0,a,c\n", 1, "1 column;", "is it a csv without a header?"),
     "labels end": ("1 a b\na c\n", 2, "2 columns", "labels stand in every line or in none"),

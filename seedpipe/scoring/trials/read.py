@@ -267,7 +267,9 @@ def _columns(
                     _columns_in_words(len(cells)),
                     expected="'label enrol test', 'enrol test label' or 'enrol test', or a csv with a header such as "
                     "label,enrol,test",
-                    remedy="names with spaces need a header" if len(cells) > 3 else "is it a csv without a header?",
+                    remedy="names with spaces need a header, and scores are for 'seedpipe compare'"
+                    if len(cells) > 3
+                    else "is it a csv without a header?",
                     file=path,
                     row=row,
                 )
