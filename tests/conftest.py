@@ -144,8 +144,12 @@ def folder_bytes(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def hear_ctrl_c() -> Iterator[None]:
-    """Children do not ignore Ctrl-C, as what runs in the background of a script does and they would inherit."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def hear_signals() -> Iterator[None]:
+    """Children hear signals that they would ignore as we do: Ctrl-C in the background of a script, all under nohup."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for number in before:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from patience import PATIENCE
 from typer.testing import CliRunner
 
 from seedpipe import cli, console
@@ -442,8 +443,8 @@ run(command)
 )
 def test_closed_and_full_streams_change_no_result(tmp_path: Path, redirected: str, code: int) -> None:
     (tmp_path / "says.py").write_text(SAYS.replace("AS_JSON", "False"), encoding="utf-8")
-    command = f"{sys.executable} says.py {redirected}"
-    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = ["sh", "-c", f'"$0" says.py {redirected}', sys.executable]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, "Traceback" in done.stderr) == (code, False)
     assert done.stdout == ("" if ">&-" in redirected.split() or code else "\u5341\n")
 
@@ -476,15 +477,16 @@ def test_a_reader_that_has_gone_ends_a_command(tmp_path: Path) -> None:
     assert process.stderr is not None
     process.stderr.readline()
     process.stderr.close()
-    assert process.wait(30) == 141
+    assert process.wait(PATIENCE) == 141
 
 
+@pytest.mark.usefixtures("hear_signals")
 @pytest.mark.parametrize("ignored", [False, True], ids=["in the foreground", "in the background"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_that_end_a_command_are_taken_as_ctrl_c(tmp_path: Path, number: signal.Signals, ignored: bool) -> None:
     (tmp_path / "endless.py").write_text(ENDLESS, encoding="utf-8")
     process = subprocess.Popen(
-        ["sh", "-c", ("trap '' INT; " if ignored else "") + f"exec {sys.executable} endless.py"],
+        ["sh", "-c", ("trap '' INT; " if ignored else "") + 'exec "$0" endless.py', sys.executable],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
@@ -496,7 +498,7 @@ def test_signals_that_end_a_command_are_taken_as_ctrl_c(tmp_path: Path, number: 
         "seedpipe: interrupted; nothing was left half-written, and the same command begins again\n"
     )
     process.stderr.close()
-    assert process.wait(30) == 128 + number
+    assert process.wait(PATIENCE) == 128 + number
 
 
 def test_no_terminal_obeys_what_a_name_holds(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import os
 import re
 import resource
 import signal
-import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from conftest import folder_bytes
+from patience import PATIENCE
 
 from seedpipe.errors import BusyError, CacheError
 from seedpipe.files import (
@@ -94,7 +95,7 @@ def holder(tmp_path: Path) -> Iterator[Holder]:
 def release(process: subprocess.Popen[str]) -> None:
     assert process.stdin is not None
     process.stdin.close()
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE) == 0
 
 
 def names(folder: Path) -> list[str]:
@@ -183,7 +184,7 @@ def test_a_named_pipe_is_written_to(tmp_path: Path) -> None:
     with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
         with whole_file(pipe) as partial:
             partial.write_text("text")
-        assert reader.communicate(timeout=30)[0] == b"text"
+        assert reader.communicate(timeout=PATIENCE)[0] == b"text"
     assert pipe.is_fifo()
     assert names(tmp_path) == ["metrics.json"]
 
@@ -214,10 +215,9 @@ def test_standard_output_is_written_to_where_it_stands(tmp_path: Path, name: str
 def test_folders_and_sockets_are_refused(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError), whole_file(tmp_path):
         pytest.fail("before anything is written")
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(tmp_path / "s"))
-        with pytest.raises(OSError, match="Is a socket, not a file"), whole_file(tmp_path / "s"):
-            pytest.fail("before anything is written")
+    os.mknod(tmp_path / "s", stat.S_IFSOCK)  # binding one has a limit to the length of its path
+    with pytest.raises(OSError, match="Is a socket, not a file"), whole_file(tmp_path / "s"):
+        pytest.fail("before anything is written")
     assert (tmp_path / "s").is_socket()
 
 
@@ -549,7 +549,7 @@ def test_an_exclusive_lock_excludes_shared_ones(tmp_path: Path, holder: Holder) 
 def test_a_killed_process_has_no_lock_although_its_file_stays(tmp_path: Path, holder: Holder, kind: str) -> None:
     first = holder(kind)
     first.send_signal(signal.SIGKILL)
-    first.wait(30)
+    first.wait(PATIENCE)
     assert names(tmp_path) == [".cache.lock"]
     with locked(tmp_path / "cache"), pytest.raises(BusyError, match=f"process {os.getpid()} on"):
         locked(tmp_path / "cache").__enter__()
@@ -580,7 +580,7 @@ def test_processes_that_take_turns_never_meet(tmp_path: Path) -> None:
     (folder / "counter").write_text("0")
     command = [sys.executable, "-c", COUNT, str(folder), str(rounds)]
     processes = [subprocess.Popen(command) for _ in range(3)]
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert [process.wait(PATIENCE) for process in processes] == [0, 0, 0]
     assert (folder / "counter").read_text() == str(3 * rounds)
     assert names(tmp_path) == ["cache"]
 
@@ -627,16 +627,11 @@ def test_a_note_is_read_as_it_was_written_or_not_at_all(tmp_path: Path) -> None:
     assert read_note(tmp_path / "note") is None
 
 
-def _socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(path))
-
-
 OTHERS: dict[str, Callable[[Path], object]] = {
     "a pipe": os.mkfifo,
     "a device": lambda path: path.symlink_to("/dev/zero"),
     "a directory": Path.mkdir,
-    "": _socket,
+    "": lambda path: os.mknod(path, stat.S_IFSOCK),
 }
 
 

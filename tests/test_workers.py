@@ -12,6 +12,7 @@ from pathlib import Path
 
 import joblib
 import pytest
+from patience import PATIENCE, wait_for
 
 from seedpipe.errors import AudioError, ParamsError, WorkerLostError
 from seedpipe.workers import Engine, unordered, visible_gpus
@@ -29,9 +30,23 @@ def process(_: int) -> int:
     return os.getpid()
 
 
-def gpu(_: int) -> str:
-    time.sleep(0.05)
+def meet(_: int, folder: Path) -> int:
+    """Wait until two processes have come here; one may do everything before the other has started."""
+    (folder / str(os.getpid())).touch()
+    wait_for(lambda: len(list(folder.iterdir())) > 1)
+    return os.getpid()
+
+
+def gpu(_: int, folder: Path) -> str:
+    meet(_, folder)
     return os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+def wait_for_mark(number: int, mark: Path) -> int:
+    """Number 1 ends when there is a mark."""
+    if number == 1:
+        wait_for(mark.exists)
+    return number
 
 
 def refuse(number: int) -> int:
@@ -61,9 +76,9 @@ def alive(pid: int) -> bool:
     return True
 
 
-def test_every_call_gives_its_result_once_on_two_processes() -> None:
+def test_every_call_gives_its_result_once_on_two_processes(tmp_path: Path) -> None:
     assert sorted(unordered(square, numbers(50), TWO)) == [number**2 for number in range(50)]
-    used = set(unordered(process, numbers(20), TWO))
+    used = set(unordered(meet, numbers(20, tmp_path), TWO))
     assert len(used) == 2
     assert os.getpid() not in used
 
@@ -72,9 +87,8 @@ def test_one_worker_is_this_process() -> None:
     assert set(unordered(process, numbers(2), Engine(workers=1))) == {os.getpid()}
 
 
-def test_results_come_before_the_last_call_is_done() -> None:
-    seconds = (0.0, 3.0)
-    results = unordered(square, [(number, seconds[number]) for number in (1, 0)], TWO)
+def test_results_come_before_the_last_call_is_done(tmp_path: Path) -> None:
+    results = unordered(wait_for_mark, [(number, tmp_path / "mark") for number in (1, 0)], TWO)
     assert next(results) == 0
     results.close()
 
@@ -140,7 +154,8 @@ def test_processes_share_the_gpus_evenly_and_a_new_one_takes_the_place_of_a_lost
     engine = Engine(2, gpus=("3", "GPU-a"))
     with pytest.raises(WorkerLostError):
         list(unordered(die, numbers(20, tmp_path / "mark"), engine))
-    assert set(unordered(gpu, numbers(12), engine)) == {"3", "GPU-a"}
+    (tmp_path / "met").mkdir()
+    assert set(unordered(gpu, numbers(12, tmp_path / "met"), engine)) == {"3", "GPU-a"}
 
 
 @pytest.mark.parametrize(
@@ -173,10 +188,16 @@ def test_what_is_to_be_finished_is_finished_in_this_process(end: str) -> None:
     assert finished == [True]
 
 
-@pytest.mark.usefixtures("hear_ctrl_c")
+@pytest.mark.usefixtures("hear_signals")
 def test_ctrl_c_sent_twice_to_all_processes_prints_no_more_than_what_was_cleaned_up() -> None:
     script = (
         "import test_workers as t\n"
+        "from joblib.externals.loky import ProcessPoolExecutor as Pool\n"
+        "def close(*arguments, end=Pool.shutdown, **options):\n"
+        "    print('closing', flush=True)\n"
+        "    input()\n"
+        "    end(*arguments, **options)\n"
+        "Pool.shutdown = close\n"
         "results = t.unordered(t.square, t.numbers(1_000, 0.2), t.TWO)\n"
         "try:\n"
         "    for result in results:\n"
@@ -185,15 +206,15 @@ def test_ctrl_c_sent_twice_to_all_processes_prints_no_more_than_what_was_cleaned
         "    print('interrupted', flush=True)\n"
     )
     command = [sys.executable, "-c", script]
-    with subprocess.Popen(
-        command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
-    ) as program:
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, cwd=Path(__file__).parent, **pipes, text=True, process_group=0) as program:
         assert program.stdout is not None
         program.stdout.readline()
         os.killpg(program.pid, signal.SIGINT)
-        time.sleep(0.02)
+        while program.stdout.readline() not in ("closing\n", ""):
+            pass
         os.killpg(program.pid, signal.SIGINT)
-        out, err = program.communicate(timeout=60)
+        out, err = program.communicate("\n", timeout=PATIENCE)
     assert err == ""
     assert out.endswith("interrupted\n")
 
@@ -208,7 +229,7 @@ def test_what_an_interrupted_command_left_is_removed_without_a_word() -> None:
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     command = [sys.executable, "-c", script]
-    program = subprocess.run(command, cwd=Path(__file__).parent, stderr=subprocess.PIPE, timeout=60, check=False)
+    program = subprocess.run(command, cwd=Path(__file__).parent, stderr=subprocess.PIPE, check=False)
     assert (program.returncode, program.stderr) == (-signal.SIGKILL, b"")  # read until the tracker has ended too
 
 

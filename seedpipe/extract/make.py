@@ -133,8 +133,9 @@ class _Making:
         begun.failures += made.failures
         shard = made.shard if begun.missing or made.shard else self._joined(begun)
         if shard:
-            self.finished[made.number] = shard
-            del self._begun[made.number]
+            with self._lock:  # or a look in between counts its utterances twice
+                self.finished[made.number] = shard
+                del self._begun[made.number]
 
     def _joined(self, begun: _Begun) -> Finished | None:
         """Make a shard of its units; None if they have gone, as where another run has made one of them."""

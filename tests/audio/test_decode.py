@@ -414,7 +414,8 @@ def test_a_flac_of_impossible_length_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def nobody(tmp_path: Path) -> Iterator[Path]:
-    """Give up the rights of root, which may read everything."""
+    """A folder whose ``a.wav`` may not be read, without the rights of root, which may read everything."""
+    (tmp_path / "a.wav").touch(mode=0)
     user = os.geteuid()
     if user == 0:
         os.seteuid(65_534)

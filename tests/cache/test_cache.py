@@ -636,7 +636,7 @@ def test_a_disk_that_is_full_is_an_error_that_names_the_file(tmp_path: Path) -> 
     command = [sys.executable, "-c", FULL, str(path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=CHILD)
     assert done.stdout == f"[Errno {errno.EFBIG}] File too large: '{path}'\n"
-    assert done.stderr == "", "nor does HDF5 print anything"
+    assert "HDF5" not in done.stderr, "which prints its errors by itself"
     assert list(tmp_path.iterdir()) == []
 
 

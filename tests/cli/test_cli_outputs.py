@@ -18,6 +18,7 @@ import pytest
 import torch
 from conftest import STUB
 from example_results import BETTER, report
+from patience import PATIENCE
 from synthetic import (
     contents,
     draw_embeddings,
@@ -193,7 +194,7 @@ def test_a_named_pipe_is_written_to(work: Path, command: str) -> None:
     os.mkfifo(pipe)
     with (work / "read").open("wb") as read, subprocess.Popen(["cat", str(pipe)], stdout=read) as reader:
         write(command, pipe.name)
-        assert reader.wait(60) == 0
+        assert reader.wait(PATIENCE) == 0
     assert (work / "read").read_bytes() == (work / f"plain{suffix}").read_bytes()
     assert pipe.is_fifo()
 

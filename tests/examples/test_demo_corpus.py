@@ -307,7 +307,7 @@ def kill(done, total):
         os.kill(os.getpid(), signal.SIGKILL)
 build_demo_corpus(Path(sys.argv[1]), jobs=1, progress=kill)
 """
-    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path / "corpus")], check=False, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path / "corpus")], check=False)
     assert ended.returncode == -signal.SIGKILL
     assert not (tmp_path / "corpus").exists()
 

@@ -29,6 +29,7 @@ from conftest import ONE_JOB, STUB, TINY_PARAMS, folder_bytes, write_manifests
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import crash
+from patience import PATIENCE, wait_for
 
 from seedpipe.cache import Cache, open_cache
 from seedpipe.errors import BusyError, CacheDamagedError, CacheError, SeedpipeError
@@ -36,7 +37,6 @@ from seedpipe.extract import extract, extract_part
 from seedpipe.params import ExtractParams, MachineParams
 
 NOBODY = 65_534
-PATIENCE = 60
 Damage = Callable[[Path], None]
 
 
@@ -375,25 +375,18 @@ def test_a_second_extraction_into_one_folder_is_told_of_the_first(
 
 # ------------------------------------------------------------------------------------------------------------ Ctrl-C
 
-SLOW = """
+STUCK = """
 import time
 from joblib.externals.loky import process_executor
 from stub_network import Stub
-class Slow(Stub):
+class Stuck(Stub):
     def __call__(self, waveforms):
-        time.sleep(2 * process_executor._CURRENT_DEPTH)  # in a worker
+        time.sleep(600 * process_executor._CURRENT_DEPTH)  # a worker never ends by itself
         return super().__call__(waveforms)
 """
 PARAMS_FILE = """
 extract: {crop_samples: 4000, draws: 2, shard_rows: 4}
 """
-
-
-def _wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def _group_is_gone(group: int | None) -> bool:
@@ -404,7 +397,7 @@ def _group_is_gone(group: int | None) -> bool:
     return False
 
 
-@pytest.mark.usefixtures("hear_ctrl_c")
+@pytest.mark.usefixtures("hear_signals")
 @pytest.mark.parametrize(
     ("wanted", "presses", "stop", "code"),
     [
@@ -425,13 +418,13 @@ def test_ctrl_c_ends_everything_with_one_sentence(
     stop: Callable[[int], None],
     code: int,
 ) -> None:
-    (tmp_path / "slow_network.py").write_text(SLOW)
+    (tmp_path / "stuck_network.py").write_text(STUCK)
     (tmp_path / "params.yaml").write_text(PARAMS_FILE)
     path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])
     process = subprocess.Popen(
         [
             *(Path(sys.executable).with_name("seedpipe"), "extract", manifests / "train", out),
-            *("--network", "slow_network:Slow", "--jobs", "2", "--params", tmp_path / "params.yaml"),
+            *("--network", "stuck_network:Stuck", "--jobs", "2", "--params", tmp_path / "params.yaml"),
         ],
         env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
@@ -439,14 +432,14 @@ def test_ctrl_c_ends_everything_with_one_sentence(
         text=True,
         start_new_session=True,
     )
-    _wait_for(lambda: list(out.parent.glob(f".cache.*/{wanted}")) or process.poll() is not None)
-    for _ in range(presses):
-        time.sleep(0.3)
+    wait_for(lambda: list(out.parent.glob(f".cache.*/{wanted}")) or process.poll() is not None)
+    for press in range(presses):
+        time.sleep(0.3 * press)  # on its way out
         stop(process.pid)
     stdout, stderr = process.communicate(timeout=PATIENCE)
     assert stderr == "seedpipe: interrupted; what is finished is kept, and the same command goes on from there\n"
     assert (process.returncode, stdout) == (code, "")
-    _wait_for(lambda: _group_is_gone(process.pid))
+    wait_for(lambda: _group_is_gone(process.pid))
     assert not out.exists()
     complete(manifests, out, reference)
 
@@ -454,7 +447,7 @@ def test_ctrl_c_ends_everything_with_one_sentence(
 # ------------------------------------------------------------------------------------------------------ a lost worker
 
 DEADLY = """
-import os, signal
+import contextlib, os, signal
 from pathlib import Path
 from joblib.externals.loky import process_executor
 from stub_network import Stub
@@ -463,8 +456,10 @@ class Deadly(Stub):
         lives = list(Path({lives!r}).iterdir())
         if not process_executor._CURRENT_DEPTH or not lives:  # not in a worker
             return super().__call__(waveforms)
-        lives[0].unlink()
-        os.kill(os.getpid(), signal.SIGKILL)
+        with contextlib.suppress(FileNotFoundError):  # another worker took it
+            lives[0].unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(waveforms)
 """
 
 
@@ -520,13 +515,13 @@ def test_one_lost_worker_is_survived_and_many_are_blamed_on_an_utterance(
 def test_workers_end_when_their_main_process_was_killed(
     server: Any, manifests: Path, out: Path, reference: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "slow_network.py").write_text(SLOW)
+    (tmp_path / "stuck_network.py").write_text(STUCK)
     monkeypatch.syspath_prepend(tmp_path)
-    process = _forked(server, manifests, out, 2, "slow_network:Slow", tmp_path / "text")
-    _wait_for(lambda: list(out.parent.glob(".cache.*/*.doing")))
+    process = _forked(server, manifests, out, 2, "stuck_network:Stuck", tmp_path / "text")
+    wait_for(lambda: list(out.parent.glob(".cache.*/*.doing")))
     process.kill()
     process.join()
-    _wait_for(lambda: _group_is_gone(process.pid))
+    wait_for(lambda: _group_is_gone(process.pid))
     complete(manifests, out, reference)
 
 

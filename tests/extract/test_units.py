@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 import stub_network
 import torch
 from conftest import ONE_JOB, STUB, TINY_PARAMS, folder_bytes, tone, write_audio, write_manifests
+from patience import wait_for
 
 from seedpipe.cache import Cache
 from seedpipe.errors import AudioError, CacheError
@@ -223,12 +224,15 @@ def test_a_value_that_is_not_finite_is_found_in_its_unit(manifests: Path, tmp_pa
 # ----------------------------------------------------------------------------------------------------------- progress
 
 
-class Slow(stub_network.Stub):
-    """A network that takes its time in processes of workers."""
+class Waiting(stub_network.Stub):
+    """A network whose second block waits, in each process, until progress has been told."""
+
+    blocks = 0
 
     def __call__(self, waveforms: torch.Tensor) -> torch.Tensor:
-        if len(waveforms) > 1:
-            time.sleep(0.3)
+        self.blocks += len(waveforms) > 1  # one is a self-test
+        if self.blocks == 2:
+            wait_for(Path(os.environ["TOLD"]).exists)
         return super().__call__(waveforms)
 
 
@@ -242,13 +246,19 @@ def test_progress_comes_with_the_blocks_of_a_unit(
     monkeypatch.setattr("seedpipe.extract.make.LOOK_SECONDS", 0.05)
     # Two units of 12 and 5 utterances, 4 blocks and 2.
     monkeypatch.setattr(ExtractionSpec, "utterances_per_unit", 12)
+    monkeypatch.setenv("TOLD", str(tmp_path / "told"))
     seen: list[tuple[int, int]] = []
+
+    def note(*now: int) -> None:
+        seen.append(now)  # type: ignore[arg-type]
+        (tmp_path / "told").touch()
+
     run(
         tmp_path / "manifests/train",
         tmp_path / "cache",
         machine=MachineParams(jobs=jobs, device="cpu"),
-        progress=lambda *now: seen.append(now),
-        network="test_units:Slow",
+        progress=note,
+        network="test_units:Waiting",
     )
     done = [done for done, _ in seen]
     assert seen[-1] == (17, 17)

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 MEMORY = 2**30  # bytes besides what the imports take
-SECONDS = 30
+SECONDS = 120  # of a machine that may be busy; a read takes less than one
 HUGE = 2**60
 Case = Callable[[Path], object]
 CASES: dict[str, Case] = {}

@@ -156,7 +156,6 @@ def test_nothing_in_the_place_of_a_file_is_refused(sample: Sample) -> None:
 
 @every_file
 @pytest.mark.parametrize("kind", INSTEAD)
-@pytest.mark.timeout(20)  # whoever opens a pipe without a writer waits for ever
 def test_what_is_no_file_is_refused_at_once_and_by_what_it_is(
     sample: Sample, kind: str, request: pytest.FixtureRequest
 ) -> None:
