@@ -432,8 +432,8 @@ def test_the_lines_for_kaldi_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_the_lines_for_a_notebook_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    rows = draw_embeddings(30, 2, 1, seed=0)
-    given: dict[str, Any] = {"clean": rows[:, 0], "noisy": rows[:, 1], "names": [f"row {n}" for n in range(len(rows))]}
+    rows = draw_embeddings(30, 1, 1, seed=0)
+    given: dict[str, Any] = {"clean": rows[:, 0], "noisy": rows[:, 1]}
     exec(block("A notebook alone", "python"), given)  # noqa: S102
     assert given["enhanced"].shape == rows[:, 1].shape
     assert not np.allclose(given["enhanced"], rows[:, 1] / np.linalg.norm(rows[:, 1], axis=1, keepdims=True))
