@@ -116,6 +116,20 @@ def printable(text: str, keep: str = "") -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in text)
 
 
+def counted(count: int, noun: str, verbs: str = "", of: int | None = None) -> str:
+    """Say how many there are, noun and verb in the singular or the plural.
+
+    Examples
+    --------
+    >>> counted(1, "file"), counted(1200, "row", "is/are"), counted(1, "row", "has/have", of=3)
+    ('1 file', '1,200 rows are', '1 of 3 rows has')
+    """
+    found = f"{count:,}" if of is None else f"{count:,} of {of:,}"
+    one_verb, _, many_verb = verbs.partition("/")
+    verb = one_verb if count == 1 else many_verb
+    return f"{found} {noun}{'' if (count if of is None else of) == 1 else 's'}{verb and ' ' + verb}"
+
+
 def _rebuild(
     kind: type[SeedpipeError], found: str, expected: str, remedy: str, file: Path | str | None, row: int | None
 ) -> SeedpipeError:

@@ -170,7 +170,7 @@ def test_gpus_have_the_names_by_which_a_process_is_shown_them(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
     assert visible_gpus(most) == names
-    with pytest.raises(ParamsError, match=r"there are 3 GPUs; expected machine\.gpus: 4"):
+    with pytest.raises(ParamsError, match=r"found 3 GPUs; expected machine\.gpus: 4"):
         visible_gpus(4)
 
 

@@ -10,6 +10,7 @@ import typer
 from examples.demo_corpus.corpus import build_demo_corpus
 from seedpipe.cli.common import MAX_SEED
 from seedpipe.console import ProgressBar, guarded, show
+from seedpipe.errors import counted
 
 
 @guarded
@@ -20,7 +21,11 @@ def main(
 ) -> None:
     """Make the synthetic demonstration corpus: espeak-ng voices, noise, music, rooms and a trial list."""
     made = build_demo_corpus(folder, seed=seed, jobs=jobs, progress=ProgressBar("demo-corpus", "parts"))
-    show(None, f"{made.folder}: {made.files} files, {made.seconds / 60:.0f} min of synthetic audio", as_json=False)
+    show(
+        None,
+        f"{made.folder}: {counted(made.files, 'file')}, {made.seconds / 60:.0f} min of synthetic audio",
+        as_json=False,
+    )
 
 
 if __name__ == "__main__":

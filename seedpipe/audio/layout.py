@@ -16,7 +16,7 @@ from seedpipe.audio.decode import read_audio
 from seedpipe.audio.listing import find_audio, list_files, other_files, segment
 from seedpipe.audio.manifest import BANKS, SPEECH, read_manifest, write_manifests
 from seedpipe.audio.split import split_files
-from seedpipe.errors import ManifestError, SeedpipeError, TrialError
+from seedpipe.errors import ManifestError, SeedpipeError, TrialError, counted
 from seedpipe.files import StrPath
 from seedpipe.params import Channel, ManifestParams
 
@@ -219,7 +219,7 @@ def bank_names(params: ManifestParams, folder: str) -> tuple[list[str], list[str
     training, evaluation = split_files(names, params.eval_share, params.group_pattern)
     if not evaluation:
         raise ManifestError(
-            f"{len(names)} files are too few recordings to keep some for evaluation",
+            f"{counted(len(names), 'file', 'is/are')} too few recordings to keep some for evaluation",
             expected=f"more recordings, or a folder {kept_apart}",
             remedy="training and evaluation must not share noise, music or rooms; manifest.group_pattern says which "
             "files are of one recording",

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seedpipe.errors import AudioError
+from seedpipe.errors import AudioError, counted
 
 LOUDEST = 4.0
 """Largest sample in floating point that is taken as it is: 12 dB above full scale, as no mixture needs more."""
@@ -83,7 +83,7 @@ class Levels:
             ratio = 10 * math.log10(self.mean_power / self.power) if self.mean_power else -math.inf
             below = f"{-ratio:.0f} dB below them" if math.isfinite(ratio) else "silence"
             raise AudioError(
-                f"its {self.channels} channels cancel: their mean is {below}",
+                f"its {counted(self.channels, 'channel')} cancel: their mean is {below}",
                 expected="channels of one polarity",
                 remedy="take one of them (audio.channel: 0, or seedpipe manifest --channel 0)",
                 file=self.path,

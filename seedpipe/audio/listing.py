@@ -15,7 +15,7 @@ import pandas as pd
 from seedpipe.audio.decode import AudioInfo, probe
 from seedpipe.audio.manifest import COLUMNS, DEFAULTS
 from seedpipe.audio.source import EXTENSIONS
-from seedpipe.errors import AudioError, ManifestError, SeedpipeError
+from seedpipe.errors import AudioError, ManifestError, SeedpipeError, counted
 from seedpipe.files import StrPath, two_forms
 from seedpipe.params import Channel
 
@@ -56,7 +56,7 @@ def other_files(folder: StrPath) -> str:
     names = (Path(name).suffix.lower() or "without extension" for name in _files(Path(folder)))
     counts = Counter(suffix for suffix in names if suffix not in EXTENSIONS)
     kinds = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    more = [f"{len(kinds) - MOST_KINDS} further kinds"] if len(kinds) > MOST_KINDS else []
+    more = [counted(len(kinds) - MOST_KINDS, "further kind")] if len(kinds) > MOST_KINDS else []
     return ", ".join([*(f"{count:,} {suffix}" for suffix, count in kinds[:MOST_KINDS]), *more])
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seedpipe.errors import ManifestError
+from seedpipe.errors import ManifestError, counted
 from seedpipe.files import StrPath, normal, open_input, read_json, two_forms, whole_files
 from seedpipe.params import Channel
 
@@ -30,13 +30,13 @@ COLUMNS = ("utterance", "path", "bytes", "seconds", "sample_rate", "start_frame"
 DEFAULTS: dict[str, int | str] = {"channels": 1, "channel": "mean", "remark": ""}
 """Columns that may be missing, and what they are then."""
 REMARKS = {
-    "unrelated": "have channels without relation, as the two sides of a call, and are averaged",
-    "one silent": "have a silent channel, which weakens their mean",
-    "opposed": "have channels that partly cancel in their mean",
-    "loud": "reach beyond full scale in floating point, and are used as they are",
-    "faint": "stay below one step of 16 bits, as 16-bit samples in 32-bit files do that were not scaled",
+    "unrelated": "has/have channels without relation, as the two sides of a call, and their mean is used",
+    "one silent": "has/have a silent channel, which weakens the mean",
+    "opposed": "has/have channels that partly cancel in the mean",
+    "loud": "reaches/reach beyond full scale in floating point, used unchanged",
+    "faint": "stays/stay below one step of 16 bits, as 16-bit samples in 32-bit files do that were not scaled",
 }
-"""What may be odd about a file that can be used."""
+"""What may be odd about a file that can be used, after the verb for one and that for more."""
 LEVELS = ("loud", "faint")  # those that are not about channels
 TEXT = ("utterance", "path", "digest", "speaker", "channel", "remark")
 WHOLE = {"start_frame": 0, "frames": 1, "channels": 1, "onset": 0}  # columns of whole numbers, and the least of each
@@ -76,17 +76,21 @@ class Manifest:
 
     def remarks(self, advice: str = "") -> list[str]:
         """What a person should know of channels and levels, a sentence each, with the first names and what helps."""
-        lines = [f"{rows:,} files are the mean of {channels} channels" for channels, rows in self.averaged().items()]
+        lines = [
+            f"{counted(rows, 'file', 'is/are')} the mean of {channels} channels"
+            for channels, rows in self.averaged().items()
+        ]
         return lines + self.oddities(advice)
 
     def oddities(self, advice: str = "") -> list[str]:
         """Those of :meth:`remarks` that name files."""
         lines = []
         for remark, text in REMARKS.items():
+            verbs, _, rest = text.partition(" ")
             names = self.frame["utterance"][self.frame["remark"] == remark].tolist()
             if names:
                 first = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
-                lines.append(f"{len(names):,} files {text}: {first}" + advice * (remark not in LEVELS))
+                lines.append(f"{counted(len(names), 'file', verbs)} {rest}: {first}" + advice * (remark not in LEVELS))
         return lines
 
     def digest(self) -> str:

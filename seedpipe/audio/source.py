@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from seedpipe.audio.containers import READ, OpenFile, Stream, walk
 from seedpipe.audio.containers.opened import Shown
 from seedpipe.audio.levels import Levels, Relation
-from seedpipe.errors import AudioError
+from seedpipe.errors import AudioError, counted
 from seedpipe.params import Channel
 
 Waveform = NDArray[np.float32]
@@ -163,7 +163,7 @@ class Source:
         if not np.isfinite(mono).all():
             count = int(mono.size - np.isfinite(mono).sum())
             remedy = "remove the file or record it again"
-            raise AudioError(f"{count} samples are not finite", file=self.path, remedy=remedy)
+            raise AudioError(f"{counted(count, 'sample', 'is/are')} not finite", file=self.path, remedy=remedy)
         levels.check_scale()
         levels.check_mean()
 
@@ -248,7 +248,7 @@ class Source:
         found = self._count()
         if stream.cut or found < frames:
             return _cut_off(self.path, found, frames if found < frames else None)
-        count = f"{stream.rest:,} bytes" if stream.rest > 0 else "bytes"
+        count = counted(stream.rest, "byte") if stream.rest > 0 else "bytes"
         return AudioError(
             f"holds {count} that are no part of its stream, and would not be read",
             expected="one stream from the first byte to the last",
@@ -286,7 +286,9 @@ class Source:
 
 def _cut_off(path: Path, frames: int, promised: int | None = None) -> AudioError:
     return AudioError(
-        f"ends after {frames} " + (f"of {promised} frames" if promised else "frames, before its stream ends"),
+        "ends after "
+        + counted(frames, "frame", of=promised or None)
+        + ("" if promised else ", before its stream ends"),
         expected="a file that is neither cut off nor damaged",
         remedy="copy the file again, remove it or set extract.on_bad_audio: skip",
         file=path,
@@ -300,7 +302,7 @@ def _kinds() -> str:
 def _unreadable(path: Path, size: int, error: soundfile.LibsndfileError) -> AudioError:
     reason = error.error_string.rstrip(".")  # its own text adds the address of a buffer, another one in every run
     return AudioError(
-        f"is not readable audio ({size} bytes; {reason})",
+        f"is not readable audio ({counted(size, 'byte')}; {reason})",
         expected=_kinds(),
         remedy="remove the file, convert it or set extract.on_bad_audio: skip",
         file=path,

@@ -15,6 +15,7 @@ import torch
 
 from seedpipe.bench.measurement import Measurement, Setup
 from seedpipe.bench.systems import STAGES
+from seedpipe.errors import counted
 from seedpipe.files import StrPath, whole_file
 from seedpipe.results.tables.formats import csv_cell
 
@@ -74,7 +75,7 @@ def machine() -> str:
     except OSError:  # another system
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{next(named, platform.machine())}, {os.cpu_count()} cores"
+    return f"{next(named, platform.machine())}, {counted(os.cpu_count() or 1, 'core')}"
 
 
 def format_table(result: Result) -> str:
@@ -117,7 +118,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _notes(result: Result) -> list[str]:
-    repeats = "1 call" if result.repeats == 1 else f"{result.repeats} calls"
+    repeats = counted(result.repeats, "call")
     notes = [
         f"Real-time factor: seconds of computing per second of audio, {result.seconds:g} s each; median of {repeats}.",
         "Enhancer: its share in the time of a call.",

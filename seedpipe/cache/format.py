@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from seedpipe.errors import CacheDamagedError, CacheError
+from seedpipe.errors import CacheDamagedError, CacheError, counted
 from seedpipe.files import OutputKind, digest_of, read_document
 
 FORMAT = "seedpipe-cache-1"
@@ -163,10 +163,10 @@ def read_info(folder: Path) -> CacheInfo:
     if info.digest != digest_of(raw) or data != _bytes(raw):
         raise _damaged(manifest, "its contents do not have the digest that it states", "what seedpipe wrote")
     if sum(shard.rows for shard in info.shards) != info.rows:
-        raise _damaged(manifest, f"the shards do not add up to {info.rows} rows")
+        raise _damaged(manifest, f"the shards do not add up to {counted(info.rows, 'row')}")
     row = len(info.variants) * info.network.dimension * BYTES[info.storage]
     if claiming := next((shard for shard in info.shards if shard.rows * row > shard.bytes), None):
-        found = f"{claiming.file} has {claiming.bytes:,} bytes and {claiming.rows:,} rows of {row:,}"
+        found = f"{claiming.file} has {counted(claiming.bytes, 'byte')} and {counted(claiming.rows, 'row')} of {row:,}"
         raise _damaged(manifest, found)
     return info
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe.cache.format import Extents, ShardInfo
-from seedpipe.errors import CacheDamagedError
+from seedpipe.errors import CacheDamagedError, counted
 from seedpipe.files import open_input
 
 
@@ -60,7 +60,7 @@ def damage(path: Path) -> Iterator[None]:
 def check_size(path: Path, shard: ShardInfo, size: int) -> None:
     """Refuse a file of another size than the manifest says."""
     if size != shard.bytes:
-        raise damaged(path, f"has {size} bytes instead of {shard.bytes}")
+        raise damaged(path, f"has {counted(size, 'byte')} instead of {shard.bytes}")
 
 
 def damaged(path: Path, found: str, expected: str = "") -> CacheDamagedError:

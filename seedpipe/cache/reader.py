@@ -34,7 +34,7 @@ from seedpipe.cache.format import (
     read_info,
 )
 from seedpipe.cache.opened import OpenShard, check_size, damage, damaged
-from seedpipe.errors import BusyError, CacheDamagedError, CacheError, CacheMismatchError
+from seedpipe.errors import BusyError, CacheDamagedError, CacheError, CacheMismatchError, counted
 from seedpipe.files import open_input
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Cache:
 
     def __repr__(self) -> str:
         info = self.info
-        shape = f"{info.rows:,} rows x {len(info.variants)} variants ({', '.join(info.variants)})"
+        shape = f"{counted(info.rows, 'row')} x {counted(len(info.variants), 'variant')} ({', '.join(info.variants)})"
         storage = "" if info.storage == "float32" else f", {info.storage}"
         dimension, name = info.network.dimension, info.network.name
         return f"<Cache {self.path}: {shape} x {dimension}-d{storage}, network {name}, {info.kind}>"
@@ -102,7 +102,7 @@ class Cache:
         facts = {
             "kind": info.kind,
             "network": f"{info.network.name}, {info.network.dimension}-d, {info.storage}",
-            "rows": f"{info.rows:,} of {info.utterances:,} utterances, {info.seconds / 3600:.2f} h",
+            "rows": f"{info.rows:,} of {counted(info.utterances, 'utterance')}, {info.seconds / 3600:.2f} h",
             "variants": ", ".join(info.variants),
         }
         cells = "".join(f"<tr><th>{name}</th><td>{html.escape(fact)}</td></tr>" for name, fact in facts.items())

@@ -33,7 +33,7 @@ def bench(
     frontend: Annotated[
         str,
         typer.Option(
-            autocompletion=usual.frontends,
+            autocompletion=usual.one_of(*usual.FRONTENDS),
             help="What to set in front of each network: rnnoise, denoiser or package.module:factory.",
         ),
     ] = "",

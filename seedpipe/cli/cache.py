@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seedpipe.cli import usual
 from seedpipe.cli.common import Json
 from seedpipe.cli.usual import Command, Group
 from seedpipe.console import ProgressBar, guarded, show
+from seedpipe.errors import counted
 
 if TYPE_CHECKING:
     from seedpipe.cache import Cache
@@ -61,7 +63,7 @@ def verify(cache: CacheFolder, json: Json = False) -> None:
     seconds = time.monotonic() - started
     shards, rows, gigabytes = len(opened.info.shards), opened.info.rows, _size(opened) / 1e9
     result = {"cache": str(cache), "shards": shards, "rows": rows, "gigabytes": gigabytes, "seconds": seconds}
-    text = f"{cache}: intact; {shards:,} shards, {rows:,} rows, {gigabytes:.3g} GB in {seconds:.2f} s"
+    text = f"{cache}: intact; {counted(shards, 'shard')}, {counted(rows, 'row')}, {gigabytes:.3g} GB in {seconds:.2f} s"
     show(result, text, as_json=json)
 
 
@@ -70,7 +72,7 @@ def verify(cache: CacheFolder, json: Json = False) -> None:
 def export(
     cache: CacheFolder,
     out: Annotated[Path, typer.Argument(help="A .npz, .npy or .parquet file, or a Kaldi .ark.")],
-    variant: Annotated[str, typer.Option(help="Only this variant, such as clean.")] = "",
+    variant: Annotated[str, typer.Option(autocompletion=usual.variants, help="Only this variant, such as clean.")] = "",
     mean: Annotated[bool, typer.Option("--mean", help="Kaldi: the mean over the rows of each utterance.")] = False,
     json: Json = False,
 ) -> None:
@@ -83,7 +85,7 @@ def export(
 
     opened = open_cache(cache)
     files = [str(path) for path in export_cache(opened, out, variant=variant, mean=mean)]
-    show({"files": files, "rows": len(opened)}, f"{', '.join(files)}: {len(opened):,} rows read", as_json=json)
+    show({"files": files, "rows": len(opened)}, f"{', '.join(files)}: {counted(len(opened), 'row')} read", as_json=json)
 
 
 @app.command("import", cls=Command)
@@ -186,16 +188,16 @@ def _description(cache: Cache) -> str:
         "cache": cache.path,
         "kind": info.kind,
         "network": f"{network.name}, {network.dimension}-d, {network.sample_rate:,} Hz ({network.fingerprint[:16]})",
-        "rows": f"{info.rows:,} of {info.utterances:,} utterances",
+        "rows": f"{info.rows:,} of {counted(info.utterances, 'utterance')}",
         "variants": ", ".join(info.variants),
         "speech": hours if info.seconds else "unknown: the embeddings were imported",
         "resampled": "; ".join(_resampled(info.resampled, network.sample_rate)) or "none",
-        "skipped": f"{info.skipped:,} utterances",
+        "skipped": counted(info.skipped, "utterance"),
         "features": _pairs(info.features),
         "augmentation": _pairs({name: value for name, value in info.augmentation.items() if name != "files"}) or "none",
         "seed": info.seed,
         "storage": info.storage,
-        "size": f"{_size(cache) / 1e9:.3g} GB in {len(info.shards):,} shards",
+        "size": f"{_size(cache) / 1e9:.3g} GB in {counted(len(info.shards), 'shard')}",
         "fingerprint": info.fingerprint,
         "made with": _pairs(info.versions, " "),
     }
@@ -204,7 +206,7 @@ def _description(cache: Cache) -> str:
 
 def _resampled(counts: dict[str, int], wanted: int) -> list[str]:
     return [
-        f"{count:,} utterances from {int(rate):,} Hz"
+        f"{counted(count, 'utterance')} from {int(rate):,} Hz"
         + (f" (upsampled: nothing above {int(rate) // 2:,} Hz in them)" if int(rate) < wanted else "")
         for rate, count in sorted(counts.items(), key=lambda item: int(item[0]))
     ]

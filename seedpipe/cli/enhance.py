@@ -10,6 +10,7 @@ import typer
 from seedpipe.cli import usual
 from seedpipe.cli.common import MAX_SEED, Changes, Device, Json, NoParams, ParamsFile, read_params
 from seedpipe.console import ProgressBar, resumable, say, show
+from seedpipe.errors import counted
 
 __all__ = ["enhance"]
 
@@ -48,7 +49,11 @@ def enhance(
     ] = None,
     noise: Annotated[
         str | None,
-        typer.Option(metavar="zero|sampled|M", help="Noise before the network; M is the mean over M sampled noises."),
+        typer.Option(
+            metavar="zero|sampled|M",
+            autocompletion=usual.one_of("zero", "sampled"),
+            help="Noise before the network; M is the mean over M sampled noises.",
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, max=MAX_SEED, help="Seed of the noise, where it is sampled; 0 if not given.")
@@ -98,7 +103,7 @@ def enhance(
     for remark in result.remarks:
         say(f"seedpipe: {remark}")
     files = [str(path) for path in result.files]
-    text = f"{', '.join(files)}: {result.rows:,} enhanced embeddings, {result.dimension}-d, {rate:,.0f}/s"
+    text = f"{', '.join(files)}: {counted(result.rows, 'enhanced embedding')}, {result.dimension}-d, {rate:,.0f}/s"
     figures = {"rows": result.rows, "dimension": result.dimension, "rows_per_second": rate}
     show({"files": files} | figures, text, as_json=json)
 

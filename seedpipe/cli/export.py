@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from seedpipe.cli import usual
 from seedpipe.cli.common import Json
 from seedpipe.cli.usual import Command, Group
 from seedpipe.console import guarded, show
@@ -30,7 +31,11 @@ def onnx(
         bool, typer.Option("--noise", help="Make the noise a second input; without it the noise is zero.")
     ] = False,
     network: Annotated[
-        str | None, typer.Option(help="The model's network, in front of it: one graph from audio to embedding.")
+        str | None,
+        typer.Option(
+            autocompletion=usual.networks,
+            help="The model's network, in front of it: one graph from audio to embedding.",
+        ),
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="With --network: weights in 8 bits.")] = False,
     json: Json = False,

@@ -12,6 +12,7 @@ import typer
 from seedpipe.cli import usual
 from seedpipe.cli.common import Changes, Device, Json, NoParams, ParamsFile, read_params
 from seedpipe.console import ProgressBar, always, duration, resumable, show
+from seedpipe.errors import counted
 
 if TYPE_CHECKING:
     from seedpipe.cache import CacheKind
@@ -40,7 +41,7 @@ def extract(
     frontend: Annotated[
         str | None,
         typer.Option(
-            autocompletion=usual.frontends,
+            autocompletion=usual.one_of(*usual.FRONTENDS),
             help="Speech enhancement before the network: rnnoise, denoiser or package.module:factory.",
         ),
     ] = None,
@@ -90,7 +91,11 @@ def extract(
     if shard:
         made = stage.extract_part(*arguments, part=_part(shard), kind=kind, machine=machine, progress=progress)
         result = {"part": shard, "shards": made}
-        show(result, f"part {shard}: {made} shards; the same command without --shard completes {out}", as_json=json)
+        show(
+            result,
+            f"part {shard}: {counted(made, 'shard')}; the same command without --shard completes {out}",
+            as_json=json,
+        )
         return
     cache = stage.extract(*arguments, kind=kind, machine=machine, progress=progress)
     info, kept = cache.info, keep_for_dvc(cache)
@@ -116,10 +121,11 @@ def _plan_text(plan: Plan) -> str:
     left = plan.shards - plan.finished_shards
     return "\n".join(
         [
-            f"{plan.utterances:,} utterances, {plan.hours:,.2f} h of audio",
-            f"{plan.rows:,} rows x {plan.variants} variants, {plan.bytes / 1e9:,.3f} GB of embeddings",
-            f"{plan.shards:,} shards, {plan.finished_shards:,} of them finished",
+            f"{counted(plan.utterances, 'utterance')}, {plan.hours:,.2f} h of audio",
+            f"{counted(plan.rows, 'row')} x {plan.variants} variants, {plan.bytes / 1e9:,.3f} GB of embeddings",
+            f"{counted(plan.shards, 'shard')}, {plan.finished_shards:,} of them finished",
             f"about {duration(plan.seconds)} for the {left:,} missing: {plan.waveforms_per_second:,.0f} waveforms/s in "
-            f"one forward pass on one thread ({plan.device}), {plan.workers} workers; decoding and mixing add to it",
+            f"one forward pass on one thread ({plan.device}), {counted(plan.workers, 'worker')}; decoding and"
+            " mixing add to it",
         ]
     )

@@ -10,6 +10,7 @@ import typer
 
 from seedpipe.cli.common import Json
 from seedpipe.console import guarded, show
+from seedpipe.errors import counted
 
 __all__ = ["figures"]
 
@@ -48,4 +49,4 @@ def figures(
     written = write_figures(
         found, out, [*dict.fromkeys(one.value for one in formats or [Format.pdf]), *more], trainings(paths)
     )
-    show([str(path) for path in written], f"{out}: {len(written):,} figures", as_json=json)
+    show([str(path) for path in written], f"{out}: {counted(len(written), 'figure')}", as_json=json)

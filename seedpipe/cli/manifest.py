@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seedpipe.cli import usual
 from seedpipe.cli.common import Changes, Json, NoParams, ParamsFile, read_params
 from seedpipe.console import ProgressBar, guarded, say, show
+from seedpipe.errors import counted
 
 if TYPE_CHECKING:
     from seedpipe.params import Channel
@@ -21,10 +23,19 @@ def manifest(
     root: Annotated[Path, typer.Argument(help="Data folder in the layout of docs/data.md.")],
     out: Annotated[Path, typer.Argument(help="Folder for speech.csv, music.csv, noise.csv and rir.csv.")],
     evaluation: Annotated[
-        str, typer.Option("--list", help="Describe the utterances of eval/trials_NAME.txt instead of train/.")
+        str,
+        typer.Option(
+            "--list",
+            autocompletion=usual.lists,
+            help="Describe the utterances of eval/trials_NAME.txt instead of train/.",
+        ),
     ] = "",
     channel: Annotated[
-        str, typer.Option(help="Channel of the speech, from 0, or their mean; the value of the parameters without it.")
+        str,
+        typer.Option(
+            autocompletion=usual.one_of("mean", "0"),
+            help="Channel of the speech, from 0, or their mean; the value of the parameters without it.",
+        ),
     ] = "",
     names: Annotated[
         Path | None,
@@ -60,7 +71,7 @@ def manifest(
         say(f"seedpipe: {remark}")
     speech = read_manifest(out / "speech.csv")
     result = {"folder": str(out), "utterances": len(speech), "seconds": speech.seconds}
-    show(result, f"{out}: {len(speech):,} utterances, {speech.seconds / 3600:.2f} h", as_json=json)
+    show(result, f"{out}: {counted(len(speech), 'utterance')}, {speech.seconds / 3600:.2f} h", as_json=json)
 
 
 def _channel(text: str) -> Channel:

@@ -120,7 +120,12 @@ def add(
     factory: Annotated[str | None, typer.Option(help="package.module:factory.")] = None,
     onnx: Annotated[Path | None, typer.Option(help="An ONNX file.")] = None,
     speechbrain: Annotated[Path | None, typer.Option(help="A SpeechBrain folder.")] = None,
-    builtin: Annotated[str | None, typer.Option(help="A name that seedpipe network list shows as built in.")] = None,
+    builtin: Annotated[
+        str | None,
+        typer.Option(
+            autocompletion=usual.builtin_networks, help="A name that seedpipe network list shows as built in."
+        ),
+    ] = None,
     argument: Annotated[
         list[str] | None,
         typer.Option(

@@ -11,6 +11,7 @@ import typer
 
 from seedpipe.cli.common import Json
 from seedpipe.console import FAILED, guarded, show
+from seedpipe.errors import counted
 
 if TYPE_CHECKING:
     from seedpipe.project import Finding
@@ -39,7 +40,7 @@ def init(
     from seedpipe.project import start_project
 
     files = [path.as_posix() for path in start_project(folder)]
-    text = f"{folder}: {len(files)} files, among them params.yaml and dvc.yaml\n{NEXT}"
+    text = f"{folder}: {counted(len(files), 'file')}, among them params.yaml and dvc.yaml\n{NEXT}"
     show({"folder": str(folder), "files": files}, text, as_json=json)
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seedpipe.cli import usual
 from seedpipe.cli.common import Changes, Device, Json, NoParams, ParamsFile, read_params
 from seedpipe.console import ProgressBar, always, never, resumable, say, show
+from seedpipe.errors import counted
 
 if TYPE_CHECKING:
     from seedpipe.params import Params
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["embed", "verify"]
 
 UNTOLD = 2  # as in grep and diff: 0 and 1 are answers
-Network = Annotated[str, typer.Option(help="What embeds the audio; that of the model by default.")]
+Network = Annotated[
+    str, typer.Option(autocompletion=usual.networks, help="What embeds the audio; that of the model by default.")
+]
 Model = Annotated[Path | None, typer.Option("--enhance", metavar="MODEL", help="Model folder of an enhancer.")]
 Crops = Annotated[int, typer.Option(min=0, help="So many evenly spaced crops of each file; 0: the whole file.")]
 Place = Annotated[Device | None, typer.Option(help="Where network and enhancer run.")]
@@ -60,7 +64,7 @@ def embed(
     for remark in result.remarks:
         say(f"seedpipe: {remark}")
     files = [str(path) for path in result.files]
-    text = f"{', '.join(files)}: {result.rows:,} embeddings, {result.dimension}-d, in {result.seconds:.1f} s"
+    text = f"{', '.join(files)}: {counted(result.rows, 'embedding')}, {result.dimension}-d, in {result.seconds:.1f} s"
     figures = {"rows": result.rows, "dimension": result.dimension, "seconds": round(result.seconds, 3)}
     show({"files": files} | figures, text, as_json=json)
 

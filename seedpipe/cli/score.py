@@ -11,6 +11,7 @@ import typer
 
 from seedpipe.cli.common import Changes, Device, Json, NoParams, ParamsFile, read_params
 from seedpipe.console import guarded, say, show
+from seedpipe.errors import counted
 from seedpipe.files import sealed
 
 if TYPE_CHECKING:
@@ -135,7 +136,11 @@ def _tell(found: Evaluations | None, table: pd.DataFrame, out: Path | None, *, a
     if rule and rule != AS_THEY_ARE:
         say(f"seedpipe: names are found by: {rule}")
     result: dict[str, Any] = report.to_dict() if report else {"trials": len(table)}
-    text = format_table(report) if report else f"{len(table):,} trials scored; a list without labels has no error rate"
+    text = (
+        format_table(report)
+        if report
+        else f"{counted(len(table), 'trial')} scored; a list without labels has no error rate"
+    )
     if out and out.suffix:
         write_scores(table, out)
     elif out:

@@ -11,6 +11,7 @@ import typer
 from seedpipe.cli.common import MAX_SEED, Json
 from seedpipe.cli.usual import Command, Group
 from seedpipe.console import guarded, say, show
+from seedpipe.errors import counted
 
 if TYPE_CHECKING:
     from seedpipe.scoring.trials import TrialCheck
@@ -72,7 +73,7 @@ def make(
     frame = read_speakers(table)
     lines = make_trials(frame, targets, nontargets, same=same or (), per_speaker=per_speaker, seed=seed)
     write_trials(lines, out)
-    show(_result(out, lines), f"{out}: {targets:,} target and {nontargets:,} non-target trials", as_json=json)
+    show(_result(out, lines), f"{out}: {targets:,} target and {counted(nontargets, 'non-target trial')}", as_json=json)
 
 
 @app.command("make-vcmix", cls=Command)
@@ -95,7 +96,7 @@ def make_vcmix(
     trials.write_trials(lines, out)
     if note:
         say(f"seedpipe: warning: {note}")
-    show(_result(out, lines) | {"note": note}, f"{out}: {len(lines):,} trials", as_json=json)
+    show(_result(out, lines) | {"note": note}, f"{out}: {counted(len(lines), 'trial')}", as_json=json)
 
 
 def _result(out: Path, lines: Sequence[tuple[int, str, str]]) -> dict[str, object]:
@@ -107,7 +108,7 @@ def _described(found: TrialCheck) -> str:
     kinds = (
         "blind: scores, no error rates" if found.blind else f"{found.targets:,} target, {found.nontargets:,} non-target"
     )
-    lines = [f"{found.path}: {found.trials:,} trials ({kinds}) over {found.utterances:,} utterances"]
+    lines = [f"{found.path}: {counted(found.trials, 'trial')} ({kinds}) over {counted(found.utterances, 'utterance')}"]
     lines.append(f"SHA-256 of the trials: {found.digest}")
     if found.known:
         lines.append(f"note: the list {found.known}")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-__all__ = ["Command", "Group", "changes", "frontends", "networks"]
+__all__ = ["Command", "Group", "builtin_networks", "changes", "lists", "networks", "one_of", "variants"]
 
+FRONTENDS = ("rnnoise", "denoiser")
 VALUES = {"bool": "", "str": "TEXT", "path": "PATH", "Path": "PATH", "int": "INTEGER", "float": "NUMBER"}
 _SHOWN = re.compile(r"<(?:list\[)?(.*?)(?: range)?\]?>")
 
@@ -69,7 +72,7 @@ def changes(incomplete: str) -> list[str]:
     key, equals, _ = incomplete.partition("=")
     leaves = dict(_leaves(Params))
     words = [f"{key}={value}" for value in leaves.get(key, ())] if equals else [f"{name}=" for name in leaves]
-    return [word for word in words if word.startswith(incomplete)]
+    return one_of(*words)(incomplete)
 
 
 def _leaves(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, tuple[object, ...]]]:
@@ -87,9 +90,38 @@ def networks(incomplete: str) -> list[str]:
     from seedpipe.networks.registry import network_names
 
     folders = [path.as_posix() for path in sorted(Path("networks").glob("*/"))]
-    return [name for name in (*folders, *network_names()) if name.startswith(incomplete)]
+    return one_of(*folders, *network_names())(incomplete)
 
 
-def frontends(incomplete: str) -> list[str]:
-    """Complete a front end."""
-    return [name for name in ("rnnoise", "denoiser") if name.startswith(incomplete)]
+def builtin_networks(incomplete: str) -> list[str]:
+    """Complete a network that brings its own weights."""
+    from seedpipe.networks.registry import network_names
+
+    return one_of(*network_names())(incomplete)
+
+
+def lists(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Complete an evaluation list of the data folder that stands before it."""
+    from seedpipe.audio.layout import evaluation_lists
+
+    return one_of(*evaluation_lists(_first(ctx)))(incomplete)
+
+
+def variants(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Complete a variant of the cache that stands before it."""
+    from seedpipe.cache import open_cache
+    from seedpipe.errors import SeedpipeError
+
+    with contextlib.suppress(SeedpipeError, OSError):
+        return one_of(*open_cache(_first(ctx)).info.variants)(incomplete)
+    return []
+
+
+def _first(ctx: typer.Context) -> str:
+    """The first argument, which a line that is not finished has not been given its name."""
+    return next(iter(ctx.args), ".")
+
+
+def one_of(*words: str) -> Callable[[str], list[str]]:
+    """Complete one of some words, where something else may be given, too."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]

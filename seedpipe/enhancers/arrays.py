@@ -20,7 +20,7 @@ from seedpipe.cache.exchange.vectors import Vectors, check_values
 from seedpipe.enhancers.base import EmbeddingEnhancer
 from seedpipe.enhancers.registry import train_on_cache
 from seedpipe.enhancers.training import TrainingResult
-from seedpipe.errors import ExchangeError
+from seedpipe.errors import ExchangeError, counted
 from seedpipe.files import StrPath
 from seedpipe.params import EnhancerKind, Params
 from seedpipe.workers import choose_device
@@ -160,6 +160,6 @@ def _speakers(given: Iterable[str] | None, count: int) -> list[str]:
         return [""] * count
     names = [str(name) for name in given]
     if len(names) != count or not all(names):
-        found = f"{len(names):,} speakers" + ("" if all(names) else ", some of them without a name")
-        raise ExchangeError(found, expected=f"a name for each of {count:,} utterances")
+        found = counted(len(names), "speaker") + ("" if all(names) else ", some of them without a name")
+        raise ExchangeError(found, expected=f"a name for each of {counted(count, 'utterance')}")
     return names

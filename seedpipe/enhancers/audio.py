@@ -14,7 +14,7 @@ from seedpipe.audio import manifest
 from seedpipe.cache import Cache, CacheInfo
 from seedpipe.enhancers.base import EmbeddingEnhancer
 from seedpipe.enhancers.enhanced_cache import digest
-from seedpipe.errors import NetworkError
+from seedpipe.errors import NetworkError, counted
 from seedpipe.params import ExtractParams, Params
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def audio_remarks(frame: pd.DataFrame, bad: Sequence[Exception], info: CacheInfo
 
     lines = [f"left out: {error}" for error in bad]
     if info.skipped:
-        lines.append(f"{info.skipped:,} further files were left out, as no crop of them can be used")
+        lines.append(f"{counted(info.skipped, 'further file', 'was/were')} left out, as no crop of them can be used")
     lines += manifest.Manifest(Path(), frame).remarks("; audio.channel takes one of them")
     return lines + extract.remarks(info.model_copy(update={"skipped": 0, "averaged": {}}))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seedpipe.enhancers.base import TrainingPoint
+from seedpipe.errors import counted
 
 LARGEST_FALL = 0.0025  # of the validation loss in the last fifth of the steps, relative
 LEAST_UTTERANCES = 200  # a rule of thumb
@@ -32,8 +33,8 @@ def training_warnings(curve: Sequence[TrainingPoint], utterances: int) -> tuple[
         )
     if utterances < LEAST_UTTERANCES:
         found.append(
-            f"the cache holds {utterances:,} utterances, fewer than {LEAST_UTTERANCES}: what is learnt from so few may"
-            " harm other speech; add speech"
+            f"the cache holds {counted(utterances, 'utterance')}, fewer than {LEAST_UTTERANCES}: what is learnt from"
+            " so few may harm other speech; add speech"
         )
     return tuple(found)
 

@@ -17,7 +17,7 @@ from seedpipe.cache import Cache
 from seedpipe.enhancers.memory import fits
 from seedpipe.enhancers.normalization import Normalization
 from seedpipe.enhancers.training import Sample
-from seedpipe.errors import CacheError
+from seedpipe.errors import CacheError, counted
 from seedpipe.params import TrainParams
 
 CALIBRATION_ROWS = 20_000
@@ -168,7 +168,7 @@ class Subset(NamedTuple):
             )
         if params.draws > int(draws.max()) + 1:
             raise CacheError(
-                f"has {int(draws.max()) + 1} draws", expected=f"train.draws: {params.draws}", file=cache.path
+                f"has {counted(int(draws.max()) + 1, 'draw')}", expected=f"train.draws: {params.draws}", file=cache.path
             )
         rows = (draws < (params.draws or len(draws) + 1)).nonzero()[:, 0]
         columns = [0, *map(known.index, params.variants)] if params.variants else slice(None)
@@ -274,7 +274,8 @@ def held_out_mask(codes: Tensor, share: float) -> Tensor:
     count = round(share * utterances)
     if utterances - count < 1:
         raise CacheError(
-            f"{utterances} utterances are too few to hold some out", remedy="set train.validation_share: 0"
+            f"{counted(utterances, 'utterance', 'is/are')} too few to hold some out",
+            remedy="set train.validation_share: 0",
         )
     return torch.isin(codes, torch.linspace(0, utterances - 1, count).round().long())
 

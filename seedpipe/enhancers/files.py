@@ -38,7 +38,7 @@ from seedpipe.enhancers.enhanced_cache import (
 )
 from seedpipe.enhancers.registry import load_enhancer
 from seedpipe.enhancers.seed import Enhancer
-from seedpipe.errors import CacheError, ExchangeError, ModelError
+from seedpipe.errors import CacheError, ExchangeError, ModelError, counted
 from seedpipe.files import StrPath, whole_file
 from seedpipe.params import Params
 from seedpipe.workers import choose_device
@@ -305,4 +305,8 @@ def write_array(path: Path, shape: tuple[int, ...], blocks: Iterable[NDArray[np.
             file.write(np.ascontiguousarray(block, dtype="<f4").data)
             values += block.size
     if values != math.prod(shape):
-        raise ExchangeError(f"{values:,} values came for an array of the shape {shape}", remedy="run again", file=path)
+        raise ExchangeError(
+            f"{counted(values, 'value')} came for an array of the shape {shape}",
+            remedy="run again",
+            file=path,
+        )

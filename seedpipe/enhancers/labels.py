@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedpipe.cache import Cache
-from seedpipe.errors import CacheError
+from seedpipe.errors import CacheError, counted
 
 Codes = NDArray[np.int64]
 
@@ -38,7 +38,7 @@ def speakers(cache: Cache, frame: pd.DataFrame, pattern: str) -> Codes:
     names = _matched(cache, frame["utterance"], pattern) if pattern else frame["speaker"]
     if (names == "").any():
         raise CacheError(
-            f"the speaker of {int((names == '').sum()):,} of {len(names):,} rows is unknown",
+            f"the speaker of {counted(int((names == '').sum()), 'row', of=len(names))} is unknown",
             expected="speaker labels: drl and lda learn from them",
             remedy="set enhancers.speaker_pattern in params.yaml, or choose enhancers that need none",
             file=cache.path,

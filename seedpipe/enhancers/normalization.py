@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional
 
-from seedpipe.errors import ModelError
+from seedpipe.errors import ModelError, counted
 
 LEAST_POWER = 1e-12  # mean square of unit-length embeddings that differ by rounding alone
 
@@ -48,7 +48,7 @@ class Normalization(BaseModel):
         power = float((unit - center).square().mean())
         if power < LEAST_POWER:
             raise ModelError(
-                f"{len(clean)} clean embeddings do not differ from each other",
+                f"{counted(len(clean), 'clean embedding', 'does/do')} not differ from each other",
                 expected="embeddings of several utterances",
                 remedy="train on more speech, or set train.normalize: length",
             )

@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from seedpipe import metrics
+from seedpipe.errors import counted
 
 Use = Literal["original", "whitened", "linear", "enhanced"]
 USES: tuple[Use, ...] = get_args(Use)
@@ -82,8 +83,9 @@ class Safeguard(BaseModel):
         """What a user should know of it."""
         told = ", ".join(f"{use} {100 * one.clean:.2f} / {100 * one.noisy:.2f} %" for use, one in self.rates.items())
         first = (
-            f"on held-out speech ({self.utterances:,} utterances of {self.sources:,} sources, each judged by a training"
-            f" on others), the error rate of telling utterances apart (clean / in noise) is: {told}; used: {self.use}"
+            f"on held-out speech ({counted(self.utterances, 'utterance')} of {counted(self.sources, 'source')},"
+            f" each judged by a training on others), the error rate of telling utterances apart"
+            f" (clean / in noise) is: {told}; used: {self.use}"
         )
         return first, *self._growth_sentence()
 
@@ -104,8 +106,8 @@ class Safeguard(BaseModel):
         (some, before), (all_, after) = self.growth[-2:]
         verdict = "would help" if 1 - after / before > LEAST_FALL else "of the same kind would hardly help"
         return (
-            f"more speech {verdict}: trained on {some:,} utterances the rate is {100 * before:.2f} %,"
-            f" on {all_:,} utterances {100 * after:.2f} %",
+            f"more speech {verdict}: trained on {counted(some, 'utterance')} the rate is {100 * before:.2f} %,"
+            f" on {counted(all_, 'utterance')} {100 * after:.2f} %",
         )
 
 

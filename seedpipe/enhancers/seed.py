@@ -24,7 +24,7 @@ from seedpipe.enhancers.diffusion import Schedule, SeedMLP
 from seedpipe.enhancers.normalization import Normalization
 from seedpipe.enhancers.safeguard import Safeguard, Use
 from seedpipe.enhancers.whitening import WhitenedEnsemble, Whitening, within_utterances
-from seedpipe.errors import ModelError
+from seedpipe.errors import ModelError, counted
 from seedpipe.files import StrPath
 from seedpipe.params import TrainParams
 from seedpipe.params.section import filled
@@ -65,7 +65,9 @@ class ModelConfig(EnhancerConfig):
     def _check(self) -> ModelConfig:
         wanted = self.network.dimension if self.normalization.kind == "length+center" else 0
         if len(self.normalization.center) != wanted:
-            raise ValueError(f"normalization.center has {len(self.normalization.center)} values instead of {wanted}")
+            raise ValueError(
+                f"normalization.center has {counted(len(self.normalization.center), 'value')} instead of {wanted}"
+            )
         if self.kind == "regression" and self.train != self.train.without_diffusion():
             raise ValueError("a regression has no timesteps and no noise")
         return self

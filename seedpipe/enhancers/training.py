@@ -19,6 +19,7 @@ from torch.nn import functional
 from seedpipe import __version__, metrics
 from seedpipe.cache import Cache
 from seedpipe.enhancers.base import EmbeddingEnhancer, TrainingCallback, TrainingPoint
+from seedpipe.errors import counted
 from seedpipe.params import EnhancerKind, Params
 
 EER_ROWS = 400  # for the held-out EER, which compares all pairs
@@ -187,7 +188,7 @@ def _figures(result: TrainingResult) -> str:
         validation = "none" if last.validation is None else f"{last.validation:.4g}"
         lines.insert(
             0,
-            f"- After {result.steps:,} steps ({result.epochs:g} epochs): loss {last.loss:.4g},"
+            f"- After {counted(result.steps, 'step')} ({result.epochs:g} epochs): loss {last.loss:.4g},"
             f" on held-out utterances {validation}.",
         )
     lines += [f"- {remark[0].upper()}{remark[1:]}." for remark in result.remarks]

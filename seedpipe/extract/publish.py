@@ -11,7 +11,7 @@ from pathlib import Path
 from seedpipe import cache
 from seedpipe.audio import Manifest
 from seedpipe.cache import Cache
-from seedpipe.errors import AudioError, CacheError
+from seedpipe.errors import AudioError, CacheError, counted
 from seedpipe.extract.plan import Extraction
 from seedpipe.extract.shards import Failure, Finished
 from seedpipe.extract.spec import ExtractionSpec
@@ -111,7 +111,7 @@ def _refuse(wanted: Extraction, failures: Sequence[Failure], part: str = "") -> 
         partial.write_text(_lines(failures), encoding="utf-8")
     if wanted.work.is_dir() and not any(wanted.work.iterdir()):
         wanted.work.rmdir()
-    raise failures[0].error(f" ({len(failures)} utterances cannot be used; {beside} lists them)")
+    raise failures[0].error(f" ({counted(len(failures), 'utterance')} cannot be used; {beside} lists them)")
 
 
 def _visibly_bad(speech: Manifest) -> Iterator[Failure]:
@@ -123,7 +123,7 @@ def _visibly_bad(speech: Manifest) -> Iterator[Failure]:
     for utterance, path, size in zip(*columns, strict=True):
         found = size_of(path)
         if found != size:
-            what = "there is no such file" if found is None else f"has {found} bytes instead of {size}"
+            what = "there is no such file" if found is None else f"has {counted(found, 'byte')} instead of {size}"
             remedy = "check the path, or write the manifest again (dvc repro, or seedpipe manifest)"
             yield Failure(str(utterance), str(path), what, remedy=remedy)
 

@@ -14,6 +14,7 @@ from seedpipe import cache
 from seedpipe.audio.manifest import SPEECH, read_manifest
 from seedpipe.cache import Cache, CacheInfo, CacheKind
 from seedpipe.console import shown
+from seedpipe.errors import counted
 from seedpipe.extract.crops import load_banks
 from seedpipe.extract.make import make_shards
 from seedpipe.extract.plan import Extraction, Plan, agree_on_numbers, finished_cache, refuse_other_device, sweep
@@ -153,14 +154,19 @@ def remarks(info: CacheInfo, manifests: StrPath | None = None) -> list[str]:
     """
     lines = []
     if info.skipped:
-        lines.append(f"{info.skipped:,} utterances were left out: failures.jsonl in the cache lists them")
+        lines.append(
+            f"{counted(info.skipped, 'utterance', 'was/were')} left out: failures.jsonl in the cache lists them"
+        )
     if info.resampled:
         rates = ", ".join(f"{count:,} from {int(rate):,} Hz" for rate, count in info.resampled.items())
         lines.append(f"resampled to {info.network.sample_rate:,} Hz: {rates}")
-    lines += [f"{count:,} utterances are the mean of {channels} channels" for channels, count in info.averaged.items()]
+    lines += [
+        f"{counted(count, 'utterance', 'is/are')} the mean of {channels} channels"
+        for channels, count in info.averaged.items()
+    ]
     low = sum(count for rate, count in info.resampled.items() if int(rate) < info.network.sample_rate)
     if low:
-        lines.append(f"{low:,} utterances had a lower rate: they hold nothing above half of it")
+        lines.append(f"{counted(low, 'utterance')} had a lower rate, with nothing above half of it")
     return lines + (read_manifest(Path(manifests, SPEECH)).oddities() if manifests else [])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from seedpipe.errors import SeedpipeError
+from seedpipe.errors import SeedpipeError, counted
 from seedpipe.files.digests import DIGEST, digest_of
 from seedpipe.files.inputs import identity, open_input
 from seedpipe.files.paths import StrPath
@@ -52,7 +52,7 @@ def read_document(path: StrPath, most: int = MOST_DOCUMENT) -> bytes:
     with open_input(path) as file:
         data = file.read(most + 1)
     if len(data) > most:
-        raise ValueError(f"more than {most:,} bytes")
+        raise ValueError(f"more than {counted(most, 'byte')}")
     return data
 
 

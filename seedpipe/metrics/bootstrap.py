@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seedpipe.errors import MetricError, TooFewSpeakersError
+from seedpipe.errors import MetricError, TooFewSpeakersError, counted
 from seedpipe.metrics.checks import checked
 from seedpipe.metrics.intervals import Interval, PairedDifference, Reduction, percentiles, two_sided
 from seedpipe.metrics.llr import cllr, min_cllr
@@ -145,7 +145,7 @@ class SpeakerBootstrap:
         value = self.plain(scores, labels, metric, p_target=p_target)
         if values.min() == values.max():
             raise TooFewSpeakersError(
-                f"every draw of {self.speakers} speakers gives {values[0]:g}",
+                f"every draw of {counted(self.speakers, 'speaker')} gives {values[0]:g}",
                 expected="errors that come and go with the speakers",
                 remedy="use a list with more speakers or more errors",
             )
@@ -253,7 +253,7 @@ class SpeakerBootstrap:
     def _check_labels(self, target: NDArray[np.bool_]) -> None:
         if target.size != self._enrol.size:
             raise MetricError(
-                f"there are {target.size} scores and speakers for {self._enrol.size} trials",
+                f"there are {counted(target.size, 'score')} and speakers for {counted(self._enrol.size, 'trial')}",
                 expected="one of each per trial",
             )
         wrong = target != (self._enrol == self._test)
@@ -261,7 +261,8 @@ class SpeakerBootstrap:
             first = int(wrong.argmax())
             kind = "a target trial of two speakers" if target[first] else "a non-target trial of one speaker"
             raise MetricError(
-                f"{int(wrong.sum())} trials disagree with their speakers, the first (trial {first + 1}) is {kind}",
+                f"{counted(int(wrong.sum()), 'trial', 'disagrees/disagree')} with their speakers, the first"
+                f" (trial {first + 1}) is {kind}",
                 expected="label 1 exactly where the two speakers are the same",
                 remedy="are labels and speakers in the same order?",
             )
@@ -270,7 +271,8 @@ class SpeakerBootstrap:
         usable = values[~np.isnan(values)]
         if usable.size < _LEAST_USABLE * values.size:
             raise TooFewSpeakersError(
-                f"only {usable.size / values.size:.0%} of the draws of {self.speakers} speakers give a value",
+                f"only {usable.size / values.size:.0%} of the draws of {counted(self.speakers, 'speaker')} give a"
+                " value",
                 expected=f"at least {_LEAST_USABLE:.0%}",
                 remedy="use a list with more speakers or more errors",
             )

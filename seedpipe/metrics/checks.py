@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seedpipe.errors import MetricError
+from seedpipe.errors import MetricError, counted
 from seedpipe.metrics.roc import Floats, counts, equal_error_rate, sort
 
 
@@ -51,7 +51,7 @@ def checked(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.bo
     target = _binary(marks)
     if values.min() == values.max():
         raise MetricError(
-            f"all {values.size} scores are {values[0]:g}",
+            f"all {counted(values.size, 'score', 'is/are')} {values[0]:g}",
             expected="scores that differ between trials",
             remedy="look at the embeddings: are they all equal or zero?",
         )
@@ -77,7 +77,8 @@ def _finite(scores: NDArray[np.generic]) -> Floats:
     bad = ~np.isfinite(values)
     if bad.any():
         raise MetricError(
-            f"{int(bad.sum())} of {values.size} scores are NaN or infinite, the first in trial {int(bad.argmax()) + 1}",
+            f"{counted(int(bad.sum()), 'score', 'is/are', of=values.size)} NaN or infinite, the first in trial"
+            f" {int(bad.argmax()) + 1}",
             expected="finite scores",
             remedy="look for embeddings of zero length or with NaN",
         )
@@ -97,7 +98,7 @@ def _binary(labels: NDArray[np.generic]) -> NDArray[np.bool_]:
     if kinds.size == 1:
         name = "target" if kinds[0] else "non-target"
         raise MetricError(
-            f"all {labels.size} trials are {name} trials",
+            f"all {counted(labels.size, 'trial', 'is/are')} {name} trials",
             expected="both target and non-target trials",
             remedy="is this list a part of a sorted list, or without labels?",
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from seedpipe.errors import NetworkError
+from seedpipe.errors import NetworkError, counted
 from seedpipe.networks.checkpoint import State, listed
 from seedpipe.networks.layers import COUNTER, computed_entries
 
@@ -77,7 +77,7 @@ def network_from_state(state: State, kind: str | None, path: Path) -> FrozenNetw
     rows = 0 if output is None or output.ndim == 0 else output.shape[0]
     if not 0 < rows <= MOST_ROWS or rows % wanted.output_rows:
         raise NetworkError(
-            f"{wanted.output!r} is missing or has {rows:,} rows, so the dimension of the embedding is unknown",
+            f"{wanted.output!r} is missing or has {counted(rows, 'row')}, so the dimension of the embedding is unknown",
             expected=f"the entries of {chosen}",
             remedy=_cause(state, chosen),
             file=path,

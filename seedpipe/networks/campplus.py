@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seedpipe.errors import NetworkError
+from seedpipe.errors import NetworkError, counted
 from seedpipe.files import file_digest
 from seedpipe.networks.features import FRAME, HOP, KaldiFilterBanks
 from seedpipe.networks.layers import FrozenNetwork, single_precision
@@ -194,7 +194,7 @@ class CAMPPlus(FrozenNetwork):
         with single_precision(waveforms):
             features = self.features(waveforms)
             if features.shape[1] < LEAST_FRAMES:
-                raise ValueError(f"{waveforms.shape[1]} samples are less than {self.min_samples}")
+                raise ValueError(f"{counted(waveforms.shape[1], 'sample', 'is/are')} less than {self.min_samples}")
             frames = self.head(features.transpose(1, 2))
         embeddings: Tensor = self.xvector(frames)
         return embeddings

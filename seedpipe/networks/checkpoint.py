@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from seedpipe.errors import NetworkError, shortage
+from seedpipe.errors import NetworkError, counted, shortage
 from seedpipe.files import StrPath, open_input, read_bytes
 
 State = dict[str, Tensor]
@@ -170,7 +170,7 @@ def _read_torch(path: Path) -> object:
 def _unreadable(path: Path, reason: str) -> NetworkError:
     line = reason.strip().splitlines()[0].rstrip(".") if reason.strip() else "no reason given"
     return NetworkError(
-        f"is no readable checkpoint ({path.stat().st_size:,} bytes; {line[:120]})",
+        f"is no readable checkpoint ({counted(path.stat().st_size, 'byte')}; {line[:120]})",
         expected="a file of torch.save, or .safetensors",
         remedy="fetch it again",
         file=path,

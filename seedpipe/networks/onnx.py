@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seedpipe.errors import MissingExtraError, NetworkError, install, shortage
+from seedpipe.errors import MissingExtraError, NetworkError, counted, install, shortage
 from seedpipe.files import StrPath, read_bytes
 from seedpipe.networks.features import KaldiFilterBanks
 from seedpipe.networks.onnx_metadata import RATE, WINDOWS, network_input
@@ -158,7 +158,7 @@ class OnnxNetwork:
     def _only_output(self) -> str:
         outputs = [output.name for output in self._session.get_outputs() if len(output.shape or ()) == 2]
         if len(outputs) != 1:
-            raise self._refused(f"has {len(outputs)} outputs with two axes", "one, the embeddings (B, D)")
+            raise self._refused(f"has {counted(len(outputs), 'output')} with two axes", "one, the embeddings (B, D)")
         name: str = outputs[0]
         return name
 
@@ -241,7 +241,7 @@ def _open(path: Path, device: torch.device = CPU) -> tuple[onnxruntime.Inference
         raise
     except Exception as error:
         raise shortage(error) or NetworkError(
-            f"is no ONNX network that can be run ({len(contents):,} bytes; {_first_line(error)})",
+            f"is no ONNX network that can be run ({counted(len(contents), 'byte')}; {_first_line(error)})",
             expected="one file that holds its weights",
             remedy="export it again: torch.onnx.export(..., external_data=False) writes one file",
             file=path,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from seedpipe.errors import NetworkError, SeedpipeError, shortage
+from seedpipe.errors import NetworkError, SeedpipeError, counted, shortage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -181,7 +181,11 @@ def _tried(name: str, network: SpeakerNetwork, waveforms: Tensor) -> Check:
 
 def _finite(name: str, embeddings: Tensor) -> Check:
     broken = int((~torch.isfinite(embeddings)).sum())
-    return Check(name, broken == 0, f"{broken} of {embeddings.numel()} values are not finite" if broken else "finite")
+    return Check(
+        name,
+        broken == 0,
+        f"{counted(broken, 'value', 'is/are', of=embeddings.numel())} not finite" if broken else "finite",
+    )
 
 
 def _equal(name: str, first: Tensor, second: Tensor, *, exact: bool) -> Check:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from seedpipe.errors import ParamsError
+from seedpipe.errors import ParamsError, counted
 from seedpipe.files import StrPath, read_document
 from seedpipe.params.data import AudioParams, CorpusParams, ManifestParams
 from seedpipe.params.enhancers import EnhancersParams
@@ -112,7 +112,7 @@ def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         lines: dict[str, int] = {}
         if root is not None:
             if (values := _size(root, {})) > MOST_VALUES:
-                raise ValueError(f"{values:,} values, with those that aliases repeat")
+                raise ValueError(f"{counted(values, 'value')}, with those that aliases repeat")
             _walk(root, "", lines, path)
         data = yaml.safe_load(text)
         json.dumps(data)

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from seedpipe.errors import counted
 from seedpipe.params.section import PresetSection, Seed, distinct
 
 _PAPER: dict[str, object] = {
@@ -138,7 +139,7 @@ class TrainParams(PresetSection):
     @property
     def length(self) -> str:
         """How long the training is, in words."""
-        return f"{self.epochs} epochs" if self.epochs else f"{self.steps:,} steps"
+        return counted(self.epochs, "epoch") if self.epochs else counted(self.steps, "step")
 
     def without_diffusion(self) -> TrainParams:
         """The same training for a regression: y_0 enters as it is, at t = 0, and the output is x_0."""

@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from seedpipe.errors import counted
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -62,5 +64,5 @@ def _count(corpus: Corpus, names: Sequence[str]) -> int:
 
 
 def _phrase(corpus: Corpus, count: int) -> str:
-    whole = "" if corpus.files in (None, count) else f" of {corpus.files:,}"
-    return f"{corpus.name} ({count:,}{whole} files)"
+    whole = None if corpus.files == count else corpus.files
+    return f"{corpus.name} ({counted(count, 'file', of=whole)})"

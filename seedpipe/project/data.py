@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from seedpipe.audio import layout
-from seedpipe.errors import SeedpipeError
+from seedpipe.errors import SeedpipeError, counted
 from seedpipe.params import Params
 from seedpipe.project.corpora import recognise_corpora
 from seedpipe.project.finding import Finding, tried
@@ -49,7 +49,7 @@ def _audio(root: Path, folder: str) -> list[str] | SeedpipeError:
 def _folder(folder: Path, found: list[str] | SeedpipeError) -> Finding:
     if isinstance(found, SeedpipeError):
         return Finding(str(folder), "missing", found.found, "put or link audio there (docs/data.md)")
-    return Finding(str(folder), "ok", f"{len(found):,} audio files")
+    return Finding(str(folder), "ok", counted(len(found), "audio file"))
 
 
 def _list(params: Params, name: str) -> Finding:
@@ -57,7 +57,7 @@ def _list(params: Params, name: str) -> Finding:
     trials = read_trials(layout.trial_list(params.manifest.root, name)).expect_labels()
     clips, place = find_clips(params.manifest.root, name, trials)
     lacking = [utterance for utterance, clip in zip(trials.utterances, clips, strict=True) if clip is None]
-    text = f"{len(trials):,} trials over {len(trials.utterances):,} utterances"
+    text = f"{counted(len(trials), 'trial')} over {counted(len(trials.utterances), 'utterance')}"
     if lacking:
         found = f"{text}, of which {len(lacking):,} have no file under {place}: {lacking[0]}"
         return Finding(f"list {name}", "missing", found, "put or link the audio there, or correct the list")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from seedpipe.audio import layout
+from seedpipe.errors import counted
 
 if TYPE_CHECKING:
     from seedpipe.params import AugmentParams, Params
@@ -28,7 +29,7 @@ def provenance(params: Params, paths: ProjectPaths) -> dict[str, str]:
         facts[f"network {info.network.name}"] = (
             f"fingerprint {info.network.fingerprint[:16]}, {info.network.dimension}-d"
         )
-        size = f"{info.utterances:,} unlabelled utterances, {info.seconds / 60:.0f} min of {speech}"
+        size = f"{counted(info.utterances, 'unlabelled utterance')}, {info.seconds / 60:.0f} min of {speech}"
         facts[f"training of {info.network.name}"] = f"{size}, seed {', '.join(map(str, seeds))}"
     return facts
 
@@ -54,10 +55,11 @@ def settings(params: Params) -> dict[str, str]:
     own = "" if of_evaluation == of_training else f" in evaluation; in training {of_training}"
     leaks = {"leaks": "files that training and evaluation share are allowed"} if params.manifest.allow_leaks else {}
     return leaks | {
-        "evaluation": f"{evaluation.crops} crops of {evaluation.crop_samples:,} samples{test}; "
+        "evaluation": f"{counted(evaluation.crops, 'crop')} of {evaluation.crop_samples:,} samples{test}; "
         + _SIDES[params.score.mismatch_side],
         "noise": f"{of_evaluation}, drawn uniformly{own}",
-        "variants": f"{params.extract.draws} draws of each training utterance, in {', '.join(params.extract.variants)}",
+        "variants": f"{counted(params.extract.draws, 'draw')} of each training utterance, "
+        f"in {', '.join(params.extract.variants)}",
         "EER": f"definition '{params.score.eer_definition}'",
         "minDCF": f"P_target {params.score.p_targets[0]:g}, both costs 1, normalised",
         "intervals": f"95 %, {params.score.bootstrap:,} bootstrap resamplings of the speakers",

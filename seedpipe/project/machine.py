@@ -12,7 +12,7 @@ import joblib
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from seedpipe.errors import install
+from seedpipe.errors import counted, install
 from seedpipe.project.finding import Finding
 
 DISTRIBUTION = "seedpipe"
@@ -97,7 +97,9 @@ def cores_and_memory() -> Finding:
     lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     kilobytes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
     total, free = (kilobytes[name] * 1024 / GIGA for name in ("MemTotal", "MemAvailable"))
-    return Finding("cores and memory", "ok", f"{cores} cores; {total:.0f} GB of memory, {free:.0f} GB of it available")
+    return Finding(
+        "cores and memory", "ok", f"{counted(cores, 'core')}; {total:.0f} GB of memory, {free:.0f} GB of it available"
+    )
 
 
 def extras(needed: Sequence[str] = ()) -> list[Finding]:

@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 import yaml
 from pydantic import BaseModel
 
-from seedpipe.errors import ParamsError
+from seedpipe.errors import ParamsError, counted
 from seedpipe.files import StrPath, whole_files
 from seedpipe.params import Params
 
@@ -70,7 +70,8 @@ def start_project(folder: StrPath) -> list[Path]:
     taken = [name for name, text in files.items() if os.path.lexists(folder / name) and not _is(folder / name, text)]
     if taken := taken or [name for name in files if all(_is(folder / name, files[name]) for name in files)]:
         raise ParamsError(
-            f"holds {taken[0]}" + (f" and {len(taken) - 1} other files of a project" if len(taken) > 1 else ""),
+            f"holds {taken[0]}"
+            + (f" and {counted(len(taken) - 1, 'other file')} of a project" if len(taken) > 1 else ""),
             expected="a folder without a project",
             remedy="choose another folder, or remove the files first",
             file=folder,

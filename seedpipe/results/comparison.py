@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from seedpipe.errors import counted
 from seedpipe.results import wording
 from seedpipe.results.base import Count, Difference, Estimate, Name, Number, Positive, TabularResult
 from seedpipe.results.text import text_table
@@ -56,7 +57,7 @@ class Comparison(TabularResult):
     @property
     def heading(self) -> str:
         """Counts."""
-        return f"{self.trials:,} trials, {self.targets:,} target, {self.speakers:,} speakers"
+        return f"{counted(self.trials, 'trial')}, {self.targets:,} target, {counted(self.speakers, 'speaker')}"
 
     @property
     def text(self) -> str:

@@ -45,6 +45,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from seedpipe.errors import counted
 from seedpipe.results import wording
 from seedpipe.results.ablations import NoiseSeeds, Projection, SnrBin, Timestep
 from seedpipe.results.base import AtMostOne, Count, Flag, Integer, Name, Positive, Rate, TabularResult
@@ -197,7 +198,7 @@ class Evaluation(TabularResult):
     @property
     def heading(self) -> str:
         """Systems, list, scores and counts."""
-        counts = f"{self.trials:,} trials, {self.targets:,} target, {self.speakers:,} speakers"
+        counts = f"{counted(self.trials, 'trial')}, {self.targets:,} target, {counted(self.speakers, 'speaker')}"
         return f"{self.title} on {self.list} ({self.scores}; {counts})"
 
     @property

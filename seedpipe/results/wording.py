@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from seedpipe.errors import counted
 from seedpipe.results.base import AS_GIVEN, FEW_ERRORS, Difference
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def sides(evaluation: Evaluation) -> str:
 def _crops(side: SideCrops) -> str:
     if side.seconds is None:
         return "whole utterances"
-    return f"{side.count} crop{'s' if side.count > 1 else ''} of {side.seconds:.1f} s"
+    return f"{counted(side.count, 'crop')} of {side.seconds:.1f} s"
 
 
 def change(before: Estimate, after: Estimate) -> str:

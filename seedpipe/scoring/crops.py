@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from seedpipe.cache import Cache
-from seedpipe.errors import CacheDamagedError, TrialError
+from seedpipe.errors import CacheDamagedError, TrialError, counted
 from seedpipe.scoring.trials import match_names
 from seedpipe.scoring.vectors import Floats, inverse_lengths
 
@@ -102,7 +102,8 @@ def with_models(crops: CropEmbeddings, models: Mapping[str, Sequence[str]]) -> C
     missing = [name for names in models.values() for name in names if index[name] < 0]
     if missing:
         raise TrialError(
-            f"{len(missing)} utterances of models are not among the embeddings: {', '.join(missing[:10])}",
+            f"{counted(len(missing), 'enrolment utterance', 'is/are')} not among the embeddings:"
+            f" {', '.join(missing[:10])}",
             expected=f"names such as {crops.utterances[0]}",
         )
     added = [_mean_of_unit(crops.embeddings[[index[name] for name in names]]) for names in models.values()]

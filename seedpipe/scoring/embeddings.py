@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from seedpipe.cache import Cache, open_cache
 from seedpipe.cache.exchange import Provenance, Vectors, read_vectors
 from seedpipe.cache.exchange.provenance import expect_same
-from seedpipe.errors import TrialError
+from seedpipe.errors import TrialError, counted
 from seedpipe.files import StrPath
 from seedpipe.params import ScoreParams
 from seedpipe.results import AS_GIVEN, Condition, Difference, Differences, Evaluation, Evaluations, Pair
@@ -175,7 +175,7 @@ def _crops(vectors: Vectors) -> CropEmbeddings:
     few, many = int(counts.argmin()), int(counts.argmax())
     if counts[few] != counts[many]:
         raise TrialError(
-            f"{utterances[few]} has {counts[few]} embeddings and {utterances[many]} {counts[many]}",
+            f"{utterances[few]} has {counted(counts[few], 'embedding')} and {utterances[many]} {counts[many]}",
             expected="as many for every utterance",
             remedy="give one mean embedding for each",
             file=vectors.path,

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedpipe.cache.exchange import read_parquet
-from seedpipe.errors import MissingExtraError, TrialError, install
+from seedpipe.errors import MissingExtraError, TrialError, counted, install
 from seedpipe.files import StrPath, normal, read_text, whole_file
 from seedpipe.scoring.trials import LABELS, UNKNOWN, Trials, columns
 
@@ -55,9 +55,8 @@ class ScoreFile:
         else:
             lacking = wanted[~wanted.isin(ours)]
             again = "" if ours.is_unique else f", {int(ours.duplicated().sum()):,} of them again,"
-            found = (
-                f"has {len(ours):,} trials{again} and lacks {len(lacking):,} of the {len(wanted):,} of {trials.path}"
-            )
+            lack = f"lacks {len(lacking):,} of the {len(wanted):,} of {trials.path}"
+            found = f"has {counted(len(ours), 'trial')}{again} and {lack}"
             raise TrialError(
                 found + (f" (the first: {' '.join(map(str, lacking[0]))})" if len(lacking) else ""),
                 expected="the same trials by the same names",
@@ -72,7 +71,7 @@ class ScoreFile:
         wrong = np.flatnonzero((labels != trials.labels) & (labels != UNKNOWN) & (trials.labels != UNKNOWN))
         if wrong.size:
             raise TrialError(
-                f"{wrong.size:,} trials are labelled otherwise than in {trials.path}",
+                f"{counted(wrong.size, 'trial', 'is/are')} labelled otherwise than in {trials.path}",
                 expected="the labels of one list",
                 remedy="correct them, or leave the column out",
                 file=self.trials.path,
@@ -121,7 +120,8 @@ def read_scores(path: StrPath, column: str | None = None) -> ScoreFile:
     bad = np.flatnonzero(~(np.abs(scores) <= MOST_SCORE))
     if bad.size:
         raise TrialError(
-            f"{bad.size:,} scores of the column {name} are no finite numbers, the first: {frame[name].iloc[bad[0]]!r}",
+            f"{counted(bad.size, 'score', 'is/are')} not finite in the column {name}, the first:"
+            f" {frame[name].iloc[bad[0]]!r}",
             expected=f"numbers from {-MOST_SCORE:g} to {MOST_SCORE:g}",
             file=path,
             row=int(bad[0]) + first_row,

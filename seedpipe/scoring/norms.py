@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe.cache import Cache
-from seedpipe.errors import MetricError
+from seedpipe.errors import MetricError, counted
 from seedpipe.scoring.pairs import pair_scores
 from seedpipe.scoring.vectors import Floats, Method, Rows, inverse_lengths, means
 
@@ -247,7 +247,7 @@ def _check_cohort(embeddings: Floats, cohort: Floats, top: int | None) -> None:
         )
     if len(cohort) < max(LEAST_COHORT, top or 0):
         raise MetricError(
-            f"the cohort has {len(cohort)} members",
+            f"the cohort has {counted(len(cohort), 'member')}",
             expected=f"at least {max(LEAST_COHORT, top or 0)}",
             remedy="use a larger cohort, or fewer of its highest scores",
         )

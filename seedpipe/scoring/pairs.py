@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from seedpipe.errors import MetricError
+from seedpipe.errors import MetricError, counted
 from seedpipe.scoring.vectors import (
     BLOCK_BYTES,
     METHODS,
@@ -77,7 +77,7 @@ def pair_scores(
     for rows, (count, _, _) in ((enrol_rows, shapes[0]), (test_rows, shapes[1])):
         if rows.size and not 0 <= rows.min() <= rows.max() < count:
             wrong = rows.max() if rows.max() >= count else rows.min()
-            raise MetricError(f"trials name row {wrong} of {count} utterances", expected="rows that exist")
+            raise MetricError(f"trials name row {wrong} of {counted(count, 'utterance')}", expected="rows that exist")
     if device != "cpu":
         from seedpipe.scoring.device import pair_scores_on
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe.cache import Cache
+from seedpipe.errors import counted
 from seedpipe.params import ScoreParams
 from seedpipe.results import FEW_ERRORS, Condition, Det
 from seedpipe.scoring.norms import Cohort
@@ -29,8 +30,8 @@ def about_list(trials: Trials, speakers: NDArray[np.int64]) -> list[str]:
         joined[side[trials.labels == 1]] = True
     if not joined.all():
         lines.append(
-            f"{np.count_nonzero(~joined):,} of {len(joined):,} utterances are in no target trial: each counts as a "
-            "speaker of its own, and intervals are too narrow where that is wrong"
+            f"{counted(int(np.count_nonzero(~joined)), 'utterance', 'is/are', of=len(joined))} in no target trial:"
+            " each counts as a speaker of its own, and intervals are too narrow where that is wrong"
         )
     return lines + _about_trials(trials)
 
@@ -47,9 +48,8 @@ def _about_few(speakers: NDArray[np.int64]) -> list[str]:
     count = np.unique(speakers).size
     if count >= FEW_SPEAKERS:
         return []
-    return [
-        f"the list has {count} speakers with target trials: intervals over so few are rough, and tend to be too narrow"
-    ]
+    few = f"the list has {counted(count, 'speaker')} with target trials"
+    return [f"{few}: intervals over so few are rough, and tend to be too narrow"]
 
 
 def _about_trials(trials: Trials) -> list[str]:
@@ -65,12 +65,16 @@ def about_data(cache: Cache, enhancer: EmbeddingEnhancer, cohort: Cohort | None,
     lines = remarks(cache.info)
     repeated = _repeated(cache)
     if repeated:
-        lines.append(f"{repeated:,} utterances are no longer than a crop: they are repeated, and their crops are equal")
+        lines.append(f"{counted(repeated, 'utterance', 'is/are')} no longer than a crop, so repeated, with equal crops")
     if short := _shorter_than_test(cache):
-        lines.append(f"{short:,} utterances are no longer than the crop of the test side: they are repeated to fill it")
+        lines.append(
+            f"{counted(short, 'utterance', 'is/are')} no longer than the crop of the test side, so repeated to fill it"
+        )
     if cohort is not None and params.norm == "as" and len(cohort.first) < params.cohort_top:
         members = len(cohort.first)
-        lines.append(f"the cohort has {members:,} utterances, fewer than score.cohort_top: every one of them is used")
+        lines.append(
+            f"the cohort has {counted(members, 'utterance')}, fewer than score.cohort_top: every one of them is used"
+        )
     if samples_noise(enhancer) and params.noise_seeds == 1:
         lines.append("the model samples noise: figures depend on its seed, and score.noise_seeds shows by how much")
     return lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Literal, TypeAlias
 
-from seedpipe.errors import ParamsError
+from seedpipe.errors import ParamsError, counted
 
 WantedDevice: TypeAlias = Literal["auto", "cpu", "cuda"]
 
@@ -42,7 +42,9 @@ def visible_gpus(most: int = 0) -> tuple[str, ...]:
     count = torch.cuda.device_count()
     if most > count:
         raise ParamsError(
-            f"there are {count} GPUs", expected=f"machine.gpus: {most}", remedy="set machine.gpus: 0 for all of them"
+            f"found {counted(count, 'GPU')}",
+            expected=f"machine.gpus: {most}",
+            remedy="set machine.gpus: 0 for all of them",
         )
     named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     names = named.split(",") if named else map(str, range(count))

@@ -75,7 +75,7 @@ def test_folders_kept_for_evaluation_are_taken_whole(own_data: Path, tmp_path: P
 def test_too_few_files_to_keep_some_for_evaluation(own_data: Path, tmp_path: Path) -> None:
     for number in (1, 2):
         (own_data / f"rir/{number}.wav").unlink()
-    with pytest.raises(ManifestError, match=r"rir: 1 files are too few recordings to keep some .*a folder eval_rir"):
+    with pytest.raises(ManifestError, match=r"rir: 1 file is too few recordings to keep some .*a folder eval_rir"):
         layout.write_training_manifests(ManifestParams(root=own_data), tmp_path)
 
 
@@ -142,7 +142,7 @@ def test_a_training_utterance_of_more_than_an_hour_is_refused_unless_cut(own_dat
 def test_training_audio_that_was_cut_off_fails_or_is_skipped(own_data: Path, tmp_path: Path) -> None:
     path = own_data / "train/ben/48k.wav"
     path.write_bytes(path.read_bytes()[:-1_000])
-    with pytest.raises(AudioError, match=r"ben/48k\.wav: ends after 38233 of 38400 frames"):
+    with pytest.raises(AudioError, match=r"ben/48k\.wav: ends after 38,233 of 38,400 frames"):
         layout.write_training_manifests(ManifestParams(root=own_data), tmp_path)
     assert len(layout.write_training_manifests(ManifestParams(root=own_data), tmp_path, skip_bad=True)) == 1
 

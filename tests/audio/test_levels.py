@@ -52,7 +52,7 @@ def test_floating_point_somewhat_beyond_full_scale_is_used_and_counted(tmp_path:
     write_audio(tmp_path / "clipped.wav", np.clip(LEFT * 20, -1, 1))
     np.testing.assert_array_equal(decode.read_audio(tmp_path / "loud.wav", RATE), LEFT * 4)
     (remark,) = listed(tmp_path).remarks("; advice")
-    assert remark == "1 files reach beyond full scale in floating point, and are used as they are: loud.wav"
+    assert remark == "1 file reaches beyond full scale in floating point, used unchanged: loud.wav"
 
 
 @pytest.mark.parametrize("peak", [2, 3, 4])
@@ -75,14 +75,14 @@ def test_16_bits_in_a_file_of_32_are_counted(tmp_path: Path, subtype: str, gain:
     write_audio(tmp_path / "a.wav", LEFT * gain, subtype=subtype)
     found = listed(tmp_path).remarks("; advice")
     assert len(found) == bool(remark)
-    assert all(line.startswith("1 files stay below one step of 16 bits") for line in found)
+    assert all(line.startswith("1 file stays below one step of 16 bits") for line in found)
 
 
 def test_what_is_not_finite_is_called_so_and_not_loud(tmp_path: Path) -> None:
     wave = LEFT.copy()
     wave[7] = np.inf
     path = write_audio(tmp_path / "a.wav", wave, subtype="FLOAT")
-    with pytest.raises(AudioError, match="1 samples are not finite"):
+    with pytest.raises(AudioError, match="1 sample is not finite"):
         decode.read_audio(path, RATE)
     assert decode.probe(path).frames == RATE
 
@@ -149,7 +149,7 @@ def test_channels_that_do_not_belong_together_are_named(
     assert decode.probe(path).remark == remark
     assert decode.probe(path, 1).remark == ""
     lines = listed(tmp_path).remarks("; choose one")
-    assert lines[0] == "1 files are the mean of 2 channels"
+    assert lines[0] == "1 file is the mean of 2 channels"
     assert [line.endswith(": call.wav; choose one") for line in lines[1:]] == [True] * bool(remark)
 
 
@@ -204,9 +204,9 @@ def test_a_cache_hears_the_channel_of_its_manifest_and_counts_means(own_data: Pa
     assert (averaged.info.averaged, chosen.info.averaged) == ({"2": 1}, {})
     assert averaged.info.fingerprint != chosen.info.fingerprint
     assert "averaged" not in json.loads((chosen.path / "manifest.json").read_text())
-    assert "1 utterances are the mean of 2 channels" in extract.remarks(averaged.info)
+    assert "1 utterance is the mean of 2 channels" in extract.remarks(averaged.info)
     *_, named = extract.remarks(averaged.info, tmp_path / "train")
-    assert named.startswith("1 files have channels without relation")
+    assert named.startswith("1 file has channels without relation")
 
 
 ONE_JOB = MachineParams(jobs=1, device="cpu")
@@ -219,7 +219,9 @@ def test_the_command_names_odd_channels_and_other_files(own_data: Path, tmp_path
     result = CliRunner().invoke(app, ["manifest", str(own_data), str(tmp_path / "train")])
     assert result.exit_code == 0
     said = result.output.replace("\n", " ")
-    assert "have channels without relation, as the two sides of a call, and are averaged: train/anna/call.wav" in said
+    assert (
+        "has channels without relation, as the two sides of a call, and their mean is used: train/anna/call.wav" in said
+    )
     assert "for their extensions: 1 .m4a" in said
     assert "for their extensions: 1 .txt" in said
     (own_data / "eval/tiny/carl/short.wav").rename(own_data / "eval/tiny/carl/short.m4a")

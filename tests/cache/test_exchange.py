@@ -203,14 +203,14 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "a matrix": ("x.ark", b"a \0BFM \4\2\0\0\0\4\1\0\0\0abcdefgh", "a is no vector but a matrix of 2 x 1"),
     "a matrix in words": ("x.ark", b"a  [\n  1 2\n  3 4 ]\n", "a is no vector but a matrix of 2 rows"),
     "a compressed matrix": ("x.ark", b"a \0BCM \4\1\0\0\0\4\1\0\0\0abcd", "a is no vector (it starts with 'CM')"),
-    "all zero": ("x.ark", b"a [ 1 2 ]\nb [ 0 0 ]\n", "x.ark, row 2: 1 embeddings are all zero: b"),
+    "all zero": ("x.ark", b"a [ 1 2 ]\nb [ 0 0 ]\n", "x.ark, row 2: 1 embedding is all zero: b"),
     "an index without offset": ("x.scp", b"a x.scp\n", "x.scp, row 1: a: a is no vector"),
     "an empty one in the middle": ("x.ark", b"a [ 1 2 ]\nb [ ]\n", "x.ark, row 2: the vector of b has 0 values"),
     "another dimension": ("x.ark", ark(("a", vectors(1)[0]), ("b", vectors(1, 4)[0])), "the vector of b has 4 values"),
-    "a key twice": ("x.ark", ark(("a", vectors(1)[0]), ("a#0", vectors(1)[0])), "1 keys are repeated: a#0"),
-    "a gap": ("x.ark", ark(("a#0", vectors(1)[0]), ("a#2", vectors(1)[0])), "the draws of 1 keys have gaps: a#2"),
-    "not a number": ("x.ark", b"a [ 1 nan 2 ]\n", "1 embeddings are not finite: a"),
-    "beyond float32": ("x.ark", b"a [ 1 1e39 2 ]\n", "1 embeddings are not finite: a"),
+    "a key twice": ("x.ark", ark(("a", vectors(1)[0]), ("a#0", vectors(1)[0])), "1 key is repeated: a#0"),
+    "a gap": ("x.ark", ark(("a#0", vectors(1)[0]), ("a#2", vectors(1)[0])), "the draws of 1 key has gaps: a#2"),
+    "not a number": ("x.ark", b"a [ 1 nan 2 ]\n", "1 embedding is not finite: a"),
+    "beyond float32": ("x.ark", b"a [ 1 1e39 2 ]\n", "1 embedding is not finite: a"),
     "words": ("x.ark", b"a [ 1 two ]\n", "a holds something else than numbers"),
     "no brackets": ("x.ark", b"a 1 2\n", "a is no vector"),
     "empty vectors": ("x.ark", b"a [ ]\n", "holds no embeddings"),
@@ -356,10 +356,10 @@ ROWS = {
     "null first": (None, [1.0, 2.0], "that of a is null"),
     "empty": ([1.0, 2.0], [], "that of b is 0 values"),
     "long": ([1.0, 2.0], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "that of b is 6 values"),
-    "a null inside": ([1.0, 2.0], [1.0, None], "1 embeddings are not finite: b"),
-    "all zero": ([1.0, 2.0], [0.0, 0.0], "1 embeddings are all zero: b"),
-    "too long": ([1.0, 2.0], [0.0, -1e25], "1 embeddings are too short or too long (the largest entry is beyond 1e-10"),
-    "too short": ([1.0, 2.0], [1e-30, 1e-30], "1 embeddings are too short or too long (the largest entry is"),
+    "a null inside": ([1.0, 2.0], [1.0, None], "1 embedding is not finite: b"),
+    "all zero": ([1.0, 2.0], [0.0, 0.0], "1 embedding is all zero: b"),
+    "too long": ([1.0, 2.0], [0.0, -1e25], "1 embedding is too short or too long (the largest entry is beyond 1e-10"),
+    "too short": ([1.0, 2.0], [1e-30, 1e-30], "1 embedding is too short or too long (the largest entry is"),
 }
 
 
@@ -386,9 +386,9 @@ def test_rows_of_parquet_do_not_move(tmp_path: Path, case: str, kind: str) -> No
     [
         ({"utterance": ["a"]}, "lacks the column embedding"),
         ({"utterance": ["a"], "embedding": [1.0]}, "the column embedding holds double"),
-        ({"utterance": ["a", None], "embedding": [[1.0], [2.0]]}, "row 2: 1 rows have a name that is no text"),
-        ({"utterance": ["a", "a"], "embedding": [[1.0], [2.0]], "draw": [0, 2]}, "the draws of 1 keys have gaps: a#2"),
-        ({"utterance": ["a", "a"], "embedding": [[1.0], [2.0]], "draw": [1, 1]}, "1 keys are repeated: a#1"),
+        ({"utterance": ["a", None], "embedding": [[1.0], [2.0]]}, "row 2: 1 row has a name that is no text"),
+        ({"utterance": ["a", "a"], "embedding": [[1.0], [2.0]], "draw": [0, 2]}, "the draws of 1 key has gaps: a#2"),
+        ({"utterance": ["a", "a"], "embedding": [[1.0], [2.0]], "draw": [1, 1]}, "1 key is repeated: a#1"),
         ({"utterance": ["a", "a"], "embedding": [[1.0], [2.0]], "draw": [0, None]}, "'draw' has shape (2,) and type"),
     ],
 )
@@ -423,13 +423,13 @@ def test_a_name_with_nul_is_refused_as_numpy_would_drop_it(tmp_path: Path, suffi
         pq.write_table(pa.table({"utterance": names, "embedding": list(vectors(2))}), path)
     elif suffix == "npy":
         np.save(path, vectors(2))
-    with pytest.raises(ExchangeError, match="row 2: 1 rows have an empty name, or one with NUL or half a character"):
+    with pytest.raises(ExchangeError, match="row 2: 1 row has an empty name, or one with NUL or half a character"):
         read_vectors(path, tmp_path / "ids")
 
 
 def test_a_name_with_half_a_character_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "in.npz", embeddings=vectors(2), utterance=["a", "b\udcff"])
-    with pytest.raises(ExchangeError, match="row 2: 1 rows have an empty name, or one with NUL or half a character"):
+    with pytest.raises(ExchangeError, match="row 2: 1 row has an empty name, or one with NUL or half a character"):
         read_vectors(tmp_path / "in.npz")
 
 
@@ -453,8 +453,8 @@ def test_no_command_is_run(tmp_path: Path) -> None:
     [
         ({"embeddings": vectors()}, "lacks an array"),
         ({"utterance": np.array(["a"])}, "lacks an array"),
-        ({"embeddings": vectors(3), "ids": np.array(["a"])}, "has 3 rows and 1 names"),
-        ({"embeddings": vectors(2), "ids": np.array(["a", ""])}, "1 rows have an empty name"),
+        ({"embeddings": vectors(3), "ids": np.array(["a"])}, "has 3 rows and 1 name"),
+        ({"embeddings": vectors(2), "ids": np.array(["a", ""])}, "1 row has an empty name"),
         ({"embeddings": vectors(2), "ids": np.array([1, 2])}, "names have shape (2,) and type int64"),
         ({"embeddings": np.ones((1, 2), int), "ids": np.array(["a"])}, "embeddings have shape (1, 2) and type int64"),
         ({"embeddings": np.ones(2), "ids": np.array(["a", "b"])}, "embeddings have shape (2,)"),
@@ -590,11 +590,11 @@ def pair(clean: list[str], noisy: list[str], dimension: int = 3) -> Callable[[Pa
     ("files", "kind", "found"),
     [
         (pair(["a", "b", "c"], ["a"]), "training", "noisy.npz: 2 rows are missing: b, c; expected the rows of "),
-        (pair(["a"], ["a", "b"]), "training", "noisy.npz: 1 rows are not among the clean ones: b;"),
-        (pair(["a", "b"], ["a", "c"]), "training", "1 rows are missing: b and 1 rows are not among the clean ones: c"),
-        (pair(["a", "a"], ["a"]), "training", "1 rows are missing: a#1"),
+        (pair(["a"], ["a", "b"]), "training", "noisy.npz: 1 row is not among the clean ones: b;"),
+        (pair(["a", "b"], ["a", "c"]), "training", "1 row is missing: b and 1 row is not among the clean ones: c"),
+        (pair(["a", "a"], ["a"]), "training", "1 row is missing: a#1"),
         (pair(["a"], ["a"], 4), "training", "noisy.npz: embeddings have dimension 4; expected 3, as in "),
-        (pair(["a", "a", "b"], ["a", "a", "b"]), "evaluation", "have another number of rows than a (2): b (1)"),
+        (pair(["a", "a", "b"], ["a", "a", "b"]), "evaluation", "has another number of rows than a (2): b (1)"),
         (lambda folder: {"clean": write_npz(folder / "a.npz", vectors(1), ["a"])}, "training", "no noisy embeddings"),
     ],
 )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import typer
 from conftest import STUB
 from synthetic import D, contents, damage, draw_embeddings, enhancer, evaluation_cache, training_cache, write_trials
 from typer.testing import CliRunner, Result
@@ -347,3 +348,57 @@ def test_an_address_wants_a_backend(work: Path) -> None:
     result = invoke("extract", work, work / "cache", "--address", "host:1")
     assert result.exit_code == 2
     assert "goes with --backend ray or dask" in " ".join(result.stderr.replace("│", " ").split())
+
+
+def completed(line: str) -> list[str]:
+    """What a shell offers at the end of a line, by the machinery that it asks."""
+    words = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" ")), "_SEEDPIPE_COMPLETE": "complete_bash"}
+    return CliRunner().invoke(app, [], env=words, prog_name="seedpipe").stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("train cache model --enhancer w", ["whitening"]),
+        ("train cache model --device ", ["auto", "cpu", "cuda"]),
+        ("train cache model -q --enh", ["--enhancer"]),
+        ("train cache model -S train.out", ["train.output="]),
+        ("train cache model --set train.output=", ["train.output=whitened", "train.output=network"]),
+        ("extract m c --network d", ["dvector"]),
+        ("extract m c --frontend ", ["rnnoise", "denoiser"]),
+        ("embed a b --network camp", ["campplus"]),
+        ("export onnx m o --network d", ["dvector"]),
+        ("network add folder --builtin d", ["dvector"]),
+        ("enhance m i o --noise ", ["zero", "sampled"]),
+        ("manifest . out --channel m", ["mean"]),
+        ("manifest root out --list ", ["mine"]),
+        ("cache export demo out --variant ", ["clean", "noise", "reverb"]),
+        ("cache export nowhere out --variant ", []),
+    ],
+)
+def test_a_shell_completes_every_choice(
+    work: Path, monkeypatch: pytest.MonkeyPatch, line: str, words: list[str]
+) -> None:
+    monkeypatch.chdir(work)
+    (work / "root" / "eval").mkdir(parents=True)
+    (work / "root" / "eval" / "trials_mine.txt").touch()
+    assert completed(f"seedpipe {line}") == words
+
+
+FREE = {
+    *("extract address", "import network", "import network_digest", "add factory", "add argument", "report title"),
+    *("compare column_a", "compare column_b", "calibrate column", "calibrate quality", "make same"),
+    *("make-vcmix vox1_folder", "make-vcmix voxconverse_folder"),
+}
+"""Options with words that nothing on this machine could list, with their commands."""
+
+
+def test_every_option_with_words_is_completed_or_free() -> None:
+    group = typer.main.get_command(app)
+    commands = [each for one in group.commands.values() for each in getattr(one, "commands", {"": one}).values()]
+    told: dict[str, bool] = {}
+    for command in commands:
+        for one in command.get_params(typer.Context(command)):
+            if one.param_type_name == "option" and one.metavar == "TEXT":
+                told[f"{command.name} {one.name}"] = bool(one._custom_shell_complete)
+    assert {name for name, complete in told.items() if not complete} <= FREE | {"render variant"}

@@ -72,7 +72,7 @@ def test_speakers_are_known_to_the_training() -> None:
         (CLEAN * [[[np.nan]]], NOISY, {}, "are not finite: 0000000#0 \\(clean\\)"),
         (CLEAN, NOISY * 0, {}, "are all zero"),
         ([[1.0], [1.0, 2.0]], NOISY, {}, "clean embeddings are no array of numbers"),
-        (CLEAN, NOISY, {"speakers": ["a"]}, "1 speakers"),
+        (CLEAN, NOISY, {"speakers": ["a"]}, "1 speaker"),
         (CLEAN, NOISY, {"speakers": [""] * 60}, "without a name"),
     ],
 )

@@ -360,7 +360,7 @@ NETWORK = network_info().model_dump()
         (lambda path: edit_config(path, format="seedpipe-model-1"), "seedpipe-model-2"),
         (lambda path: edit_config(path, train={"epohcs": 3}), "epohcs"),
         (lambda path: edit_config(path, network=NETWORK | {"dimension": 0}), "dimension"),
-        (lambda path: edit_config(path, normalization={"kind": "length+center", "center": [0.5]}), "1 values"),
+        (lambda path: edit_config(path, normalization={"kind": "length+center", "center": [0.5]}), "1 value"),
         (lambda path: edit_config(path, normalization={"kind": "length+center"}), "center"),
         (lambda path: edit_config(path, normalization={"kind": "length", "scale": 0.0}), "scale"),
     ],

@@ -293,7 +293,7 @@ def test_one_embedding_has_nothing_to_centre(tmp_path: Path) -> None:
 
 def test_holding_everything_out_is_refused(tmp_path: Path) -> None:
     tiny = write_cache(tmp_path / "c", draw_embeddings(1, 1, 2, seed=0), utterance_names(1, 1), kind="training")
-    with pytest.raises(CacheError, match=r"1 utterances are too few.*validation_share: 0"):
+    with pytest.raises(CacheError, match=r"1 utterance is too few.*validation_share: 0"):
         train(tiny, tmp_path / "m", TrainParams(safeguard=False, validation_share=0.9))
     assert not (tmp_path / "m").exists()
 

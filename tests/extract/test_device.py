@@ -252,7 +252,7 @@ def test_workers_share_the_gpus_and_the_time_left_does_not_count_them_twice(
 @pytest.mark.usefixtures("gpus")
 def test_more_gpus_than_there_are_and_gpus_behind_ray_are_refused(manifests: Path, tmp_path: Path) -> None:
     arguments = (manifests / "train", STUB, tmp_path / "cache", TINY_PARAMS)
-    with pytest.raises(ParamsError, match=r"there are 2 GPUs; expected machine\.gpus: 3"):
+    with pytest.raises(ParamsError, match=r"found 2 GPUs; expected machine\.gpus: 3"):
         extract(*arguments, kind="training", machine=MachineParams(gpus=3))
     ray = MachineParams(backend="ray", address="127.0.0.1:1")
     with pytest.raises(ClusterError, match=r"Ray hides GPUs.*expected machine\.device: cpu"):

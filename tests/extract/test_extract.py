@@ -463,7 +463,7 @@ def test_bad_audio_fails_and_all_of_it_is_named(own_data: Path, tmp_path: Path) 
         ("train/anna/one take.flac", str(own_data / "train/anna/one take.flac")),
         ("train/ben/x.wav", str(own_data / "train/ben/x.wav")),
     ]
-    assert failures(Path(f"{out}.failures.jsonl"))[1]["reason"] == "1 samples are not finite"
+    assert failures(Path(f"{out}.failures.jsonl"))[1]["reason"] == "1 sample is not finite"
     assert not out.exists()
     (work,) = work_folders(out)
     names = sorted(path.name for path in work.glob("shard-*"))
@@ -477,7 +477,7 @@ def test_replacing_the_bad_file_reuses_the_other_shards(
     damage(own_data / "train/anna/one take.flac")
     write_manifests(own_data, tmp_path / "manifests")
     out = tmp_path / "out/cache"
-    with pytest.raises(AudioError, match="1 utterances cannot be used"):
+    with pytest.raises(AudioError, match="1 utterance cannot be used"):
         run(tmp_path / "manifests", out)
     (own_data / "train/anna/one take.flac").write_bytes(good)
     write_manifests(own_data, tmp_path / "manifests")
@@ -533,7 +533,7 @@ def test_silent_speech_is_a_failure_of_its_utterance(own_data: Path, tmp_path: P
     write_audio(own_data / "train/ben/short.wav", np.zeros(3_000, np.float32))
     write_manifests(own_data, tmp_path / "manifests")
     with pytest.raises(
-        AudioError, match=r"ben/short\.wav: 20 random crops are all silent \(1 utterances cannot be used"
+        AudioError, match=r"ben/short\.wav: 20 random crops are all silent \(1 utterance cannot be used"
     ):
         run(tmp_path / "manifests", tmp_path / "cache")
 

@@ -482,7 +482,7 @@ def test_audio_that_cannot_be_used_fails_by_name_or_is_skipped_and_listed(
     make, reason = BAD[name]
     make(own_data / "train" / name)
     write_manifests(own_data, tmp_path / "manifests")
-    with pytest.raises(AudioError, match=f"{name}.*{reason}.*1 utterances cannot be used"):
+    with pytest.raises(AudioError, match=f"{name}.*{reason}.*1 utterance cannot be used"):
         run(tmp_path / "manifests/train", tmp_path / "cache")
     made = run(tmp_path / "manifests/train", tmp_path / "cache", with_options(on_bad_audio="skip"))
     assert made.info.skipped == 1

@@ -329,10 +329,10 @@ def test_published_corpora_are_recognised_by_their_names() -> None:
     names += ["vox1-o/id10270/5r0dWxy17C8/00001.wav", "simulated_rirs/smallroom/Room001/Room001-00001.wav"]
     names += ["simulated_rirs/smallroom/Room001/Room002-00001.wav", "anna/one take.flac"]
     assert recognise_corpora(names) == [
-        "LibriTTS or LibriTTS-R (1 files)",
+        "LibriTTS or LibriTTS-R (1 file)",
         "MUSAN music (660 files)",
-        "simulated RIRS_NOISES (1 files)",
-        "VoxCeleb (1 files)",
+        "simulated RIRS_NOISES (1 file)",
+        "VoxCeleb (1 file)",
     ]
 
 

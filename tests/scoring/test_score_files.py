@@ -109,7 +109,7 @@ def test_crops_in_any_order_are_those_of_their_utterance(tmp_path: Path) -> None
 
 def test_files_that_do_not_fit_are_refused(tmp_path: Path, files: tuple[Path, Path], listed: Path) -> None:
     np.savez(tmp_path / "x.npz", embeddings=np.ones((3, 2), np.float32), utterance=np.array(["a", "b", "a"]))
-    with pytest.raises(TrialError, match="b has 1 embeddings and a 2"):
+    with pytest.raises(TrialError, match="b has 1 embedding and a 2"):
         read_embeddings(tmp_path / "x.npz")
     np.savez(tmp_path / "x.npz", embeddings=np.ones((1, 2), np.float32), utterance=np.array(["a"]))
     small, good, trials = read_embeddings(tmp_path / "x.npz"), read_embeddings(files[0]), read_trials(listed)
@@ -422,8 +422,8 @@ def test_few_speakers_are_not_tested(tmp_path: Path) -> None:
         ("", "holds no scores"),
         ("enrol,test\na,b\n", "lacks the column score"),
         ("enrol,test,other\na,b,1\n", "lacks the column score; expected one of other"),
-        ("enrol,test,score\na,b,1\na,c,nan\n", "row 3: 1 scores of the column score are no finite numbers"),
-        ("a b 1\na c x\n", "row 2: 1 scores"),
+        ("enrol,test,score\na,b,1\na,c,nan\n", "row 3: 1 score is not finite in the column score"),
+        ("a b 1\na c x\n", "row 2: 1 score"),
         ("label,enrol,test,score\nmaybe,a,b,1\n", "row 2: the label is 'maybe'"),
         ("1 a b 0.5 6\n", "more columns"),
         ("a b 1\na c\n", "fewer columns than enrol, test and score"),
@@ -522,7 +522,7 @@ def test_files_that_disagree_about_labels_are_refused(tmp_path: Path, listed: Pa
     frame.loc[5, "label"] = 1 - frame.loc[5, "label"]
     frame.sample(frac=1, random_state=0).to_csv(b, index=False)
     row = int(np.flatnonzero(frame.sample(frac=1, random_state=0).index == 5)[0]) + 2
-    with pytest.raises(TrialError, match=rf"b.csv, row {row}: 1 trials are labelled otherwise than in .*a.csv"):
+    with pytest.raises(TrialError, match=rf"b.csv, row {row}: 1 trial is labelled otherwise than in .*a.csv"):
         compare_scores(read_scores(a), read_scores(b))
     with pytest.raises(TrialError, match="labelled otherwise"):
         compare_scores(read_scores(a), read_scores(b), read_trials(listed))
@@ -629,5 +629,5 @@ def test_a_name_that_is_none_is_refused_by_its_row(tmp_path: Path, name: str | N
 @pytest.mark.parametrize("score", ["1e308", "-1e308", "1e31"])
 def test_scores_whose_squares_are_no_numbers_are_refused(tmp_path: Path, score: str) -> None:
     (tmp_path / "s.csv").write_text(f"enrol,test,score\na,b,0.5\na,c,{score}\n")
-    with pytest.raises(TrialError, match=r"row 3: 1 scores .* expected numbers from -1e\+30 to 1e\+30"):
+    with pytest.raises(TrialError, match=r"row 3: 1 score .* expected numbers from -1e\+30 to 1e\+30"):
         read_scores(tmp_path / "s.csv")

@@ -592,7 +592,7 @@ def test_models_that_do_not_fit_are_refused() -> None:
     crops, _ = crops_and_trials(Path("t"))
     with pytest.raises(TrialError, match=r"u3\.wav has the name of an utterance"):
         with_models(crops, {"u3.wav": ("u1.wav",)})
-    with pytest.raises(TrialError, match="1 utterances of models are not among the embeddings: gone"):
+    with pytest.raises(TrialError, match="1 enrolment utterance is not among the embeddings: gone"):
         with_models(crops, {"m": ("u1.wav", "gone")})
 
 

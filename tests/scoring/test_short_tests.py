@@ -106,4 +106,4 @@ def test_an_evaluation_says_the_length_of_both_sides(
     assert (ordinary[0].crops, wording.sides(ordinary[0])) == (None, "")
     assert "crops" not in ordinary.to_dict()["evaluations"][0]
     long = evaluation(made(manifests, tmp_path / "long", 5_000))
-    assert "2 utterances are no longer than the crop of the test side: they are repeated to fill it" in long[0].warnings
+    assert "2 utterances are no longer than the crop of the test side, so repeated to fill it" in long[0].warnings

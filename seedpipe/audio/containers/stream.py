@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seedpipe.audio.containers.opened import OpenFile
-from seedpipe.errors import AudioError
+from seedpipe.errors import AudioError, counted
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Stream:
 def followed(file: OpenFile, place: int) -> AudioError:
     """The refusal of a file that holds more than a decoder would read."""
     return AudioError(
-        f"{file.size - place:,} bytes follow the samples that the header counts, which end at byte {place:,}",
+        f"{counted(file.size - place, 'byte', 'follows/follow')} the samples that the header counts, which end at"
+        f" byte {place:,}",
         expected="a file that ends with its samples, or with whole chunks behind them",
         remedy="if they are samples, mend the header (sox --ignore-length in.wav out.wav); if not, cut them off",
         file=file.path,

@@ -17,7 +17,7 @@ from seedpipe import __version__, cache
 from seedpipe.cache import Cache, CacheKind, NetworkInfo, Shard
 from seedpipe.cache.exchange.provenance import expect_same
 from seedpipe.cache.exchange.vectors import Key, Vectors, listed, read_vectors
-from seedpipe.errors import ExchangeError
+from seedpipe.errors import ExchangeError, counted
 from seedpipe.files import StrPath
 
 SHARD_ROWS = 4096
@@ -157,7 +157,7 @@ def _check_pairs(clean: Vectors, noisy: Vectors) -> None:
         ("not among the clean ones", noisy.keys, set(clean.keys)),
     ):
         if keys := [f"{name}#{draw}" if draw else name for name, draw in wanted if (name, draw) not in found]:
-            parts.append(f"{len(keys):,} rows are {what}: {listed(keys)}")
+            parts.append(f"{counted(len(keys), 'row', 'is/are')} {what}: {listed(keys)}")
     if parts:
         raise ExchangeError(" and ".join(parts), expected=f"the rows of {clean.path}", file=noisy.path)
 
@@ -168,7 +168,8 @@ def _crops(keys: list[Key], path: Path) -> int:
     name, crops = next(iter(counts.items()))
     if other := [f"{other} ({count})" for other, count in counts.items() if count != crops]:
         raise ExchangeError(
-            f"{len(other):,} utterances have another number of rows than {name} ({crops}): {listed(other)}",
+            f"{counted(len(other), 'utterance', 'has/have')} another number of rows than {name} ({crops}):"
+            f" {listed(other)}",
             expected="as many rows for each utterance of an evaluation",
             remedy="average them, or leave some out",
             file=path,

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seedpipe.errors import ExchangeError
+from seedpipe.errors import ExchangeError, counted
 from seedpipe.files import identity, most_unpacked, steady_input, whole_files
 
 Vector = NDArray[np.floating[Any]]
@@ -60,7 +60,7 @@ def read_scp(path: Path) -> Iterator[tuple[str, Vector]]:
             used += vector.nbytes
             if used > most_unpacked(archives.size):  # keys may share a vector, and stay few files of a few bytes
                 raise ExchangeError(
-                    f"names {used:,} bytes of vectors in archives of {archives.size:,}",
+                    f"names {counted(used, 'byte')} of vectors in archives of {archives.size:,}",
                     expected="a vector of its own for each key",
                     file=path,
                     row=row,
@@ -198,7 +198,7 @@ def _vector(path: Path, data: _Bytes, start: int, key: str) -> tuple[Vector, int
         raise _broken(path, start, f"{key} is no vector but a matrix of {rows[0]:,} x {size:,}")
     end = start + length + size * dtype.itemsize
     if size < 0 or end > len(data):  # before anything of that size is made
-        raise _broken(path, start, f"{key} claims {size:,} values, and the file ends at byte {len(data):,}")
+        raise _broken(path, start, f"{key} claims {counted(size, 'value')}, and the file ends at byte {len(data):,}")
     values = data[start + length : end]
     if len(values) < size * dtype.itemsize:
         raise _broken(path, start, f"the file was cut within {key} while it was read")
@@ -215,7 +215,7 @@ def _text_vector(path: Path, data: _Bytes, start: int, key: str) -> tuple[Vector
         raise _broken(path, start, f"{key} is no vector")
     lines = [line for line in data[start:close].split(b"\n") if line.strip(b" \t\r[")]
     if len(lines) > 1:
-        raise _broken(path, start, f"{key} is no vector but a matrix of {len(lines):,} rows")
+        raise _broken(path, start, f"{key} is no vector but a matrix of {counted(len(lines), 'row')}")
     try:
         return np.array(words[1:-1], dtype=np.float64), end + 1
     except ValueError as error:

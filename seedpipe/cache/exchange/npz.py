@@ -22,7 +22,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from seedpipe.cache.exchange.provenance import SAYS, Provenance
-from seedpipe.errors import ExchangeError, SeedpipeError, shortage
+from seedpipe.errors import ExchangeError, SeedpipeError, counted, shortage
 from seedpipe.files import StrPath, most_unpacked, steady_input, whole_file, whole_files
 
 Columns: TypeAlias = dict[str, NDArray[Any]]
@@ -105,7 +105,7 @@ def read_npz(path: Path, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
         size = os.fstat(source.fileno()).st_size
         # Of the whole archive: repeated names grow as zeros do, the embeddings beside them do not.
         if (unpacked := sum(info.file_size for info in members.values())) > most_unpacked(size):
-            raise ValueError(f"{size:,} bytes unpack to {unpacked:,}")
+            raise ValueError(f"{counted(size, 'byte', 'unpacks/unpack')} to {unpacked:,}")
         return {name: _member(archive, info) for name, info in members.items()}
 
 
@@ -194,5 +194,5 @@ def _header(file: IO[bytes], size: int) -> Form:
     if dtype.hasobject:
         raise ValueError("holds Python objects, which are not unpickled as they can run code")
     if not dtype.itemsize or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
-        raise ValueError(f"claims the shape {shape} of {dtype} in {size:,} bytes")
+        raise ValueError(f"claims the shape {shape} of {dtype} in {counted(size, 'byte')}")
     return tuple(int(axis) for axis in shape), fortran, dtype

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seedpipe.cache.exchange.npz import Block, readable
 from seedpipe.cache.exchange.provenance import SAYS, Provenance
-from seedpipe.errors import ExchangeError, MissingExtraError, install
+from seedpipe.errors import ExchangeError, MissingExtraError, counted, install
 from seedpipe.files import StrPath, most_unpacked, steady_input, whole_file
 
 WIDEST = 8  # bytes of a number
@@ -40,7 +40,7 @@ def read_parquet(path: StrPath, wanted: Collection[str] | None = None, expected:
         claimed = sum(max(column.total_uncompressed_size, WIDEST * column.num_values) for column in columns)
         size = os.fstat(handle.fileno()).st_size
         if max(claimed, file.metadata.num_rows) > most_unpacked(size):
-            raise ValueError(f"{size:,} bytes unpack to {claimed:,}")
+            raise ValueError(f"{counted(size, 'byte', 'unpacks/unpack')} to {claimed:,}")
         names = file.schema_arrow.names
         return file.read(columns=[name for name in names if wanted is None or name in wanted])
 
@@ -66,9 +66,9 @@ def embedding_column(path: Path, table: Any, names: Sequence[object]) -> NDArray
     dimension = int(lengths[lengths > 0][0]) if lengths.any() else 0
     if (wrong := np.flatnonzero(null | (lengths != dimension))).size:
         first = int(wrong[0])
-        what = "null" if null[first] else f"{lengths[first]:,} values"
+        what = "null" if null[first] else counted(lengths[first], "value")
         raise ExchangeError(
-            f"{wrong.size:,} of {len(lengths):,} rows have no embedding of {dimension:,} values; "
+            f"{counted(wrong.size, 'row', 'has/have', of=len(lengths))} no embedding of {counted(dimension, 'value')}; "
             f"that of {names[first]} is {what}",
             expected="as many values in every row",
             remedy="leave these rows out, and their utterances out of the list, or extract them again",

@@ -19,7 +19,7 @@ from seedpipe.cache.exchange.kaldi import Vector, read_ark, read_scp, write_kald
 from seedpipe.cache.exchange.npz import Block, array_names, read_npy, read_npz, readable, write_npz
 from seedpipe.cache.exchange.parquet import embedding_column, read_parquet, write_parquet
 from seedpipe.cache.exchange.provenance import SAYS, Provenance, read_provenance
-from seedpipe.errors import ExchangeError
+from seedpipe.errors import ExchangeError, counted
 from seedpipe.files import StrPath, read_again, read_text, two_forms
 
 WRITTEN = (".npz", ".parquet", ".ark")
@@ -193,7 +193,7 @@ def _stacked(path: Path, entries: Iterable[tuple[str, Vector]]) -> _Read:
     for name, vector in entries:
         if vectors and vector.size != vectors[0].size:
             raise ExchangeError(
-                f"the vector of {name} has {vector.size} values, that of {names[0]} {vectors[0].size}",
+                f"the vector of {name} has {counted(vector.size, 'value')}, that of {names[0]} {vectors[0].size}",
                 expected="vectors of one network",
                 file=path,
                 row=len(names) + 1,
@@ -213,12 +213,14 @@ def _check(path: Path, names: list[str], values: NDArray[Any]) -> None:
             file=path,
         )
     if values.shape[1] > LONGEST:
-        found = f"embeddings have {values.shape[1]:,} values"
+        found = f"embeddings have {counted(values.shape[1], 'value')}"
         raise ExchangeError(found, expected=f"at most {LONGEST:,}", remedy="check the orientation", file=path)
     if len(names) != len(values):
-        raise ExchangeError(f"has {len(values):,} rows and {len(names):,} names", expected="as many", file=path)
+        raise ExchangeError(
+            f"has {counted(len(values), 'row')} and {counted(len(names), 'name')}", expected="as many", file=path
+        )
     if empty := [row for row, name in enumerate(names, 1) if not name or UNSTORABLE.search(name)]:
-        found = f"{len(empty):,} rows have an empty name, or one with NUL or half a character"
+        found = f"{counted(len(empty), 'row', 'has/have')} an empty name, or one with NUL or half a character"
         raise ExchangeError(found, expected="names that UTF-8 can hold", file=path, row=empty[0])
     if twice := two_forms(names):
         raise ExchangeError(twice, expected="one form", remedy="write one name for each utterance", file=path)
@@ -241,7 +243,7 @@ def check_values(path: Path | None, names: Sequence[str], values: NDArray[Any]) 
     for rows, what in ((infinite, "not finite"), (zero, "all zero"), (beyond, too)):
         if rows:
             raise ExchangeError(
-                f"{len(rows):,} embeddings are {what}: {listed(names[row] for row in rows)}",
+                f"{counted(len(rows), 'embedding', 'is/are')} {what}: {listed(names[row] for row in rows)}",
                 remedy="leave these rows out",
                 file=path,
                 row=int(rows[0]) + 1,
@@ -263,7 +265,7 @@ def _split_keys(names: list[str]) -> list[Key]:
 def _draw_numbers(path: Path, draws: NDArray[Any], rows: int) -> list[int]:
     if draws.shape != (rows,) or draws.dtype.kind not in "iu":
         found = f"'draw' has shape {draws.shape} and type {draws.dtype}"
-        raise ExchangeError(found, expected=f"a whole number for each of {rows:,} rows", file=path)
+        raise ExchangeError(found, expected=f"a whole number for each of {counted(rows, 'row')}", file=path)
     numbers: list[int] = draws.tolist()
     return numbers
 
@@ -272,11 +274,11 @@ def _checked_keys(path: Path, keys: list[Key]) -> list[Key]:
     """Refuse keys that are repeated, and draws that are not 0, 1, ... of their utterance."""
     labels = [f"{name}#{draw}" for name, draw in keys]
     if repeated := [label for label, earlier in _counted(labels) if earlier]:
-        found = f"{len(repeated):,} keys are repeated: {listed(repeated)}"
+        found = f"{counted(len(repeated), 'key', 'is/are')} repeated: {listed(repeated)}"
         raise ExchangeError(found, expected="each key once", file=path)
     draws = Counter(name for name, _ in keys)
     if gaps := [label for label, (name, draw) in zip(labels, keys, strict=True) if not 0 <= draw < draws[name]]:
-        found = f"the draws of {len(gaps):,} keys have gaps: {listed(gaps)}"
+        found = f"the draws of {counted(len(gaps), 'key', 'has/have')} gaps: {listed(gaps)}"
         raise ExchangeError(found, expected="utterance#0, utterance#1, ... without gaps", file=path)
     return keys
 
@@ -293,7 +295,7 @@ def _texts(path: Path, names: NDArray[Any]) -> list[str]:
 
 def _words(path: Path, names: list[Any]) -> list[str]:
     if wrong := [row for row, name in enumerate(names, 1) if not isinstance(name, str)]:
-        raise ExchangeError(f"{len(wrong):,} rows have a name that is no text", file=path, row=wrong[0])
+        raise ExchangeError(f"{counted(len(wrong), 'row', 'has/have')} a name that is no text", file=path, row=wrong[0])
     return names
 
 
@@ -308,7 +310,7 @@ def _flat(path: Path, values: NDArray[Any]) -> NDArray[Any]:
 
 def _several(path: Path, variants: list[str]) -> ExchangeError:
     return ExchangeError(
-        f"holds {len(variants)} variants", expected="one", remedy="export one with --variant", file=path
+        f"holds {counted(len(variants), 'variant')}", expected="one", remedy="export one with --variant", file=path
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from seedpipe.errors import counted
 from seedpipe.results import Condition, Evaluation, Place, Projection, Training, figures
 from seedpipe.results.derived import Plane, SnrCurve, numbered_speakers, plane, snr_curves
 from seedpipe.results.svg import Drawings
@@ -136,7 +137,7 @@ class Charts:
     def _projection(self, name: str, places: Sequence[Place], numbers: Mapping[str, int], limits: Plane) -> Markup:
         speakers, order = len({place.speaker for place in places}), self.evaluation.condition_names
         return self.drawings.draw(
-            f"Embeddings on a plane, {name}: {len(places)} points of {speakers} speakers",
+            f"Embeddings on a plane, {name}: {counted(len(places), 'point')} of {counted(speakers, 'speaker')}",
             (400.0, 400.0),
             lambda axes: figures.projection(axes[0], places, numbers, order, limits),
             margins=(1.0, 1.0, 1.0, 1.0),
@@ -157,7 +158,7 @@ def comparison_chart(drawings: Drawings, evaluations: Sequence[Evaluation]) -> M
 
 def training_chart(drawings: Drawings, name: str, training: Training) -> Markup:
     """Loss of network and enhancer over the steps, of a training with at least two points."""
-    label = f"Training and validation loss of {name} over {training.steps:,} steps"
+    label = f"Training and validation loss of {name} over {counted(training.steps, 'step')}"
     return drawings.draw(
         label, (_WIDE, 240.0), lambda axes: figures.training_curve(axes[0], training), margins=(50.0, 10.0, 8.0, 40.0)
     )

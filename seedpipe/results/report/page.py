@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from seedpipe.errors import counted
 from seedpipe.results import Report, Training
 from seedpipe.results.report.charts import training_chart
 from seedpipe.results.report.glossary import glossary
@@ -39,7 +40,7 @@ def _environment(*, autoescape: bool) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(md=_markdown, count="{:,}".format, unbroken=_unbroken)
+    environment.filters.update(md=_markdown, count="{:,}".format, counted=counted, unbroken=_unbroken)
     return environment
 
 
@@ -54,7 +55,9 @@ def _views(report: Report) -> dict[str, Any]:
         "comparisons": comparisons(report, drawings),
         "paired": paired(report),
         "data": ", ".join(
-            dict.fromkeys(f"{e.list}: {e.trials:,} trials of {e.speakers:,} speakers" for e in evaluations)
+            dict.fromkeys(
+                f"{e.list}: {counted(e.trials, 'trial')} of {counted(e.speakers, 'speaker')}" for e in evaluations
+            )
         ),
         "tables": tables,
         "key": _key(tables),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from seedpipe.errors import counted
 from seedpipe.results import Condition, Estimate, Evaluation, Report
 from seedpipe.results.tables.accuracy import accuracy_tables, by_method
 from seedpipe.results.tables.formats import Cell, Table
@@ -65,7 +66,8 @@ def _cell(cell: Cell) -> str:
 
 
 def _block(evaluation: Evaluation, report: Report) -> str:
-    counts = f"{evaluation.trials:,} trials, {evaluation.targets:,} target, {evaluation.speakers:,} speakers"
+    speakers = counted(evaluation.speakers, "speaker")
+    counts = f"{counted(evaluation.trials, 'trial')}, {evaluation.targets:,} target, {speakers}"
     several = len({one.train_seed for one in report.evaluations}) > 1
     seed = f"training seed {evaluation.train_seed}; " if several else ""
     title = plain(f"{evaluation.source} on {evaluation.list} ({evaluation.scores}; {seed}{counts})")

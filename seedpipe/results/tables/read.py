@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from seedpipe.errors import MetricError
+from seedpipe.errors import MetricError, counted
 from seedpipe.files import StrPath
 from seedpipe.results import Evaluation
 from seedpipe.results.gather import read_results
@@ -57,7 +57,7 @@ def _check_list(evaluation: Evaluation, lists: dict[str, tuple[int, int]], file:
     counts = evaluation.trials, evaluation.targets
     if lists.setdefault(evaluation.list, counts) != counts:
         raise MetricError(
-            f"the list {evaluation.list} has {counts[0]:,} trials, {counts[1]:,} of them target",
+            f"the list {evaluation.list} has {counted(counts[0], 'trial')}, {counts[1]:,} of them target",
             expected="{:,} and {:,} as in the files before".format(*lists[evaluation.list]),
             remedy="give only results on the same trials",
             file=file,

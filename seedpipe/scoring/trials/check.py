@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from seedpipe.errors import counted
 from seedpipe.files import StrPath
 from seedpipe.scoring.trials.known import recognise
 from seedpipe.scoring.trials.list import Trials
 from seedpipe.scoring.trials.names import Match, match_names
 from seedpipe.scoring.trials.read import parse
 
-JOINED = "{count:,} of {total:,} trials are labelled non-target, but target trials make their utterances one speaker"
+JOINED = "is/are labelled non-target, but target trials make their utterances one speaker"
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def _missing(trials: Trials, match: Match | None, known: Sequence[str] | None, w
     names = [trials.utterances[index] for index in match.missing[:10]]
     shown = ", ".join(names) + (", ..." if match.missing.size > 10 else "")
     rows = tuple(int(trials.rows[first_trial[index]]) for index in match.missing[:10])
-    text = f"{match.missing.size:,} of {len(trials.utterances):,} utterances are not in {where}: {shown}"
+    text = f"{counted(match.missing.size, 'utterance', 'is/are', of=len(trials.utterances))} not in {where}: {shown}"
     if known:
         text += f"; names there are such as {known[0]}"
     return Problem("missing", "error", int(match.missing.size), rows, text)
@@ -190,7 +191,7 @@ def _one_class(trials: Trials) -> Problem | None:
 
 
 def _self_trials(trials: Trials) -> Problem | None:
-    text = "{count:,} of {total:,} trials compare an utterance with itself"
+    text = "compares/compare an utterance with itself"
     return _finding("self-trial", "warning", np.flatnonzero(trials.enrol == trials.test), trials, text)
 
 
@@ -201,14 +202,14 @@ def _repeated(trials: Trials) -> list[Problem | None]:
     again = forward.duplicated().to_numpy()
     turned = backward.isin(forward).to_numpy() & (trials.enrol > trials.test) & ~again
     return [
-        _finding("duplicate", "warning", np.flatnonzero(again), trials, "{count:,} of {total:,} trials repeat another"),
+        _finding("duplicate", "warning", np.flatnonzero(again), trials, "repeats/repeat another"),
         _finding(
             "reversed",
             "warning",
             np.flatnonzero(turned),
             trials,
-            "{count:,} of {total:,} trials repeat another in the other direction: with symmetric scores and equal "
-            "conditions their pairs count twice",
+            "repeats/repeat another in the other direction: with symmetric scores and equal conditions their pairs "
+            "count twice",
         ),
     ]
 
@@ -220,5 +221,6 @@ def _finding(
         return None
     rows = tuple(trials.rows[which[:10]].tolist())
     shown = ", ".join(map(str, rows)) + (", ..." if which.size > 10 else "")
-    sentence = text.format(count=which.size, total=len(trials))
+    verbs, _, rest = text.partition(" ")
+    sentence = f"{counted(which.size, 'trial', verbs, of=len(trials))} {rest}"
     return Problem(kind, severity, int(which.size), rows, f"{sentence} (row{'s' * (which.size > 1)} {shown})")

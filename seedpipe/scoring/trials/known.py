@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seedpipe.errors import counted
 from seedpipe.scoring.trials.list import Trials
 
 OF_THE_PAPER = "the paper uses that list"
@@ -87,10 +88,10 @@ def recognise(trials: Trials) -> str:
     if known is None:
         return ""
     if known.md5 and _published_md5(trials) == known.md5:
-        return f"is {known.name} with {known.trials:,} trials (MD5 {known.md5}); {known.note}"
+        return f"is {known.name} with {counted(known.trials, 'trial')} (MD5 {known.md5}); {known.note}"
     doubt = _doubt(trials, known)
-    counted = f"has the count of {known.name}, {known.trials:,} trials{doubt}"
-    return counted if doubt and known.note == OF_THE_PAPER else f"{counted}; {known.note}"
+    count = f"has the count of {known.name}, {counted(known.trials, 'trial')}{doubt}"
+    return count if doubt and known.note == OF_THE_PAPER else f"{count}; {known.note}"
 
 
 def _doubt(trials: Trials, known: KnownList) -> str:

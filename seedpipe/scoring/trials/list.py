@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedpipe.errors import TrialError
+from seedpipe.errors import TrialError, counted
 from seedpipe.files import normal
 
 UNKNOWN = -1
@@ -188,7 +188,7 @@ class Trials:
         pair = self.utterances[self.enrol[wrong[0]]], self.utterances[self.test[wrong[0]]]
         return TrialError(
             f"{pair[0]} and {pair[1]} are labelled as two speakers, but target trials join them"
-            f" ({wrong.size} such trials)",
+            f" ({counted(wrong.size, 'such trial')})",
             expected="labels that agree with each other",
             remedy="correct the list",
             file=self.path,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedpipe.errors import TrialError
+from seedpipe.errors import TrialError, counted
 from seedpipe.files import StrPath, normal, whole_file
 from seedpipe.scoring.trials.list import Trials
 from seedpipe.scoring.trials.read import parse
@@ -111,7 +111,7 @@ def make_vcmix(
     found = sum(label for label, _, _ in lines), sum(1 - label for label, _, _ in lines)
     if found == (VCMIX_TARGETS, VCMIX_NONTARGETS):
         return lines, ""
-    note = f"{found[0]:,} target and {found[1]:,} non-target trials; the paper's VC-Mix has"
+    note = f"{found[0]:,} target and {counted(found[1], 'non-target trial')}; the paper's VC-Mix has"
     return lines, f"{note} {VCMIX_TARGETS:,} and {VCMIX_NONTARGETS:,}"
 
 
@@ -177,7 +177,8 @@ def _draw(
     allowed = _possible(group, speaker, label)
     if wanted > allowed:
         raise TrialError(
-            f"{wanted:,} {kind} trials were asked for, the table allows {allowed:,}", remedy="ask for fewer"
+            f"{counted(wanted, f'{kind} trial', 'was/were')} asked for, the table allows {allowed:,}",
+            remedy="ask for fewer",
         )
     taken: dict[tuple[int, int], None] = {}
     used = np.zeros(speaker.max() + 1, dtype=np.int64)
@@ -199,7 +200,8 @@ def _draw(
         patience = patience - 1 if len(taken) == before else 20
     if len(taken) < wanted:
         raise TrialError(
-            f"only {len(taken):,} of {wanted:,} {kind} trials were found with at most {per_speaker} of one speaker",
+            f"only {counted(len(taken), f'{kind} trial', 'was/were', of=wanted)} found with at most"
+            f" {per_speaker} of one speaker",
             remedy="ask for fewer, or for more of one speaker",
         )
     return list(taken)

@@ -14,7 +14,7 @@ from seedpipe.audio import layout
 from seedpipe.audio.leaks import same_audio
 from seedpipe.audio.listing import find_audio, list_files, other_files
 from seedpipe.audio.manifest import SPEECH, write_manifests
-from seedpipe.errors import ManifestError, SeedpipeError, TrialError
+from seedpipe.errors import ManifestError, SeedpipeError, TrialError, counted
 from seedpipe.files import StrPath
 from seedpipe.params import Channel, ManifestParams
 from seedpipe.scoring.trials.list import Trials
@@ -90,7 +90,7 @@ def check_leaks(params: ManifestParams, lists: Iterable[str], names: StrPath | N
     called = [[_called(path, root) for path in pair] for pair in pairs]
     shared = [f"{ours} of training and {theirs} of evaluation are the same audio" for ours, theirs in called]
     if shared and not params.allow_leaks:
-        others = f" ({len(shared) - 1:,} further pairs)" if len(shared) > 1 else ""
+        others = f" ({counted(len(shared) - 1, 'further pair')})" if len(shared) > 1 else ""
         raise ManifestError(
             shared[0] + others,
             expected="training and evaluation without a file in common",
@@ -225,8 +225,8 @@ def list_trials(
         names = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
         others = other_files(place) if place.is_dir() else ""
         raise TrialError(
-            f"{len(missing)} of {len(trials.utterances)} utterances have no file under {place}: {names}"
-            + (f"; not looked at there, for their extensions: {others}" if others else ""),
+            f"{counted(len(missing), 'utterance', 'has/have', of=len(trials.utterances))} no file under {place}:"
+            f" {names}" + (f"; not looked at there, for their extensions: {others}" if others else ""),
             remedy="correct the list, put the audio there, or give a map of names (docs/data.md)",
             file=trials.path,
             row=trials.first_row(missing[0]),

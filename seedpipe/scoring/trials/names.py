@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seedpipe.errors import TrialError
+from seedpipe.errors import TrialError, counted
 from seedpipe.files import normal, two_forms
 from seedpipe.scoring.trials.list import Trials
 
@@ -52,7 +52,7 @@ class Match:
         names = [self.names[index] for index in self.missing[:10]]
         shown = ", ".join(names) + (", ..." if self.missing.size > 10 else "")
         raise TrialError(
-            f"{self.missing.size} of {len(self.rows)} utterances are not in {where}: {shown}",
+            f"{counted(self.missing.size, 'utterance', 'is/are', of=len(self.rows))} not in {where}: {shown}",
             expected=f"names such as {known[0]}" if known else "",
             remedy="correct the list, or write the manifest again and extract",
             file=trials.path,
@@ -109,13 +109,13 @@ def _rules() -> list[tuple[str, Callable[[str], str]]]:
         ("names without extension", lambda name: _stem(normal(name))),
     ]
     for count in range(MOST_PARTS, 0, -1):
-        parts = f"the last {count} parts of the paths" if count > 1 else "the last part of the paths"
+        parts = f"the last {counted(count, 'part')} of the paths" if count > 1 else "the last part of the paths"
         rules.append((parts, lambda name, count=count: _tail(normal(name), count)))  # type: ignore[misc]
         rules.append(
             (parts + ", without extension", lambda name, count=count: _stem(_tail(normal(name), count)))  # type: ignore[misc]
         )
     for count in (3, 2):  # speaker-recording-utterance, as Kaldi's recipes make names of paths
-        joined = f"the last {count} parts of the paths joined by hyphens, without extension"
+        joined = f"the last {counted(count, 'part')} of the paths joined by hyphens, without extension"
         rules.append((joined, lambda name, count=count: _stem(_tail(normal(name), count)).replace("/", "-")))  # type: ignore[misc]
     return rules
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedpipe.errors import TrialError
+from seedpipe.errors import TrialError, counted
 from seedpipe.files import StrPath, most_unpacked, normal, read_bytes
 from seedpipe.scoring.trials import columns as known
 from seedpipe.scoring.trials.columns import LABELS, LABELS_IN_WORDS, VOCABULARIES, Reading
@@ -136,7 +136,7 @@ def _unpacked(content: bytes) -> bytes:
         while chunk := file.read(CHUNK):
             unpacked += chunk
             if len(unpacked) > most:
-                raise ValueError(f"{len(content):,} bytes of gzip unpack to more than {most:,}")
+                raise ValueError(f"{counted(len(content), 'byte')} of gzip unpack to more than {most:,}")
     return bytes(unpacked)
 
 

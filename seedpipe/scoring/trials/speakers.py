@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedpipe.errors import TrialError
+from seedpipe.errors import TrialError, counted
 from seedpipe.files import StrPath, normal
 from seedpipe.scoring.trials.check import joined
 from seedpipe.scoring.trials.list import Trials
@@ -105,7 +105,7 @@ def _mapped(trials: Trials, known: SpeakerMap) -> TrialSpeakers:
     if match.missing.size:
         missing = [trials.utterances[index] for index in match.missing[:10]]
         raise TrialError(
-            f"{match.missing.size:,} of {len(trials.utterances):,} utterances are not in the speaker map: "
+            f"{counted(match.missing.size, 'utterance', 'is/are', of=len(trials.utterances))} not in the speaker map: "
             + ", ".join(missing),
             expected="a speaker for every utterance and model of the list",
             remedy="add lines 'utterance speaker' to it",
@@ -137,7 +137,7 @@ def _disagreements(trials: Trials, same: NDArray[np.bool_]) -> tuple[str, ...]:
         if wrong.size:
             rows = ", ".join(map(str, trials.rows[wrong[:10]])) + (", ..." if wrong.size > 10 else "")
             lines.append(
-                f"{wrong.size:,} of {len(trials):,} trials are {kind}, and of {found} by the speaker map, {reason} "
-                f"(rows {rows})"
+                f"{counted(wrong.size, 'trial', 'is/are', of=len(trials))} {kind}, and of {found} by the speaker map,"
+                f" {reason} (rows {rows})"
             )
     return tuple(lines)
