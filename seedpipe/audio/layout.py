@@ -174,7 +174,7 @@ def _check_length(frame: pd.DataFrame) -> None:
     too_long = frame[frame["seconds"] > MOST_SECONDS]
     if len(too_long):
         row = too_long.iloc[0]
-        others = f" (and {len(too_long) - 1} further ones)" if len(too_long) > 1 else ""
+        others = f" (and {len(too_long) - 1} more)" if len(too_long) > 1 else ""
         raise ManifestError(
             f"would be one utterance of {row['seconds']:,.0f} s{others}",
             expected=f"at most {MOST_SECONDS:,} s",

@@ -231,6 +231,5 @@ def _bad_files(bad: Sequence[SeedpipeError]) -> SeedpipeError:
         return bad[0]
     names = ", ".join(str(error.file) for error in bad[:10]) + (", ..." if len(bad) > 10 else "")
     first = bad[0]
-    return AudioError(
-        f"{first.found} (and {len(bad) - 1} further bad files: {names})", remedy=first.remedy, file=first.file
-    )
+    more = counted(len(bad) - 1, "further bad file")
+    return AudioError(f"{first.found} (and {more}: {names})", remedy=first.remedy, file=first.file)

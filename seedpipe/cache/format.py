@@ -146,7 +146,7 @@ def read_info(folder: Path) -> CacheInfo:
     except (FileNotFoundError, NotADirectoryError) as error:
         near = _caches_near(folder)
         raise CacheError(
-            "there is no cache",
+            "is a model" if (folder / "config.json").exists() else "there is no cache",
             expected=f"a cache, as {' or '.join(near)}" if near else "",
             remedy="run seedpipe extract",
             file=folder,
@@ -176,6 +176,7 @@ def _caches_near(folder: Path) -> list[str]:
     missing = next((path for path in (folder.parent, folder) if not path.exists()), folder)
     for place in (folder, missing.parent):
         found = sorted({path.parent for depth in ("*", "*/*") for path in place.glob(f"{depth}/{MANIFEST}")})
+        found = [path for path in found if path.suffix != ".finished"]
         if found:
             return [str(path) for path in found[:3]]
     return []

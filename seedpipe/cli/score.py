@@ -91,10 +91,11 @@ def score(
     speakers = speakers or known.score.speakers
     if ids is not None and ".npy" not in (source.suffix, other.suffix):
         raise typer.BadParameter("is for embeddings in .npy files", param_hint="--ids")
+    of_cache = source.is_dir() or not source.suffix
     if out:
-        _expect_new(out, (source, other, trials), (".csv", ".parquet") + (() if source.is_dir() else (".txt",)))
+        _expect_new(out, (source, other, trials), (".csv", ".parquet") + (() if of_cache else (".txt",)))
     found: Evaluations | None
-    if source.is_dir():
+    if of_cache:
         found, table = pipeline.score_cache(
             source,
             other,

@@ -26,6 +26,7 @@ from seedpipe.params import EnhancerKind, Params
 from seedpipe.workers import choose_device
 
 if TYPE_CHECKING:
+    from seedpipe.console import Shown
     from seedpipe.enhancers.base import TrainingCallback
 
 Array: TypeAlias = ArrayLike | torch.Tensor
@@ -40,7 +41,7 @@ def train_enhancer(
     kind: EnhancerKind = "seed",
     network: str | NetworkInfo = "arrays",
     speakers: Iterable[str] | None = None,
-    progress: TrainingCallback | None = None,
+    progress: TrainingCallback | Shown | None = "shown",
 ) -> tuple[EmbeddingEnhancer, TrainingResult]:
     """Train an enhancer on embeddings in memory, as :func:`train_on_cache` does on those of a cache.
 

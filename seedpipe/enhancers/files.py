@@ -27,6 +27,7 @@ from seedpipe.audio.source import EXTENSIONS
 from seedpipe.cache import Cache
 from seedpipe.cache.exchange import Provenance, Vectors, export_cache, open_npy, read_vectors, write_vectors
 from seedpipe.cache.exchange.provenance import expect_same
+from seedpipe.console import shown
 from seedpipe.enhancers.audio import audio_remarks, clean_embeddings, expect_network
 from seedpipe.enhancers.base import EmbeddingEnhancer
 from seedpipe.enhancers.enhanced_cache import (
@@ -44,7 +45,7 @@ from seedpipe.params import Params
 from seedpipe.workers import choose_device
 
 if TYPE_CHECKING:
-    from seedpipe.console import ProgressCallback
+    from seedpipe.console import ProgressCallback, Shown
 
 FILES = (".npy", ".npz", ".parquet", ".ark")
 BLOCK_ROWS = 16_384  # whole blocks of the enhancer, so that noise is drawn as it would be for all rows at once
@@ -116,7 +117,7 @@ def enhance_file(
     ids: StrPath | None = None,
     network: str | None = None,
     params: Params | None = None,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback | Shown | None = "shown",
 ) -> Enhanced:
     """Enhance the embeddings of a file, a cache or audio.
 
@@ -137,8 +138,8 @@ def enhance_file(
         What embeds the audio: see :func:`seedpipe.networks.load_network`. It must be the one of the model.
     params : Params, optional
         The device as in ``machine``; for audio, crops, front end and precision as in ``extract``, too, and workers.
-    progress : callable, optional
-        Called with embeddings done and embeddings in all.
+    progress : callable or None
+        Called with embeddings done and embeddings in all; a bar by default, None for silence.
 
     Raises
     ------
@@ -157,11 +158,13 @@ def enhance_file(
     params = params or Params()
     model, source, out, ids = Path(model), Path(source), Path(out), None if ids is None else Path(ids)
     _check_out(out)
-    work = _Enhancement(model, load_enhancer(model, choose_device(params.machine.device)), use or Use(), out, progress)
+    enhancer = load_enhancer(model, choose_device(params.machine.device))
+    bar = shown(progress, "enhance", "embeddings" if network is None else "utterances")
+    work = _Enhancement(model, enhancer, use or Use(), out, bar)
     started = time.monotonic()
     if network is not None:
         result = work.of_audio(source, network, params)
-    elif source.is_dir():
+    elif source.is_dir() or not source.suffix:
         found = _cache(source)
         work.enhancer.expect(found)
         result = work.of_cache(found)
@@ -276,7 +279,7 @@ class _Enhancement:
 
 
 def _cache(folder: Path) -> Cache:
-    if not (folder / "manifest.json").exists():
+    if folder.is_dir() and not (folder / "manifest.json").exists():
         remedy = "check the path; if it is a folder of audio, give the network, with --network"
         raise CacheError("there is no cache", expected="a cache", remedy=remedy, file=folder)
     return cache.open_cache(folder)

@@ -17,6 +17,7 @@ from seedpipe.audio import find_audio
 from seedpipe.cache.exchange import Provenance, export_cache
 from seedpipe.cache.exchange.exporter import Shards
 from seedpipe.cache.exchange.npz import Block, write_npz
+from seedpipe.console import shown
 from seedpipe.enhancers.audio import audio_remarks, clean_embeddings, expect_network
 from seedpipe.enhancers.base import EmbeddingEnhancer
 from seedpipe.enhancers.enhanced_cache import EnhancedShards, enhanced_network
@@ -34,7 +35,7 @@ from seedpipe.workers import choose_device
 
 if TYPE_CHECKING:
     from seedpipe.cache import Cache
-    from seedpipe.console import ProgressCallback
+    from seedpipe.console import ProgressCallback, Shown
 
 MAPS = (".scp", ".jsonl", ".json")
 
@@ -48,7 +49,7 @@ def embed_files(
     use: Use | None = None,
     crops: int = 0,
     params: Params | None = None,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback | Shown | None = "shown",
 ) -> Enhanced:
     """Embed audio files into a file of embeddings, one vector of each.
 
@@ -73,8 +74,8 @@ def embed_files(
         their own. 0: one vector of the whole file.
     params : Params, optional
         The sections ``audio``, ``extract`` and ``machine`` matter.
-    progress : callable, optional
-        Called with files done and files in all.
+    progress : callable or None
+        Called with files done and files in all; a bar by default, None for silence.
 
     Returns
     -------
@@ -94,6 +95,7 @@ def embed_files(
         The extension of ``out`` is unknown, or a name cannot be written in its format.
     """
     params, out, started = params or Params(), Path(out), time.monotonic()
+    bar = shown(progress, "embed", "files")
     if out.suffix not in FILES:
         found = f"has the extension {out.suffix or 'of none'}"
         raise ExchangeError(found, expected=", ".join(FILES), remedy="choose another name", file=out)
@@ -103,7 +105,7 @@ def embed_files(
     clips = [clip for source in given for clip in _clips(source)]
     _expect_distinct(clips)
     frame, bad = list_clips(clips, channel=params.audio.channel, jobs=jobs, skip_bad=skip)
-    with clean_embeddings(frame, system.network, out, system.params, progress) as made:
+    with clean_embeddings(frame, system.network, out, system.params, bar) as made:
         files = _write(system.shards(made), out, system.provenance(made))
         rows, dimension, remarks = made.info.rows, made.info.network.dimension, audio_remarks(frame, bad, made.info)
     return Enhanced(tuple(files), rows, dimension, time.monotonic() - started, tuple(remarks))

@@ -237,7 +237,7 @@ def test_unreadable_files_fail_together(corpus: Path) -> None:
     with pytest.raises(AudioError, match=r"a/bad\.wav: is not readable audio"):
         table(corpus)
     (corpus / "b/missing.wav").symlink_to("gone.wav")
-    with pytest.raises(AudioError, match=r"and 1 further bad files: .*a/bad\.wav, .*b/missing\.wav"):
+    with pytest.raises(AudioError, match=r"and 1 further bad file: .*a/bad\.wav, .*b/missing\.wav"):
         table(corpus)
 
 

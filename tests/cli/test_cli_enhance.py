@@ -469,7 +469,7 @@ def test_options_that_contradict_each_other_are_wrong_usage(work: Path, argument
         (["model", "nowhere.npy", "e.npy"], "nowhere.npy: cannot be read"),
         (["model", "nowhere.npz", "e.npz"], "nowhere.npz: cannot be read"),
         (["model", "ids.txt", "e.npz"], "ids.txt: has the extension .txt; expected .npz"),
-        (["model", "nowhere", "e.npz"], "nowhere: has the extension of none"),
+        (["model", "nowhere", "e.npz"], "nowhere: there is no cache"),
         (
             ["model", "model", "e.npz"],
             "model: there is no cache; expected a cache; check the path; if it is a folder of",
