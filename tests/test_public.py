@@ -143,3 +143,16 @@ def test_examples_in_docstrings_run(name: str, project: Path) -> None:
         pytest.skip(str(error))
     assert runner.tries > 0
     assert runner.failures == 0, "".join(messages)
+
+
+def test_long_work_shows_how_far_it_is_by_default() -> None:
+    """In a notebook or a script, where nobody has asked for it; :func:`seedpipe.console.shown` says nothing of seconds."""
+    from seedpipe import enhancers, extract, pipeline, scoring
+
+    functions = (
+        *(extract.extract, extract.extract_part, pipeline.extract, pipeline.train),
+        *(enhancers.train, enhancers.train_on_cache, enhancers.train_enhancer, enhancers.files.enhance_file),
+        *(scoring.evaluate, scoring.embed_files),
+    )
+    for function in functions:
+        assert inspect.signature(function).parameters["progress"].default == "shown", function.__name__

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seedpipe.cli import usual
-from seedpipe.console import detail
+from seedpipe.console import detail, say
 
 if TYPE_CHECKING:
     from seedpipe.params import Params
@@ -65,7 +65,10 @@ def read_params(path: Path | None, no_params: bool, changes: Sequence[str] | Non
     own = Path("params.yaml")
     if path is not None and no_params:
         raise typer.BadParameter("give --params or --no-params, not both", param_hint="--no-params")
-    if path is None and not no_params and own.is_file() and Path("dvc.yaml").is_file():
-        detail(f"seedpipe: parameters of {own.absolute()}; --no-params leaves them")
-        path = own
+    if path is None and not no_params and own.is_file():
+        if Path("dvc.yaml").is_file():
+            detail(f"seedpipe: parameters of {own.absolute()}; --no-params leaves them")
+            path = own
+        else:
+            say("seedpipe: params.yaml is not used, as no dvc.yaml makes this folder a project; --params takes it")
     return load_params(path, changes or ()) if path is not None or changes else known

@@ -322,6 +322,7 @@ def test_a_project_gives_its_own_parameters(work: Path, monkeypatch: pytest.Monk
         return found.epochs, found.batch_rows, found.draws
 
     assert trained("--epochs", "1") == (1, 256, 1), "params.yaml without dvc.yaml is no project"
+    assert "params.yaml is not used" in invoke(*command, "--epochs", "1").stderr
     (work / "dvc.yaml").touch()
     assert trained() == (3, 64, 1)
     assert trained("-S", "train.epochs=2") == (2, 64, 1)
