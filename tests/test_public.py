@@ -146,7 +146,7 @@ def test_examples_in_docstrings_run(name: str, project: Path) -> None:
 
 
 def test_long_work_shows_how_far_it_is_by_default() -> None:
-    """In a notebook or a script, where nobody has asked for it; :func:`seedpipe.console.shown` says nothing of seconds."""
+    """In a notebook or a script, where nobody has asked for it; what takes seconds says nothing."""
     from seedpipe import enhancers, extract, pipeline, scoring
 
     functions = (
