@@ -10,7 +10,7 @@ import typer
 from seedpipe.cli import usual
 from seedpipe.cli.common import Json
 from seedpipe.cli.usual import Command, Group
-from seedpipe.console import guarded, show
+from seedpipe.console import guarded, say, show
 
 __all__ = ["app"]
 
@@ -62,6 +62,8 @@ def onnx(
         text = f"{out}: {fused.input} to {enhancer.dimension}-d embedding, {fused.bytes / 1e6:.1f} MB"
         text += f"; cosine to torch {fused.cosine:.6f}"
         facts = {"out": str(out), "input": fused.input, "dimension": enhancer.dimension, "bytes": fused.bytes}
+        if fused.remark:
+            say(f"seedpipe: {fused.remark}")
         show(facts | {"cosine": fused.cosine}, text, as_json=json)
         return
     difference = export_onnx(enhancer, out, noise=noise)

@@ -129,7 +129,8 @@ def add(
     argument: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME=VALUE for the factory; of ONNX features=waveform|wespeaker|3dspeaker, sample_rate=N; repeatable."
+            help="NAME=VALUE for the factory; of ONNX features=waveform|wespeaker|3dspeaker|sherpa, sample_rate=N; of"
+            " campplus features=3dspeaker|sherpa; repeatable."
         ),
     ] = None,
     json: Json = False,

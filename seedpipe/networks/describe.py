@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedpipe.files import StrPath
+from seedpipe.networks.campplus import CAMPPlus
 from seedpipe.networks.config import CONFIG, read_config
 from seedpipe.networks.onnx import OnnxNetwork
 from seedpipe.networks.registry import BUILT_IN, network_names
@@ -39,7 +40,7 @@ def describe_network(network: SpeakerNetwork) -> dict[str, Any]:
 
     parameters = sum(each.numel() for each in network.parameters()) if isinstance(network, nn.Module) else None
     about, source = _said(type(network))
-    given = {"input": str(network.input)} if isinstance(network, OnnxNetwork) else {}
+    given = {"input": str(network.input)} if isinstance(network, OnnxNetwork | CAMPPlus) else {}
     return {
         "name": network.name,
         "kind": getattr(network, "kind", type(network).__name__),

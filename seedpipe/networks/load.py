@@ -85,7 +85,8 @@ def _load_folder(folder: Path) -> SpeakerNetwork:
     network: SpeakerNetwork
     weights = folder / WEIGHTS
     if config.kind in ARCHITECTURES and (weights.exists() or config.kind not in BUILT_IN):
-        network = network_from_state(read_state(weights), config.kind, weights)
+        _refuse_others(config.arguments, {"features"} if config.kind == "campplus" else set(), config.kind)
+        network = network_from_state(read_state(weights), config.kind, weights, config.arguments)
         network.name = config.name
     else:
         source = str(folder / config.source) if config.kind in FILE_KINDS else config.source

@@ -21,8 +21,7 @@ from torch import Tensor
 
 from seedpipe.errors import MissingExtraError, NetworkError, counted, install, shortage
 from seedpipe.files import StrPath, read_bytes
-from seedpipe.networks.features import KaldiFilterBanks
-from seedpipe.networks.onnx_metadata import RATE, WINDOWS, network_input
+from seedpipe.networks.onnx_metadata import RATE, network_input
 from seedpipe.networks.selftest import shortest_input
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class OnnxNetwork:
     ----------
     path : path
         One file that holds its weights.
-    features : {'waveform', 'wespeaker', '3dspeaker'}, optional
+    features : {'waveform', 'wespeaker', '3dspeaker', 'sherpa'}, optional
         What the network is given. By default what the file says, else the rank of its input decides: waveforms for two
         axes, the filter banks of WeSpeaker for three.
     sample_rate : int, optional
@@ -75,10 +74,7 @@ class OnnxNetwork:
         self._check_form(shape)
         self._output = self._only_output()
         self._batch, self._length = _fixed(shape[0]), _fixed(shape[1])
-        self._banks = None
-        if window := WINDOWS.get(self.input.features):
-            bins, rate = _fixed(shape[2]) or BINS, self.sample_rate
-            self._banks = KaldiFilterBanks(bins, window, self.input.scale, rate, centred=self.input.centred)
+        self._banks = self.input.banks(_fixed(shape[-1]) or BINS)
         self.min_samples, self.dimension = self._probe()
         if self.input.output_dim not in (None, self.dimension):
             raise self._refused(
@@ -168,7 +164,7 @@ class OnnxNetwork:
         if self._length is not None:
             lengths = (self._length,)
             if self._banks is not None:
-                lengths = (self._banks.frame + self._banks.hop * (self._length - 1),)
+                lengths = (self._banks.shortest(self._length),)
         try:
             return shortest_input(self, lengths)
         except ValueError as error:

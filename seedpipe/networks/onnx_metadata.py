@@ -2,7 +2,7 @@
 
 ``framework`` (``wespeaker``, ``3d-speaker``), ``sample_rate``, ``output_dim``, ``normalize_samples`` (1 for waveforms
 in [-1, 1], 0 for the scale of 16-bit numbers) and ``feature_normalize_type`` (``global-mean``, or empty where the mean
-over time stays).
+over time stays). ``seedpipe_features`` is ours, in the graphs that ``seedpipe export onnx`` writes.
 
 Source: sherpa-onnx, scripts/wespeaker/add_meta_data.py and scripts/3dspeaker/export-onnx.py.
 """
@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seedpipe.errors import NetworkError
+from seedpipe.networks.features import KaldiFilterBanks
 
 FRAMEWORKS = {"wespeaker": "wespeaker", "3d-speaker": "3dspeaker", "3dspeaker": "3dspeaker"}
-WINDOWS = {"wespeaker": "hamming", "3dspeaker": "povey"}
+SHERPA = "sherpa"
+WINDOWS = {"wespeaker": "hamming", "3dspeaker": "povey", SHERPA: "povey"}
 FEATURES = ("waveform", *WINDOWS)
-SCALES = {"waveform": 1.0, "wespeaker": 2.0**15, "3dspeaker": 1.0}
+SCALES = {"waveform": 1.0, "wespeaker": 2.0**15, "3dspeaker": 1.0, SHERPA: 1.0}
+OWN_KEY = "seedpipe_features"
 SCALE_OF = {"1": 1.0, "0": 2.0**15}  # by normalize_samples
 RATE = 16_000
 RATES = range(4_000, 192_001)
@@ -30,8 +33,8 @@ class NetworkInput:
 
     Parameters
     ----------
-    features : {'waveform', 'wespeaker', '3dspeaker'}
-        Waveforms (B, T), or filter banks (B, F, bins) with the window of that toolkit.
+    features : {'waveform', 'wespeaker', '3dspeaker', 'sherpa'}
+        Waveforms (B, T), or filter banks (B, F, bins) as that toolkit, or sherpa-onnx, makes them.
     sample_rate : int
         Samples per second.
     scale : float
@@ -55,6 +58,13 @@ class NetworkInput:
         mean = "removed" if self.centred else "kept"
         window = WINDOWS[self.features].capitalize()
         return f"filter banks of {self.features} at {self.sample_rate:,} Hz: {window} window, {samples}, mean {mean}"
+
+    def banks(self, bins: int) -> KaldiFilterBanks | None:
+        """What makes the features of waveforms; None where these are waveforms."""
+        if self.features not in WINDOWS:
+            return None
+        settings = {"centred": self.centred, "sherpa": self.features == SHERPA}
+        return KaldiFilterBanks(bins, WINDOWS[self.features], self.scale, self.sample_rate, **settings)
 
     def key(self) -> str:
         """What of this counts towards a fingerprint; the toolkits' own at 16 kHz is their name alone."""
@@ -104,9 +114,13 @@ def network_input(
 def _features(said: Mapping[str, str], axes: int, given: str, path: Path) -> str:
     if given and given not in FEATURES:
         raise NetworkError(f"cannot be given {given!r}", expected=f"one of {', '.join(FEATURES)}", file=path)
-    framework = said.get("framework", "")
-    known = FRAMEWORKS.get(framework.lower())
-    if known and given not in ("", known):
+    own, framework = said.get(OWN_KEY, ""), said.get("framework", "")
+    if own and own not in FEATURES:
+        raise _not_understood(OWN_KEY, own, ", ".join(FEATURES), path)
+    known = own or FRAMEWORKS.get(framework.lower())
+    if own and given not in ("", own):
+        raise _contradiction(f"features={given}", f"{OWN_KEY} {own}", path)
+    if known and given not in ("", known, SHERPA):  # sherpa-onnx feeds the networks of both toolkits alike
         raise _contradiction(f"features={given}", f"framework {framework}", path)
     if given or known:
         return given or str(known)

