@@ -197,6 +197,45 @@ def test_masks_choose_the_speech_and_too_little_of_it_is_nan(pyannote: Any) -> N
     assert found.dtype == np.float32
 
 
+@pytest.fixture
+def diarization(pyannote: Any) -> Any:  # noqa: ARG001
+    """A whole pipeline, of random weights but for one: its segmentation hears one speaker at all times."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pyannote.audio.core.plda import PLDA
+        from pyannote.audio.core.task import Problem, Resolution, Specifications
+        from pyannote.audio.models.embedding import XVectorSincNet
+        from pyannote.audio.models.segmentation import PyanNet
+        from pyannote.audio.pipelines import SpeakerDiarization
+
+        sizes = {"hidden_size": 4, "num_layers": 1, "bidirectional": False}
+        segmentation = PyanNet(lstm=sizes, linear={"hidden_size": 4, "num_layers": 1})
+        kind = Problem.MONO_LABEL_CLASSIFICATION, Resolution.FRAME
+        segmentation.specifications = Specifications(
+            *kind, duration=2.0, classes=["a", "b"], powerset_max_classes=1, permutation_invariant=True
+        )
+        segmentation.build()
+        torch.nn.init.constant_(segmentation.classifier.bias[1:2], 1e3)  # of no speaker, a alone, b alone
+        embedding = XVectorSincNet()
+        embedding.specifications = Specifications(Problem.REPRESENTATION, Resolution.CHUNK, duration=2.0)
+        parts = {"segmentation": segmentation, "embedding": embedding, "plda": PLDA.__new__(PLDA)}
+        made = SpeakerDiarization(**parts, clustering="AgglomerativeClustering", segmentation_step=0.25)
+    clustering = {"method": "average", "min_cluster_size": 1, "threshold": 0.25}
+    return made.instantiate({"segmentation": {"min_duration_off": 0.0}, "clustering": clustering})
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_diarization_of_pyannote_tells_speakers_by_our_embeddings(pyannote: Any, diarization: Any) -> None:
+    speech = np.concatenate([tone(hertz, 6.0, seed=hertz) for hertz in (110, 1_000)])
+    recording = {"waveform": torch.from_numpy(speech)[None], "sample_rate": 16_000, "uri": "meeting"}
+    turns = pyannote.SpeakerEmbedding("dvector").use_in(diarization)(recording)
+    assert turns.speaker_embeddings.shape == (2, 256)
+    (first, one), (second, other) = [(turn, name) for turn, _, name in turns.speaker_diarization.itertracks(True)]
+    assert one != other
+    assert first.end == pytest.approx(6.0, abs=1.0)
+    assert (second.start, second.end) == pytest.approx((6.0, 12.0), abs=1.0)
+
+
 # ------------------------------------------------------------------------------------------------ Kaldi and WeSpeaker
 
 
