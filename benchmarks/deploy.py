@@ -1,9 +1,10 @@
-"""Network and enhancer as one graph: bytes, real-time factor at 4 s on one core, cosine to torch, and EER of a list.
+"""Network and enhancer as one graph: bytes, real-time factor on one core, cosine to torch, and EER of lists.
 
-    python benchmarks/deploy.py MODEL --network campplus --list ../shared/data/eval/trials_an4.txt
+    python benchmarks/deploy.py --network campplus --model MODEL --list ../shared/data/eval/trials_an4.txt
 
-Three graphs are compared in one run: the network alone, network and enhancer, and these with weights in 8 bits. The
-list is scored with whole files by the two graphs with the enhancer.
+Graphs are compared in one run: the network alone, with weights in 8 bits, and, with a model, network and enhancer in
+both. They are timed in turns on one waveform of 4 s, and what counts is the ratio to the network alone within a turn;
+filter banks that a runtime makes are not in it. The lists are scored with whole files.
 """
 
 from __future__ import annotations
@@ -28,57 +29,91 @@ from seedpipe.scoring import pair_scores
 from seedpipe.scoring.trials import Trials, read_trials
 from seedpipe.scoring.trials.manifest import clips_below
 
-SECONDS, REPEATS = 4.0, 20
+SECONDS = 4.0
+BASE = "network"
+Graphs = dict[str, Any]
 
 
-def real_time_factor(session: Any, network: SpeakerNetwork) -> float:
-    """Least time of many runs on one waveform, over its length; filter banks that a runtime makes are not in it."""
+def run(session: Any, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a graph makes of its only input."""
+    (found,) = session.run(None, {session.get_inputs()[0].name: inputs})
+    return cast("NDArray[np.float32]", found)
+
+
+def timed(sessions: Graphs, network: SpeakerNetwork, repeats: int) -> dict[str, NDArray[np.float64]]:
+    """Seconds of each run of every graph, side by side; one run before them is not counted."""
     samples = round(SECONDS * network.sample_rate)
     inputs = graph_inputs(network, torch.randn(1, samples, generator=torch.Generator().manual_seed(0)) * 0.1)
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        session.run(None, {session.get_inputs()[0].name: inputs})
-        times.append(time.perf_counter() - started)
-    return min(times) / SECONDS
+    times = np.zeros((repeats + 1, len(sessions)))
+    for turn in times:
+        for place, session in enumerate(sessions.values()):
+            started = time.perf_counter()
+            run(session, inputs)
+            turn[place] = time.perf_counter() - started
+    return dict(zip(sessions, times[1:].T, strict=True))
 
 
-def eer(session: Any, network: SpeakerNetwork, trials: Trials, folder: Path) -> float:
-    """EER of a list of whole files."""
-    rows: list[NDArray[np.float32]] = []
-    for clip in clips_below(folder, trials):
+def errors(sessions: Graphs, network: SpeakerNetwork, trials: Trials) -> dict[str, float]:
+    """EER of every graph on a list of whole files."""
+    rows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in sessions}
+    for clip, utterance in zip(clips_below(trials.path.parent, trials), trials.utterances, strict=True):
         if clip is None:
-            raise SystemExit(f"utterances of the list have no file under {folder}")
-        waveform = torch.from_numpy(read_audio(clip.path, network.sample_rate))[None]
-        rows.append(session.run(None, {session.get_inputs()[0].name: graph_inputs(network, waveform)})[0])
-    embeddings = np.stack(rows)
-    scores = pair_scores(embeddings, embeddings, trials.enrol, trials.test, "cosine")
-    return metrics.eer(scores, trials.labels)
+            raise SystemExit(f"{utterance} has no file under {trials.path.parent}")
+        inputs = graph_inputs(network, torch.from_numpy(read_audio(clip.path, network.sample_rate))[None])
+        for name, session in sessions.items():
+            rows[name].append(run(session, inputs))
+    print(f"{trials.path.stem}: {len(trials.utterances)} files, {len(trials.labels):,} trials", flush=True)
+    found = {}
+    for name, embeddings in rows.items():
+        both = np.stack(embeddings)
+        found[name] = metrics.eer(pair_scores(both, both, trials.enrol, trials.test, "cosine"), trials.labels)
+    return found
+
+
+def graphs(network: str, enhancer: Enhancer | None, folder: Path) -> tuple[Graphs, dict[str, dict[str, Any]]]:
+    """The sessions of all graphs, and their sizes and cosines."""
+    sessions, facts = {}, {}
+    for name, given in ((BASE, None), ("fused", enhancer)):
+        for int8 in (False, True) if name == BASE or given else ():
+            title = f"{name} int8" if int8 else name
+            made = export_fused(given, network, folder / "one.onnx", int8=int8)
+            sessions[title] = open_session(made.path.read_bytes())
+            facts[title] = {"bytes": made.bytes, "cosine": made.cosine}
+    return sessions, facts
 
 
 def main() -> None:
     """Print a row for each graph."""
     parser = reader(__doc__)
-    parser.add_argument("model", type=Path, help="model folder")
-    parser.add_argument("--network", required=True, help="the network of the model")
-    parser.add_argument("--list", type=Path, help="a trial list beside the folder of its audio")
+    parser.add_argument("--network", required=True)
+    parser.add_argument("--model", type=Path, help="folder of an enhancer of this network")
+    parser.add_argument("--list", type=Path, action="append", default=[], help="a trial list beside its audio")
+    parser.add_argument("--repeats", type=int, default=21, help="turns that are timed; 0: none")
     asked = parser.parse_args()
-    network, enhancer = load_network(asked.network), cast("Enhancer", load_enhancer(asked.model))
-    trials = read_trials(asked.list) if asked.list else None
-    figures: dict[str, Any] = {}
-    print(f"{'graph':<22}{'MB':>8}{'RTF':>9}{'cosine':>10}{'EER %':>8}")
+    network = load_network(asked.network)
+    enhancer = cast("Enhancer", load_enhancer(asked.model)) if asked.model else None
     with tempfile.TemporaryDirectory() as folder:
-        for name, given, int8 in (("network", None, False), ("fused", enhancer, False), ("fused int8", enhancer, True)):
-            made = export_fused(given, asked.network, Path(folder, "one.onnx"), int8=int8)
-            session = open_session(made.path.read_bytes())
-            row: dict[str, Any] = {"bytes": made.bytes, "rtf": real_time_factor(session, network)}
-            row["cosine"] = made.cosine
-            if trials and given:
-                row["eer"] = eer(session, network, trials, asked.list.parent)
-            figures[name] = row
-            found = f"{100 * row['eer']:>8.2f}" if "eer" in row else ""
-            print(f"{name:<22}{made.bytes / 1e6:>8.2f}{row['rtf']:>9.4f}{made.cosine:>10.5f}{found}", flush=True)
+        sessions, figures = graphs(asked.network, enhancer, Path(folder))
+    for place in asked.list:
+        for name, eer in errors(sessions, network, read_trials(place)).items():
+            figures[name][place.stem] = eer
+    for name, times in (timed(sessions, network, asked.repeats) if asked.repeats else {}).items():
+        figures[name] |= {"seconds": times.tolist()}
+    columns = "".join(f"{place.stem.removeprefix('trials_')[:12] + ' EER %':>20}" for place in asked.list)
+    print(f"{'graph':<14}{'MB':>8}{'RTF':>9}{'to network':>24}{'cosine':>10}{columns}")
+    for name, row in figures.items():
+        print(f"{name:<14}{row['bytes'] / 1e6:>8.2f}{_speed(row, figures[BASE]):>33}{row['cosine']:>10.5f}", end="")
+        print("".join(f"{100 * row[place.stem]:>20.2f}" for place in asked.list), flush=True)
     keep(asked.json, figures)
+
+
+def _speed(row: dict[str, Any], base: dict[str, Any]) -> str:
+    """Median real-time factor, and median and quartiles of the ratio to the network alone."""
+    if "seconds" not in row:
+        return ""
+    times, ratios = np.array(row["seconds"]), np.array(row["seconds"]) / np.array(base["seconds"])
+    low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75))
+    return f"{np.median(times) / SECONDS:>9.4f}{middle:>10.2f} [{low:.2f}, {high:.2f}]"
 
 
 if __name__ == "__main__":

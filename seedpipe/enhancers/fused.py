@@ -9,6 +9,7 @@ Shapes: B utterances, T samples, F frames, D embedding dimension.
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import tempfile
 from dataclasses import dataclass
@@ -314,7 +315,11 @@ def _quantised(graph: Any, network: SpeakerNetwork) -> bytes:
     front = "mel" if isinstance(network, DVector) else str(getattr(network, "front_end", ""))
     inside = f"/{front.rpartition('.')[2]}/"
     apart = [node.name for node in graph.graph.node if front and inside in node.name]
-    with tempfile.TemporaryDirectory(prefix="seedpipe-") as folder:
-        out = Path(folder, "int8.onnx")
-        quantize_dynamic(graph, out, KINDS, weight_type=QuantType.QUInt8, nodes_to_exclude=apart)
-        return out.read_bytes()
+    logging.disable(logging.WARNING)  # about a preparation of the graph, which is for static quantisation
+    try:
+        with tempfile.TemporaryDirectory(prefix="seedpipe-") as folder:
+            out = Path(folder, "int8.onnx")
+            quantize_dynamic(graph, out, KINDS, weight_type=QuantType.QUInt8, nodes_to_exclude=apart)
+            return out.read_bytes()
+    finally:
+        logging.disable(logging.NOTSET)
