@@ -1,10 +1,11 @@
 """Network and enhancer as one graph: bytes, real-time factor on one core, cosine to torch, and EER of lists.
 
-    python benchmarks/deploy.py --network campplus --model MODEL --list ../shared/data/eval/trials_an4.txt
+    python benchmarks/deploy.py --network campplus --model MODEL --list DATA/eval/trials_an4.txt
 
 Graphs are compared in one run: the network alone, with weights in 8 bits, and, with a model, network and enhancer in
-both. They are timed in turns on one waveform of 4 s, and what counts is the ratio to the network alone within a turn;
-filter banks that a runtime makes are not in it. The lists are scored with whole files.
+both. They are timed in turns on one waveform of 4 s, in processor time, which other work on the machine disturbs less;
+what counts is the ratio to the network alone within a turn. Filter banks that a runtime makes are not in it. The lists
+are scored with whole files.
 """
 
 from __future__ import annotations
@@ -41,15 +42,15 @@ def run(session: Any, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def timed(sessions: Graphs, network: SpeakerNetwork, repeats: int) -> dict[str, NDArray[np.float64]]:
-    """Seconds of each run of every graph, side by side; one run before them is not counted."""
+    """Processor seconds of each run of every graph, side by side; one run before them is not counted."""
     samples = round(SECONDS * network.sample_rate)
     inputs = graph_inputs(network, torch.randn(1, samples, generator=torch.Generator().manual_seed(0)) * 0.1)
     times = np.zeros((repeats + 1, len(sessions)))
     for turn in times:
         for place, session in enumerate(sessions.values()):
-            started = time.perf_counter()
+            started = time.process_time()
             run(session, inputs)
-            turn[place] = time.perf_counter() - started
+            turn[place] = time.process_time() - started
     return dict(zip(sessions, times[1:].T, strict=True))
 
 
