@@ -282,6 +282,7 @@ def report(params: Params, paths: ProjectPaths, made_by: str) -> Report:
     """Gather all figures into the report (HTML and Markdown), and give what it was made from."""
     from seedpipe.results import Report
     from seedpipe.results.report import write_report
+    from seedpipe.results.report.listening import first_row
 
     evaluations: list[dict[str, Any]] = []
     training: dict[str, Any] = {}
@@ -305,7 +306,9 @@ def report(params: Params, paths: ProjectPaths, made_by: str) -> Report:
         }
     )
     data = replace(data, comparisons=list(_comparisons(params, paths, data)))
-    write_report(data, paths.report, paths.report.with_suffix(".md"))
+    network, name = params.extract.networks[0], params.manifest.evaluations[0]
+    heard = first_row(paths.cache(network, name), paths.manifests(name))
+    write_report(data, paths.report, paths.report.with_suffix(".md"), heard)
     return data
 
 

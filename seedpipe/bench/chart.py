@@ -74,7 +74,7 @@ def cost_chart(result: Result) -> Markup:
     drawings = Drawings()
     label = "Real-time factor of networks, alone, with enhancers and behind a front end; the numbers are in the table"
     drawing = drawings.draw(
-        label, (WIDTH, height), paint, margins=(left, FIGURES, TOP, BOTTOM), panels=len(batches), gap=GAP
+        label, (WIDTH, height), paint, margins=(left, FIGURES, TOP, BOTTOM), heights=[1.0] * len(batches), gap=GAP
     )
     opening = Markup('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0:g} {1:g}" width="{0:g}">\n')
     style = Markup("<style>{}{}</style>\n").format(STYLE, drawings.style)

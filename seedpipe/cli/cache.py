@@ -134,26 +134,42 @@ def import_(
 @guarded
 def render(
     cache: CacheFolder,
-    out: Annotated[Path, typer.Argument(help="The audio, a .wav file of floats.")],
+    out: Annotated[Path | None, typer.Argument(help="The audio, a .wav file of floats.")] = None,
+    *,
     row: Annotated[int, typer.Option(min=0, help="Number of the row, counted from 0.")],
     manifests: Annotated[Path, typer.Option(help="Folder of the manifests that the cache was made from.")],
     variant: Annotated[str, typer.Option(help="Variant of the row.")] = "clean",
+    figure: Annotated[
+        Path | None, typer.Option(help="Waveform and spectrogram of all its variants: .pdf, .png or .svg.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Make the audio of one row again, to hear what the network heard.
+    """Make the audio of one row again, to hear and to see what the network heard.
 
     Example: seedpipe cache render cache/dvector/train row.wav --row 7 --variant noise --manifests data_manifests/train
+
+    Example: seedpipe cache render cache/dvector/train --row 7 --manifests data_manifests/train --figure row.pdf
     """
     from seedpipe import extract
     from seedpipe.cache import open_cache
     from seedpipe.files import whole_file
 
-    waveform, sample_rate = extract.render(open_cache(cache), row, variant, manifests)
-    with whole_file(out) as partial:
-        partial.write_bytes(_wav_header(waveform.size, sample_rate) + waveform.astype("<f4").tobytes())
+    if out is None and figure is None:
+        raise typer.BadParameter("name a file for the audio, or --figure", param_hint="OUT")
+    opened = open_cache(cache)
+    found = extract.render_row(opened, row, manifests, [variant, *(opened.info.variants if figure else ())])
+    waveform, sample_rate = found[variant], opened.info.network.sample_rate
+    if figure:
+        from seedpipe.results.figure_files import write_row
+
+        write_row({name: found[name] for name in opened.info.variants}, sample_rate, figure)
+    if out:
+        with whole_file(out) as partial:
+            partial.write_bytes(_wav_header(waveform.size, sample_rate) + waveform.astype("<f4").tobytes())
     seconds = waveform.size / sample_rate
-    result = {"out": str(out), "seconds": seconds, "sample_rate": sample_rate}
-    show(result, f"{out}: {seconds:.2f} s at {sample_rate:,} Hz", as_json=json)
+    files = {"out": str(out) if out else None, "figure": str(figure) if figure else None}
+    text = f"{', '.join(filter(None, files.values()))}: {seconds:.2f} s at {sample_rate:,} Hz"
+    show(files | {"seconds": seconds, "sample_rate": sample_rate}, text, as_json=json)
 
 
 def _wav_header(samples: int, sample_rate: int) -> bytes:

@@ -42,7 +42,7 @@ def compare(
     found = compare_scores(*scores, labelled, replicates, seed, speakers=known)
     for warning in found.warnings:
         say(f"seedpipe: warning: {warning}")
-    show({"a": str(a), "b": str(b)} | found.to_dict(), found.text, as_json=json)
+    show({"a": str(a), "b": str(b)} | found.to_dict(), repr(found), as_json=json)
 
 
 @guarded

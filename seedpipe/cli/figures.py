@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from seedpipe.cli.common import Json
+from seedpipe.cli.common import Json, read_params
 from seedpipe.console import guarded, show
 from seedpipe.errors import counted
 
@@ -45,7 +45,8 @@ def figures(
     # '--format pdf svg' gives the words behind the first as arguments.
     more = [str(path) for path in results if formats and str(path) in FORMATS and not path.exists()]
     paths = [path for path in results if str(path) not in more]
-    found = Report.from_dict(gather(paths, "Figures", "seedpipe figures"))
+    names = read_params(None, no_params=False, changes=()).enhancers.names
+    found = Report.from_dict(gather(paths, "Figures", "seedpipe figures", names))
     written = write_figures(
         found, out, [*dict.fromkeys(one.value for one in formats or [Format.pdf]), *more], trainings(paths)
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seedpipe.cli.common import Json
+from seedpipe.cli.common import Json, read_params
 from seedpipe.console import guarded, show
 
 __all__ = ["report"]
@@ -30,7 +30,8 @@ def report(
     from seedpipe.results.gather import gather
     from seedpipe.results.report import format_table, headline, write_report
 
-    data = gather(results, title, "seedpipe report")
+    names = read_params(None, no_params=False, changes=()).enhancers.names
+    data = gather(results, title, "seedpipe report", names)
     write_report(data, out, markdown)
     result = {"report": str(out), "markdown": markdown and str(markdown), "headlines": headline(data)}
     show(result, f"{format_table(data)}\nReport: {out}", as_json=json)

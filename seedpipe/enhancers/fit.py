@@ -56,6 +56,7 @@ def fit_network(job: TrainingJob) -> Fitted:
         warnings += (NOT_MEASURED,) if safeguard is None else safeguard.warnings()
         enhancer = enhancer.used("enhanced" if safeguard is None else safeguard.use, safeguard)
     enhancer = enhancer.calibrated(*loader.calibration)
+    measured = enhancer.config.safeguard
     return Fitted(
         enhancer,
         loader.count,
@@ -64,7 +65,8 @@ def fit_network(job: TrainingJob) -> Fitted:
         trainer.curve,
         trainer.epoch_steps,
         warnings,
-        remarks=() if enhancer.config.safeguard is None else enhancer.config.safeguard.sentences(),
+        remarks=measured.sentences() if measured else (),
+        growth=measured.growth if measured else (),
         work=work,
     )
 

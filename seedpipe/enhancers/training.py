@@ -68,6 +68,8 @@ class Fitted:
     warnings: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     """What was found that is no warning."""
+    growth: tuple[tuple[int, float], ...] = ()
+    """Utterances and error rate of trainings on parts of the sources."""
     work: Path | None = None
     """Where the training keeps what it goes on from; of no use once the model is in its place."""
 
@@ -80,7 +82,8 @@ class TrainingResult:
     embedding: (before, after) enhancement. It needs no speaker labels. ``seconds`` are those of the last run, where a
     training was interrupted. ``steps`` and ``epochs``, the passes over the rows that they come to, are 0 and the curve
     is empty for an enhancer in closed form. ``warnings`` say why it may need a longer training or more speech,
-    ``remarks`` what was found on held-out sources.
+    ``remarks`` what was found on held-out sources, ``growth`` the error rate there (a fraction) of trainings on so many
+    utterances.
     """
 
     steps: int
@@ -92,6 +95,7 @@ class TrainingResult:
     curve: tuple[TrainingPoint, ...]
     warnings: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    growth: tuple[tuple[int, float], ...] = ()
 
     @classmethod
     def of(cls, fitted: Fitted, seconds: float) -> TrainingResult:
@@ -107,6 +111,7 @@ class TrainingResult:
             curve=fitted.curve,
             warnings=fitted.warnings,
             remarks=fitted.remarks,
+            growth=fitted.growth,
         )
 
     def as_dict(self) -> dict[str, object]:

@@ -1,8 +1,8 @@
-"""Make a row of a cache audible again, from its recipe."""
+"""Make rows of a cache audible again, from their recipes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,22 +20,29 @@ if TYPE_CHECKING:
 
 
 def render(cache: Cache, row: int, variant: str, manifests: StrPath) -> tuple[Waveform, int]:
-    """Make the audio that the network heard.
+    """Make the audio that the network heard, with its sample rate; as :func:`render_row` of a single variant."""
+    return render_row(cache, row, manifests, [variant])[variant], cache.info.network.sample_rate
+
+
+def render_row(
+    cache: Cache, row: int, manifests: StrPath, variants: Sequence[str] | None = None
+) -> dict[str, Waveform]:
+    """Make the audio that the network heard of one row.
 
     Parameters
     ----------
     cache : Cache
     row : int
         Number of the row, from 0.
-    variant : str
-        One of the cache's variants.
     manifests : Path
         Folder of the manifests that the cache was made from.
+    variants : sequence of str, optional
+        Of the cache's; all by default.
 
     Returns
     -------
-    waveform : ndarray of float32, shape (crop samples,)
-    sample_rate : int
+    dict of str to ndarray of float32, shape (crop samples,)
+        Waveforms by variant, at the sample rate of the network.
 
     Raises
     ------
@@ -46,27 +53,36 @@ def render(cache: Cache, row: int, variant: str, manifests: StrPath) -> tuple[Wa
     """
     import torch
 
-    info, manifests = cache.info, Path(manifests)
-    if not 0 <= row < info.rows:
-        raise CacheError(f"there is no row {row}", expected=f"0 to {info.rows - 1}", file=cache.path)
-    if variant not in info.variants:
-        raise CacheError(f"there is no variant {variant!r}", expected=", ".join(info.variants), file=cache.path)
-    if "files" not in info.augmentation:
-        raise CacheError("was imported: its embeddings have no audio here", file=cache.path)
+    info, wanted = cache.info, cache.info.variants if variants is None else variants
+    _expect(cache, row, wanted)
     cleaned = _frontend(cache)
     columns = cache.row(row, ("utterance", "draw", "crop_start", *RECIPE_COLUMNS))
-    banks = _banks(cache, variant, manifests)
-    speech, start = _speech(cache, str(columns["utterance"]), manifests), int(columns["crop_start"])
+    banks = _banks(cache, wanted, Path(manifests))
+    speech, start = _speech(cache, str(columns["utterance"]), Path(manifests)), int(columns["crop_start"])
     own = info.test_crops and int(columns["draw"]) == info.rows_per_utterance - 1  # the crop of the test side
     samples = int(info.features["test_crop_samples" if own else "crop_samples"]) or speech.size
     training = info.kind == "training"  # there, crops are mixed; in an evaluation, the mixture is cut
     source = torch.tensor(decode.crop(speech, start, samples) if training else speech)[None]
-    recipe = Recipe(*(columns[name][info.variants.index(variant)].item() for name in RECIPE_COLUMNS))
     floor = float(info.augmentation["snr_power_floor"])
     rooms: Rooms = "aligned" if "rooms" in info.augmentation else "official"  # else they are the same
-    mixed = augment.apply_recipes(split_condition(variant)[0], [recipe], source, banks, floor, rooms)
-    heard = cleaned(mixed)[0].numpy()
-    return heard if training else decode.crop(heard, start, samples), info.network.sample_rate
+
+    def heard(variant: str) -> Waveform:
+        recipe = Recipe(*(columns[name][info.variants.index(variant)].item() for name in RECIPE_COLUMNS))
+        mixed = augment.apply_recipes(split_condition(variant)[0], [recipe], source, banks, floor, rooms)
+        whole: Waveform = cleaned(mixed)[0].numpy()
+        return whole if training else decode.crop(whole, start, samples)
+
+    return {variant: heard(variant) for variant in wanted}
+
+
+def _expect(cache: Cache, row: int, variants: Sequence[str]) -> None:
+    info = cache.info
+    if not 0 <= row < info.rows:
+        raise CacheError(f"there is no row {row}", expected=f"0 to {info.rows - 1}", file=cache.path)
+    if unknown := [variant for variant in variants if variant not in info.variants]:
+        raise CacheError(f"there is no variant {unknown[0]!r}", expected=", ".join(info.variants), file=cache.path)
+    if "files" not in info.augmentation:
+        raise CacheError("was imported: its embeddings have no audio here", file=cache.path)
 
 
 def _speech(cache: Cache, utterance: str, manifests: Path) -> Waveform:
@@ -77,11 +93,11 @@ def _speech(cache: Cache, utterance: str, manifests: Path) -> Waveform:
     return decode.read_audio(Path(found["path"]), _rate(cache), found["digest"], first, frames, channel)
 
 
-def _banks(cache: Cache, variant: str, manifests: Path) -> dict[str, Bank]:
+def _banks(cache: Cache, variants: Sequence[str], manifests: Path) -> dict[str, Bank]:
     digests = cache.info.augmentation["files"]
     return {
         part: Bank(_manifest(cache, manifests / name, digests.get(part)), _rate(cache))
-        for part, name in bank_files([variant]).items()
+        for part, name in bank_files(variants).items()
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import html
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Self
@@ -98,6 +98,10 @@ class TabularResult(Result, ABC):
         """What the table is of, in a line."""
 
     @abstractmethod
+    def blocks(self) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+        """Give headings, and below each a table for people: rows of text, the head first."""
+
+    @abstractmethod
     def to_frame(self) -> pd.DataFrame:
         """Give the figures as a table, rates as fractions."""
 
@@ -125,14 +129,13 @@ class TabularResult(Result, ABC):
         return axes
 
     def __repr__(self) -> str:
-        frame = self.to_frame()
-        table = frame.to_string(index=False, na_rep="", float_format="{:.4g}".format)
-        return self.heading if frame.empty else f"{self.heading}\n{table}"
+        from seedpipe.results.text import plain, text_table
+
+        return "\n\n".join(f"{plain(heading)}\n\n{text_table(rows)}" for heading, rows in self.blocks())
 
     def _repr_html_(self) -> str:
-        """Table for a notebook."""
-        table = self.to_frame().to_html(index=False, na_rep="", float_format="{:.4g}".format, border=0)
-        return f"<p>{html.escape(self.heading)}</p>\n{table}"
+        """Tables for a notebook."""
+        return "\n".join(f"<p>{html.escape(heading)}</p>\n{_html_table(rows)}" for heading, rows in self.blocks())
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,14 @@ class Difference(Generic[T]):
     def measurable_from(self) -> float | None:
         """Least difference that the list could have told from zero: half the width of the interval, if there is one."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+def _html_table(rows: list[tuple[str, ...]]) -> str:
+    tags = ["th", *("td" for _ in rows[1:])]
+    lines = (
+        "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) for row, tag in zip(rows, tags, strict=True)
+    )
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
 def draw_frame(axes: Axes, frame: pd.DataFrame) -> Axes:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seedpipe.errors import counted
 from seedpipe.results import wording
 from seedpipe.results.base import Count, Difference, Estimate, Name, Number, Positive, TabularResult
-from seedpipe.results.text import text_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,15 +59,14 @@ class Comparison(TabularResult):
         """Counts."""
         return f"{counted(self.trials, 'trial')}, {self.targets:,} target, {counted(self.speakers, 'speaker')}"
 
-    @property
-    def text(self) -> str:
-        """A row for each metric: both systems and their difference with intervals, and what it says."""
+    def blocks(self) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+        """Give a row for each metric: both systems and their difference with intervals, and what it says."""
         rows: list[tuple[str, ...]] = [("metric", "a", "b", "b - a", "p-value", "verdict")]
         for name, one in self.figures.items():
             p_value = "" if one.difference.p_value is None else f"p = {one.difference.p_value:.3f}"
             cells = [_shown(name, each) for each in (one.a, one.b, one.difference)]
             rows.append((_named(name), *cells, p_value, one.verdict))
-        return f"{self.heading}\n\n{text_table(rows)}"
+        yield self.heading, rows
 
     def to_frame(self) -> pd.DataFrame:
         """Give a row for each metric: ``a``, ``b`` and ``difference`` with intervals, ``p_value`` and ``verdict``."""

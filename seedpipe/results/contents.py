@@ -8,11 +8,12 @@ Besides the evaluations (see :mod:`seedpipe.results.evaluation`), as JSON::
      "facts": {"key": "value"}}
 
 Optional: ``date`` (such as 2026-11-30), ``training``, ``facts``, ``comparisons``, ``validation`` of a point, and
-``hours``, ``parameters``, ``held_out_rows`` and ``held_out_eer`` of a training.
+``hours``, ``parameters``, ``held_out_rows``, ``held_out_eer`` and ``growth`` of a training.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -55,6 +56,8 @@ class Training(Result):
         Why it may have to be trained for longer or on more speech.
     remarks : list of str
         What was found on held-out sources.
+    growth : list of (int, float)
+        Utterances that were trained on, and the error rate in noise on held-out sources, a fraction.
     """
 
     seed: Integer
@@ -69,6 +72,7 @@ class Training(Result):
     curve: list[CurvePoint]
     warnings: list[Name] = field(default_factory=list)
     remarks: list[Name] = field(default_factory=list)
+    growth: list[tuple[Count, Rate]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +97,7 @@ class EnhancerComparison(Result):
     eer: dict[str, Difference[Change]]
 
 
+_CONDITIONS = re.compile(r" \([^()]*\)(?=:)| under [^:]*(?=:)")
 Comparisons = list[EnhancerComparison]  # names outside of the class above, where "list" is a field
 
 
@@ -146,17 +151,27 @@ class Report(Evaluations):
         place = _place(evaluation)
         return next(one for one in self.evaluations if _place(one) == place) is evaluation
 
+    def leads(self, evaluation: Evaluation) -> bool:
+        """Whether an evaluation is the first of its network and list, as of the first enhancer."""
+        place = evaluation.source, evaluation.list
+        return next(one for one in self.evaluations if (one.source, one.list) == place) is evaluation
+
     def new_warnings(self, evaluation: Evaluation) -> list[str]:
-        """Warnings of an evaluation that none before it on the same list has."""
+        """Warnings of an evaluation whose kind none before it on the same list has."""
         before = self.evaluations[: next(k for k, one in enumerate(self.evaluations) if one is evaluation)]
-        said = {warning for one in before if one.list == evaluation.list for warning in one.warnings}
-        return [warning for warning in evaluation.warnings if warning not in said]
+        said = {_kind(warning) for one in before if one.list == evaluation.list for warning in one.warnings}
+        return [warning for warning in evaluation.warnings if _kind(warning) not in said]
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain types for JSON, what the report is before what is in it."""
         plain = super().to_dict()
         head = ("title", "synthetic", "seedpipe_version", "made_by", "date")
         return {name: plain.pop(name) for name in head if name in plain} | plain
+
+
+def _kind(warning: str) -> str:
+    """A warning without the conditions that it names, which differ from one system to the next."""
+    return _CONDITIONS.sub("", warning)
 
 
 def _place(evaluation: Evaluation) -> tuple[object, ...]:

@@ -39,6 +39,7 @@ mismatched; ``noise@5`` is noise at an SNR of 5 dB.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,6 +51,7 @@ from seedpipe.results import wording
 from seedpipe.results.ablations import NoiseSeeds, Projection, SnrBin, Timestep
 from seedpipe.results.base import AtMostOne, Count, Flag, Integer, Name, Positive, Rate, TabularResult
 from seedpipe.results.condition import Condition
+from seedpipe.results.rows import evaluation_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,6 +107,7 @@ Conditions = Annotated[list[Condition], Field(min_length=1)]
 SnrBins = list[SnrBin]
 Timesteps = list[Timestep]
 Warnings = list[str]
+Rows = list[tuple[str, ...]]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -211,6 +214,10 @@ class Evaluation(TabularResult):
         rate = max(system.eer.value for system in condition.systems.both)
         return rate * min(self.targets, self.trials - self.targets)
 
+    def blocks(self) -> Iterator[tuple[str, Rows]]:
+        """Give EER and minDCF by condition."""
+        yield self.heading, evaluation_rows(self)
+
     def to_frame(self) -> pd.DataFrame:
         """Give a row for each condition and metric.
 
@@ -219,11 +226,13 @@ class Evaluation(TabularResult):
         DataFrame
             ``condition``, ``metric``; ``alone`` (the network), ``enhanced`` and ``difference``, each followed by its
             interval, as ``alone_low`` and ``alone_high``; ``p_value``; ``measurable_from``, the least difference that
-            the list could have told from zero. Rates are fractions.
+            the list could have told from zero. Rates are fractions. Of a network alone, what is of it.
         """
         import pandas as pd
 
-        return pd.DataFrame([row for condition in self.conditions for row in _rows(condition)])
+        rows = [row for condition in self.conditions for row in _rows(condition)]
+        columns = ("condition", "metric", "alone", "alone_low", "alone_high") if self.alone else tuple(rows[0])
+        return pd.DataFrame(rows, columns=columns)
 
     def draw(self, axes: Axes) -> Axes:
         """Draw the EER by condition, of the network alone and with the enhancer."""
@@ -292,6 +301,10 @@ class Evaluations(TabularResult):
         first = self.evaluations[0]
         places = {one.enhancer: one for one in reversed(self.evaluations) if one.place == first.place}
         return figures.eer_by_condition(axes, list(reversed(places.values())))
+
+    def blocks(self) -> Iterator[tuple[str, Rows]]:
+        """Give those of the evaluations."""
+        return itertools.chain.from_iterable(one.blocks() for one in self)
 
     @property
     def heading(self) -> str:

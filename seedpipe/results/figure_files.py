@@ -25,9 +25,11 @@ from seedpipe.results import Condition, Evaluation, Projection, Training, figure
 from seedpipe.results.derived import numbered_speakers, plane, snr_curves
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
-__all__ = ["FORMATS", "PAPER", "write_figures"]
+__all__ = ["FORMATS", "PAPER", "write_figures", "write_row"]
 
 FORMATS = ("pdf", "png", "svg")
 COLUMN = 3.3
@@ -59,13 +61,13 @@ _WITHOUT_DATE = {
 
 @dataclass(frozen=True)
 class _Drawing:
-    """One figure: what it shows, its height in inches, its axes and its legend."""
+    """One figure: what it shows, its height in inches, its legend, and the relative heights of its axes."""
 
     name: str
     height: float
     paint: Callable[[Sequence[Axes]], object]
     systems: Sequence[str] = ()
-    panels: int = 1
+    heights: Sequence[float] = (1.0,)
 
 
 def write_figures(
@@ -74,7 +76,7 @@ def write_figures(
     formats: Sequence[str] = ("pdf",),
     training: Mapping[str, Training] | None = None,
 ) -> list[Path]:
-    """Write every figure of some evaluations into a folder: EER, DET curves, scores, SNR, timesteps, embeddings, loss.
+    """Write the figures of evaluations into a folder: EER, DET curves, scores, SNR, timesteps, embeddings, training.
 
     Parameters
     ----------
@@ -96,21 +98,58 @@ def write_figures(
     ParamsError
         There is no such format.
     """
-    unknown = [one for one in formats if one not in FORMATS]
-    if unknown:
-        raise ParamsError(f"no figures in the format {unknown[0]!r}", expected=f"one of {', '.join(FORMATS)}")
+    _expect_known(formats)
     found = list(evaluations)
     drawings = [drawing for one in found for drawing in _drawings(one, _prefix(one, found))]
-    for name, one in (training or {}).items():
-        if len(one.curve) > 1:
-            draw = _Drawing(_file_name(("training", name)), 2.0, _training_painter(one))
-            drawings.append(draw)
+    drawings += _of_all_enhancers(found)
+    drawings += [drawing for name, one in (training or {}).items() for drawing in _of_training(name, one)]
     wanted = [(drawing, kind) for drawing in drawings for kind in formats]
     files = [Path(out, f"{drawing.name}.{kind}") for drawing, kind in wanted]
     with whole_files(files) as partials:
         for partial, (drawing, kind) in zip(partials, wanted, strict=True):
             _write(drawing, partial, kind)
     return files
+
+
+def write_row(waveforms: Mapping[str, NDArray[np.float32]], sample_rate: int, out: StrPath) -> None:
+    """Write what a network heard of one row as a figure: waveform and spectrogram of each variant, one below the other.
+
+    Parameters
+    ----------
+    waveforms : mapping of str to ndarray of float32, shape (T,)
+        By variant.
+    sample_rate : int
+        In Hz.
+    out : path
+        Its extension is the format.
+
+    Raises
+    ------
+    ParamsError
+        There is no such format.
+    """
+    kind = Path(out).suffix.removeprefix(".")
+    _expect_known([kind])
+    heights = (1.0, 2.0) * len(waveforms)
+
+    def paint(axes: Sequence[Axes]) -> None:
+        for (name, samples), above, below in zip(waveforms.items(), axes[::2], axes[1::2], strict=True):
+            figures.waveform(above, samples, sample_rate)
+            figures.spectrogram(below, samples, sample_rate)
+            above.spines["bottom"].set_visible(False)
+            above.set_title(figures.shortened(name), loc="left", fontsize="medium", parse_math=False)
+        for one in axes[:-1]:
+            one.tick_params(labelbottom=False)
+            one.set_xlabel("")
+
+    with whole_files([out]) as (partial,):
+        _write(_Drawing("row", 0.3 + 1.3 * len(waveforms), paint, heights=heights), partial, kind)
+
+
+def _expect_known(formats: Sequence[str]) -> None:
+    unknown = [one for one in formats if one not in FORMATS]
+    if unknown:
+        raise ParamsError(f"no figures in the format {unknown[0]!r}", expected=f"one of {', '.join(FORMATS)}")
 
 
 def _prefix(evaluation: Evaluation, all_: Sequence[Evaluation]) -> tuple[str, ...]:
@@ -135,7 +174,7 @@ def _drawings(evaluation: Evaluation, prefix: tuple[str, ...]) -> Iterator[_Draw
     for one in evaluation.conditions:
         pair = dict(zip(systems, one.systems.both, strict=False))
         yield _Drawing(name("det", one.condition), COLUMN, _painter(figures.det, pair), systems)
-        yield _Drawing(name("scores", one.condition), 2.4, _score_painter(one, systems), panels=len(systems))
+        yield _Drawing(name("scores", one.condition), 2.4, _score_painter(one, systems), heights=[1.0] * len(systems))
     for curve in snr_curves(evaluation):
         kind = ("snr", curve.condition) if curve.kind == "drawn" else ("snr", curve.condition, curve.kind)
         draw = functools.partial(figures.eer_by_snr, alone=evaluation.alone)
@@ -146,6 +185,27 @@ def _drawings(evaluation: Evaluation, prefix: tuple[str, ...]) -> Iterator[_Draw
         for side in range(len(systems)):
             paint = _projection_painter(evaluation, evaluation.projection, side)
             yield _Drawing(name("embeddings", systems[side]), COLUMN, paint)
+
+
+def _of_all_enhancers(evaluations: Sequence[Evaluation]) -> Iterator[_Drawing]:
+    """EER and DET curves of all enhancers in one, where evaluations differ in nothing else."""
+    alike: dict[tuple[str, ...], dict[str, Evaluation]] = {}
+    for one in evaluations:
+        if not one.alone:
+            alike.setdefault(one.place, {}).setdefault(one.enhancer, one)
+    groups = [list(group.values()) for group in alike.values() if len(group) > 1]
+    for several in groups:
+        first, own = several[0], several[0].place[:3]
+        names = [*first.system_names[:1], *(one.system_names[-1] for one in several)]
+        columns = list(zip(*(group[0].place[:3] for group in groups), strict=True))
+        prefix = [part for part, column in zip(own, columns, strict=True) if len(set(column)) > 1]
+        height = 0.7 + 0.09 * (1 + len(names)) * len(first.conditions)
+        yield _Drawing(_file_name((*prefix, "all", "eer")), height, _painter(figures.eer_by_condition, several), names)
+        for k, condition in enumerate(first.conditions):
+            after = [one.conditions[k].systems.enhanced for one in several]
+            systems = dict(zip(names, [condition.systems.network, *after], strict=True))
+            name = _file_name((*prefix, "all", "det", condition.condition))
+            yield _Drawing(name, COLUMN, _painter(figures.det, systems), names)
 
 
 def _painter(draw: Callable[[Axes, Any], Axes], what: object) -> Callable[[Sequence[Axes]], object]:
@@ -160,8 +220,7 @@ def _score_painter(condition: Condition, names: Sequence[str]) -> Callable[[Sequ
         for one, histogram, name in zip(axes, histograms, names, strict=False):
             figures.histogram(one, histogram, limits)
             one.set_title(figures.shortened(name), loc="left", fontsize="medium", parse_math=False)
-        for upper in axes[:-1]:
-            upper.set_xlabel("")
+            one.label_outer()
         nontarget, target = axes[0].patches[:2]
         _legend(axes[0], [target, nontarget], ["target", "non-target"])
 
@@ -182,6 +241,13 @@ def _projection_painter(evaluation: Evaluation, found: Projection, side: int) ->
         _legend(axes[0], marks, order)
 
     return paint
+
+
+def _of_training(name: str, training: Training) -> Iterator[_Drawing]:
+    if len(training.curve) > 1:
+        yield _Drawing(_file_name(("training", name)), 2.0, _training_painter(training))
+    if len(training.growth) > 1:
+        yield _Drawing(_file_name(("learning", name)), 2.2, _painter(figures.learning_curve, training))
 
 
 def _training_painter(training: Training) -> Callable[[Sequence[Axes]], object]:
@@ -205,7 +271,9 @@ def _write(drawing: _Drawing, path: Path, kind: str) -> None:
     with rc_context(cast("Any", PAPER)), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a name in letters that the font lacks
         figure = Figure(figsize=(COLUMN, drawing.height))
-        axes: list[Axes] = list(figure.subplots(drawing.panels, squeeze=False)[:, 0])
+        axes: list[Axes] = list(
+            figure.subplots(len(drawing.heights), squeeze=False, height_ratios=drawing.heights)[:, 0]
+        )
         drawing.paint(axes)
         if drawing.systems:
             lines = [Line2D([], [], **line) for line, _ in zip(cycle(figures.LINES), drawing.systems, strict=False)]

@@ -10,11 +10,12 @@ from typing import Any
 from seedpipe.errors import MetricError
 from seedpipe.files import StrPath, read_json
 from seedpipe.results.contents import Training
+from seedpipe.results.evaluation import Evaluation
 
 _NAME = "evaluation.json"
 
 
-def gather(paths: Sequence[StrPath], title: str, made_by: str) -> dict[str, Any]:
+def gather(paths: Sequence[StrPath], title: str, made_by: str, enhancers: Sequence[str] = ()) -> dict[str, Any]:
     """Put the results of several runs (see :func:`read_results`) into one dictionary for a report.
 
     Parameters
@@ -22,6 +23,8 @@ def gather(paths: Sequence[StrPath], title: str, made_by: str) -> dict[str, Any]
     paths : sequence of path
     title, made_by : str
         Heading of the report, and what made it.
+    enhancers : sequence of str
+        Those that come first, in this order; others follow as their files do.
 
     Returns
     -------
@@ -31,14 +34,22 @@ def gather(paths: Sequence[StrPath], title: str, made_by: str) -> dict[str, Any]
     from seedpipe import __version__
 
     found = [data for _, data in read_results(paths)]
+    evaluations = [evaluation for one in found for evaluation in one["evaluations"]]
+    order = [*enhancers, None]
+    evaluations.sort(key=lambda one: order.index(name if (name := _enhancer(one)) in order else None))
     return {
         "title": title,
         "synthetic": any(one["synthetic"] for one in found),
         "seedpipe_version": __version__,
         "made_by": made_by,
         "date": datetime.now(tz=UTC).date().isoformat(),
-        "evaluations": [evaluation for one in found for evaluation in one["evaluations"]],
+        "evaluations": evaluations,
     }
+
+
+def _enhancer(evaluation: object) -> object:
+    """The enhancer of an evaluation that nobody has checked yet."""
+    return evaluation.get("enhancer", Evaluation.enhancer) if isinstance(evaluation, dict) else None
 
 
 def trainings(paths: Sequence[StrPath]) -> dict[str, Training]:

@@ -61,7 +61,7 @@ class Drawings:
         size: tuple[float, float],
         paint: Callable[[Sequence[Axes]], object],
         margins: tuple[float, float, float, float] = (46.0, 8.0, 8.0, 38.0),
-        panels: int = 1,
+        heights: Sequence[float] = (1.0,),
         gap: float = 8.0,
     ) -> Markup:
         """Draw one figure: the same bytes for the same data.
@@ -76,8 +76,8 @@ class Drawings:
             Is given the axes, one below the other.
         margins : tuple of float
             Left, right, top and bottom, pixels.
-        panels : int
-            Number of axes.
+        heights : sequence of float
+            Relative heights of the axes.
         gap : float
             Pixels between two of them.
 
@@ -88,11 +88,12 @@ class Drawings:
         """
         (width, height), (left, right, top, bottom) = size, margins
         edges = {"left": left / width, "right": 1 - right / width, "top": 1 - top / height, "bottom": bottom / height}
-        written, inner = io.StringIO(), (height - top - bottom + gap) / panels - gap
+        written, inner = io.StringIO(), (height - top - bottom + gap) / len(heights) - gap
         with rc_context(cast("Any", figures.STYLE)), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # the fonts of the reader draw the words
             figure = Figure(figsize=(width / 72, height / 72))
-            grid = figure.subplots(panels, squeeze=False, gridspec_kw={**edges, "hspace": gap / inner})
+            ratios = {**edges, "hspace": gap / inner, "height_ratios": heights}
+            grid = figure.subplots(len(heights), squeeze=False, gridspec_kw=ratios)
             axes: list[Axes] = list(grid[:, 0])
             for patch in (figure.patch, *(one.patch for one in axes)):
                 patch.set_visible(False)

@@ -43,7 +43,7 @@ def score_files(  # noqa: PLR0913 - files of different kinds
     enrol: StrPath,
     test: StrPath,
     trials: StrPath,
-    params: ScoreParams,
+    params: ScoreParams | None = None,
     *,
     ids: StrPath | None = None,
     cohort: StrPath | None = None,
@@ -60,7 +60,7 @@ def score_files(  # noqa: PLR0913 - files of different kinds
         The two sides, as :func:`read_embeddings` takes them; they may be one file.
     trials : str or path
         The list.
-    params : ScoreParams
+    params : ScoreParams, optional
         The first of its methods counts. The list is called NAME if it is ``trials_NAME.txt``, else as its file is.
     ids, cohort, models, calibration, speakers : str or path, optional
         For ``.npy``, the name of each row, one a line; a training cache, for every ``params.norm`` but ``none``;
@@ -82,7 +82,7 @@ def score_files(  # noqa: PLR0913 - files of different kinds
     SeedpipeError
         A file cannot be read, or does not fit the others.
     """
-    listed = read_trials(trials)
+    listed, params = read_trials(trials), params or ScoreParams()
     known = read_speaker_map(speakers) if speakers else None
     told = None if listed.blind else tell_speakers(listed, known)  # refuses a list before any work
     ratios = load_calibration(calibration) if calibration else None

@@ -178,11 +178,11 @@ def test_a_row_is_rendered_as_audio(made: Cache, tmp_path: Path, monkeypatch: py
     wave = np.linspace(-1.5, 1.5, 800, dtype=np.float32)  # floats may go beyond 1
     calls: list[tuple[object, ...]] = []
 
-    def render(*arguments: object) -> tuple[np.ndarray, int]:
+    def render_row(*arguments: Any) -> dict[str, np.ndarray]:
         calls.append(arguments)
-        return wave, 16_000
+        return dict.fromkeys(arguments[-1], wave)
 
-    monkeypatch.setattr(extract, "render", render)
+    monkeypatch.setattr(extract, "render_row", render_row)
     out = tmp_path / "row.wav"
     options = ["--row", 7, "--variant", "noise", "--manifests", tmp_path / "manifests"]
     assert done(invoke("render", made.path, out, *options, "--json"))["seconds"] == 0.05
@@ -192,7 +192,12 @@ def test_a_row_is_rendered_as_audio(made: Cache, tmp_path: Path, monkeypatch: py
     assert len(out.read_bytes()) == 58 + wave.nbytes  # libsndfile would add when it was written
     ((cache, *rest),) = calls
     assert isinstance(cache, Cache)
-    assert rest == [7, "noise", tmp_path / "manifests"]
+    assert rest == [7, tmp_path / "manifests", ["noise"]]
+    figure = tmp_path / "row.svg"
+    assert done(invoke("render", made.path, *options, "--figure", figure, "--json"))["figure"] == str(figure)
+    assert figure.read_text(encoding="utf-8").count("<image") == 3
+    result = invoke("render", made.path, *options)
+    assert (result.exit_code, "name a file for the audio, or --figure" in result.stderr) == (2, True)
 
 
 def blocks(language: str) -> list[str]:

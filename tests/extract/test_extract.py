@@ -22,7 +22,7 @@ from seedpipe import cache
 from seedpipe.audio import decode, read_manifest
 from seedpipe.cache import Cache
 from seedpipe.errors import AudioError, CacheError, CacheMismatchError, ManifestError, NetworkError, ParamsError
-from seedpipe.extract import extract, render
+from seedpipe.extract import extract, render, render_row
 from seedpipe.extract.embed import BLOCK
 from seedpipe.params import EvaluationParams, ExtractParams, MachineParams
 
@@ -141,11 +141,15 @@ def test_any_row_can_be_made_again_from_its_recipe(
     folder = manifests / ("train" if kind == "training" else "tiny")
     embeddings = made.to_numpy()
     for row in range(len(made)):
-        for number, variant in enumerate(made.info.variants):
-            heard, rate = render(made, row, variant, str(folder))
+        found = render_row(made, row, str(folder))
+        assert tuple(found) == made.info.variants
+        for number, heard in enumerate(found.values()):
             expected = stub_network.make()(torch.from_numpy(heard)[None]).numpy()[0]
-            assert (heard.size, rate) == (made.info.features["crop_samples"], RATE)
+            assert heard.size == made.info.features["crop_samples"]
             np.testing.assert_allclose(embeddings[row, number], expected, rtol=1e-5, atol=1e-7)
+    heard, rate = render(made, 0, "noise", folder)
+    np.testing.assert_array_equal(heard, render_row(made, 0, folder)["noise"])
+    assert rate == RATE
 
 
 def test_what_cannot_be_rendered_is_refused(training: Cache, manifests: Path, own_data: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 from example_results import BETTER, RICH, but, report, typed
 from typer.testing import CliRunner
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 from seedpipe.cli import app
 from seedpipe.errors import ParamsError
 from seedpipe.results import Report
-from seedpipe.results.figure_files import FORMATS, write_figures
+from seedpipe.results.figure_files import FORMATS, write_figures, write_row
 
 CONDITIONS = ("clean", "noise", "music", "reverb", "noise+reverb")
 SHORT = but(BETTER, conditions=BETTER["conditions"][:2])
@@ -26,7 +27,9 @@ def names(folder: Path) -> set[str]:
 
 
 def test_every_figure_is_written(tmp_path: Path) -> None:
-    training = Report.from_dict(report(RICH)).training
+    metrics = report(RICH)
+    metrics["training"]["dvector/seed"]["growth"] = [[120, 0.1], [240, 0.09]]
+    training = Report.from_dict(metrics).training
     written = write_figures(typed(RICH), tmp_path, ["svg"], training)
     expected = {
         "eer",
@@ -34,6 +37,7 @@ def test_every_figure_is_written(tmp_path: Path) -> None:
         "embeddings-network",
         "embeddings-SEED",
         "training-dvector-seed",
+        "learning-dvector-seed",
         "snr-noise",
         "snr-music",
     }
@@ -59,7 +63,9 @@ def test_names_say_what_tells_evaluations_apart(tmp_path: Path) -> None:
     several = typed(SHORT, but(SHORT, method="euclidean"), but(SHORT, enhancer="whitening"))
     written = {path.stem for path in write_figures(several, tmp_path, ["svg"])}
     assert {"seed-cosine-eer", "seed-euclidean-eer", "whitening-cosine-det-noise"} <= written
-    assert len(written) == 3 * 5
+    together = {"all-eer", "all-det-clean", "all-det-noise"}  # of both enhancers
+    assert {name for name in written if "all-" in name} == together
+    assert len(written) == 3 * 5 + 3
 
 
 def test_a_hostile_name_stays_a_name_and_in_the_folder(tmp_path: Path) -> None:
@@ -67,6 +73,16 @@ def test_a_hostile_name_stays_a_name_and_in_the_folder(tmp_path: Path) -> None:
     evaluation["conditions"][1]["condition"] = HOSTILE
     written = write_figures(typed(evaluation), tmp_path, ["svg"])
     assert {path.parent for path in written} == {tmp_path}
+
+
+def test_a_row_is_drawn_as_the_network_heard_it(tmp_path: Path) -> None:
+    waves = {"clean": np.sin(np.arange(8_000, dtype=np.float32)), HOSTILE: np.zeros(10, np.float32)}
+    for folder in ("first", "second"):
+        write_row(waves, 16_000, tmp_path / folder / "row.pdf")
+    assert (tmp_path / "first/row.pdf").read_bytes() == (tmp_path / "second/row.pdf").read_bytes()
+    assert b"/FontFile2" in (tmp_path / "first/row.pdf").read_bytes()
+    with pytest.raises(ParamsError, match="no figures in the format 'wav'"):
+        write_row(waves, 16_000, tmp_path / "row.wav")
 
 
 def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path: Path) -> None:

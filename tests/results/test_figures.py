@@ -57,6 +57,23 @@ def test_a_long_det_curve_keeps_its_ends(axes: Axes) -> None:
     np.testing.assert_array_equal(drawn[[0, -1]], [[0.0, 1.0], [1.0, 0.0]])
 
 
+def test_a_learning_curve_is_the_error_against_the_speech(axes: Axes) -> None:
+    metrics = report(BETTER)
+    metrics["training"]["dvector/seed"]["growth"] = [[120, 0.112], [240, 0.091]]
+    figures.learning_curve(axes, Report.from_dict(metrics).training["dvector/seed"])
+    np.testing.assert_allclose(axes.lines[0].get_xydata(), [[120, 11.2], [240, 9.1]])
+    assert axes.get_ylim()[0] == 0.0
+
+
+def test_a_spectrogram_has_a_tone_where_it_sounds(axes: Axes) -> None:
+    tone = np.sin(2 * np.pi * 2_000 * np.arange(16_000, dtype=np.float32) / 16_000)
+    (image,) = figures.spectrogram(axes, tone, 16_000).images
+    level_db, extent = np.asarray(image.get_array()), image.get_extent()
+    bins = len(level_db) - 1
+    assert (tuple(extent), level_db.max()) == ((0.0, 1.0, 0.0, 8.0), 0.0)
+    np.testing.assert_allclose(level_db.argmax(axis=0) / bins * 8.0, 2.0, atol=8.0 / bins)
+
+
 def test_many_systems_differ_in_more_than_colour(axes: Axes) -> None:
     system = typed(BETTER).conditions[0].systems.network
     figures.det(axes, dict.fromkeys(map(str, range(6)), system))

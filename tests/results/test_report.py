@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import csv
+import io
 import json
 import re
 import subprocess
@@ -16,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from example_results import (
     BETTER,
     CONDITIONS,
@@ -39,7 +42,9 @@ from seedpipe import metrics as m
 from seedpipe.cli import app
 from seedpipe.errors import MetricError
 from seedpipe.results import Report, figures
+from seedpipe.results.gather import gather
 from seedpipe.results.report import format_table, headline, write_plot_tables, write_report
+from seedpipe.results.report.listening import Heard, first_row
 from seedpipe.results.svg import Drawings
 
 HOSTILE = "<script>alert('x')</script>|`\"&"
@@ -290,6 +295,10 @@ def test_enhancers_are_compared_among_themselves(page: Page) -> None:
         "| SEED against whitening | 1.20 [−1.00, 3.00] no measurable difference | −5.00 [−7.00, −2.00] better |"
         in markdown
     )
+    text = format_table(metrics)
+    assert re.search(r"^SEED - whitening +1\.20 +-5\.00\*$", text, re.MULTILINE)
+    assert "* measurably fewer errors than with whitening, ! more" in text
+    assert text.isascii()
 
 
 def test_hostile_names_stay_text(full_page: Page) -> None:
@@ -329,6 +338,37 @@ def test_the_warnings_of_a_training_are_shown(page: Page) -> None:
     html, markdown = page(metrics)
     assert "<strong>Warning:</strong> the training has not converged; raise train.steps." in html
     assert "Warning, dvector → SEED: the training has not converged; raise train.steps." in markdown
+
+
+def test_a_page_says_whether_more_speech_would_help(page: Page) -> None:
+    metrics = report(BETTER)
+    metrics["training"]["dvector/seed"]["growth"] = [[120, 0.112], [240, 0.091]]
+    assert "11.20 % after 120, 9.10 % after 240" in page(metrics)[0]
+    assert "Would more speech help?" not in page(report(BETTER))[0]
+
+
+def test_a_row_can_be_heard_on_the_page(tmp_path: Path) -> None:
+    times = np.arange(16_000, dtype=np.float32) / 16_000
+    waves = {f"{HOSTILE}, 5.0 dB": np.sin(400 * times), "clean": 0 * times}
+    pages = []
+    for _ in range(2):
+        write_report(report(BETTER), tmp_path / "page.html", heard=Heard(f"Row 0 of {HOSTILE}.", 16_000, waves))
+        pages.append((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert pages[0] == pages[1]
+    assert "<script" not in pages[0]
+    sounds = [base64.b64decode(sound) for sound in re.findall(r'src="data:audio/mpeg;base64,([^"]+)"', pages[0])]
+    heard = [soundfile.read(io.BytesIO(sound), dtype="float32") for sound in sounds]
+    assert [(rate, round(wave.size / rate, 1)) for wave, rate in heard] == [(16_000, 1.0)] * 2
+    assert [round(float(np.abs(wave).max())) for wave, _ in heard] == [1, 0]
+    assert pages[0].count("<image") == 2
+
+
+def test_without_audio_the_page_says_why(tmp_path: Path) -> None:
+    heard = first_row(tmp_path / "cache", tmp_path / "manifests")
+    write_report(report(BETTER), tmp_path / "page.html", heard=heard)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "There is no audio of the cache" in page
+    assert "<audio" not in page
 
 
 def test_reports_without_training_and_facts(page: Page) -> None:
@@ -671,6 +711,13 @@ def test_the_command_puts_runs_on_one_page(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["headlines"] == headline(report(BETTER)) * 2
     assert "<h2>Training seeds</h2>" in out.read_text(encoding="utf-8")
     assert "## Training seeds" in appendix.read_text(encoding="utf-8")
+
+
+def test_enhancers_of_folders_come_in_the_order_of_params(tmp_path: Path) -> None:
+    for name in ("centering", "other", "seed"):
+        _saved(tmp_path / "results" / name, but(BETTER, enhancer=name))
+    found = gather([tmp_path], "Results", "test", ["seed", "centering"])
+    assert [one["enhancer"] for one in found["evaluations"]] == ["seed", "centering", "other"]
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_a_list_says_how_large_a_difference_it_could_have_seen(
 def test_comparisons_are_tables_and_lines() -> None:
     frame = COMPARISON.to_frame()
     assert frame[["metric", "a", "b", "difference", "p_value"]].iloc[0].tolist() == ["eer", 0.2, 0.1, -0.1, 0.01]
-    head, _, *table = COMPARISON.text.splitlines()
+    head, _, *table = repr(COMPARISON).splitlines()
     assert head == "100 trials, 10 target, 5 speakers"
     assert [re.split(r"  +", line) for line in table if not line.startswith("---")] == [
         ["metric", "a", "b", "b - a", "p-value", "verdict"],
@@ -148,13 +148,20 @@ def test_a_file_that_is_none_is_named(write: Callable[[Path], Any], words: str, 
 @pytest.mark.parametrize("result", [evaluations(BETTER), evaluations(BETTER)[0]])
 def test_a_result_prints_as_a_table_and_is_drawn(result: Any) -> None:
     lines = repr(result).splitlines()
-    assert lines[0] == result.heading
-    assert len(lines) == 2 + len(result.to_frame())
+    assert lines[0] == result.heading.replace("→", "->")
+    assert len(lines) == 4 + len(BETTER["conditions"])
+    assert lines[-1].split() == "noise+reverb 25.0 [24.0, 26.0] 19.0 [18.0, 20.0] -24 % 0.500 -> 0.500 better".split()
     axes = Figure().subplots()
     assert result.plot(axes) is axes
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["network", "SEED"]
+
+
+def test_a_network_alone_has_one_system() -> None:
+    alone = evaluations(but(BETTER, enhancer="none"))
+    assert list(alone[0].to_frame()) == ["condition", "metric", "alone", "alone_low", "alone_high"]
+    assert "verdict" not in repr(alone) + alone._repr_html_()
 
 
 def test_evaluations_of_several_enhancers_are_drawn_together() -> None:

@@ -20,11 +20,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seedpipe.files import StrPath
     from seedpipe.results import Evaluation, Report
+    from seedpipe.results.report.listening import Heard
 
 __all__ = ["format_table", "headline", "write_plot_tables", "write_report", "write_results"]
 
 
-def write_report(metrics: Report | Mapping[str, Any], out_html: StrPath, out_markdown: StrPath | None = None) -> None:
+def write_report(
+    metrics: Report | Mapping[str, Any],
+    out_html: StrPath,
+    out_markdown: StrPath | None = None,
+    heard: Heard | None = None,
+) -> None:
     """Write the report as an HTML page and, if asked for, as Markdown; folders above them are made.
 
     Parameters
@@ -32,13 +38,15 @@ def write_report(metrics: Report | Mapping[str, Any], out_html: StrPath, out_mar
     metrics : Report or mapping
     out_html, out_markdown : path
         Files to write.
+    heard : Heard, optional
+        A row to listen to, on the page.
     """
     from seedpipe.files import whole_files
     from seedpipe.results.report.page import render
 
     outs = [out_html] if out_markdown is None else [out_html, out_markdown]
     with whole_files(outs) as partials:
-        for partial, text in zip(partials, render(_report(metrics)), strict=False):
+        for partial, text in zip(partials, render(_report(metrics), heard), strict=False):
             partial.write_text(text, encoding="utf-8", newline="\n")
 
 

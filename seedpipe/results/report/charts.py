@@ -95,9 +95,9 @@ class Charts:
                 one.label_outer()
 
         label = f"Score histograms for {condition.condition}: {trials}"
-        panels = len(self.names)
-        size = (_SMALL, 44.0 + 90.0 * panels)
-        return self.drawings.draw(label, size, paint, margins=(8.0, 8.0, 4.0, 40.0), panels=panels)
+        heights = [1.0] * len(self.names)
+        size = (_SMALL, 44.0 + 90.0 * len(heights))
+        return self.drawings.draw(label, size, paint, margins=(8.0, 8.0, 4.0, 40.0), heights=heights)
 
     def snr(self) -> list[tuple[str, Markup]]:
         """EER against SNR by condition."""
@@ -153,6 +153,15 @@ def comparison_chart(drawings: Drawings, evaluations: Sequence[Evaluation]) -> M
         (_WIDE, 44.0 + (14.0 + 12.0 * systems) * len(conditions)),
         lambda axes: figures.eer_by_condition(axes[0], evaluations),
         margins=(_NAMES, 10.0, 4.0, 40.0),
+    )
+
+
+def learning_chart(drawings: Drawings, name: str, training: Training) -> Markup:
+    """Error rate on held-out sources against speech, of a training with at least two points of it."""
+    told = ", ".join(f"{100.0 * rate:.2f} % after {count:,}" for count, rate in training.growth)
+    label = f"Error rate in noise of {name} on held-out sources by training utterances: {told}"
+    return drawings.draw(
+        label, (_WIDE, 200.0), lambda axes: figures.learning_curve(axes[0], training), margins=(50.0, 10.0, 8.0, 40.0)
     )
 
 

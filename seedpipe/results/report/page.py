@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from seedpipe.errors import counted
 from seedpipe.results import Report, Training
-from seedpipe.results.report.charts import training_chart
+from seedpipe.results.report.charts import learning_chart, training_chart
 from seedpipe.results.report.glossary import glossary
+from seedpipe.results.report.listening import Heard, players
 from seedpipe.results.report.sections import comparisons, paired, sections
 from seedpipe.results.svg import Drawings
 from seedpipe.results.tables.accuracy import accuracy_tables, by_method, seed_tables
@@ -22,9 +22,9 @@ from seedpipe.results.tables.formats import Table
 from seedpipe.results.wording import enhancer_name
 
 
-def render(report: Report) -> tuple[str, str]:
+def render(report: Report, heard: Heard | None = None) -> tuple[str, str]:
     """Fill both templates: HTML that refers to nothing outside of itself, and Markdown without figures."""
-    views = _views(report)
+    views = _views(report, heard)
     page = _environment(autoescape=True).get_template("template.html.j2").render(views)
     markdown = _environment(autoescape=False).get_template("template.md.j2").render(views)
     return page + "\n", markdown + "\n"
@@ -44,7 +44,7 @@ def _environment(*, autoescape: bool) -> Environment:
     return environment
 
 
-def _views(report: Report) -> dict[str, Any]:
+def _views(report: Report, heard: Heard | None) -> dict[str, Any]:
     evaluations, drawings = report.evaluations, Drawings()
     tables, laid_out = accuracy_tables(by_method(evaluations)), sections(report, drawings)
     return {
@@ -63,6 +63,8 @@ def _views(report: Report) -> dict[str, Any]:
         "key": _key(tables),
         "seed_tables": seed_tables(evaluations),
         "trained": [_trained(drawings, _spelt(name), training) for name, training in report.training.items()],
+        "heard": heard,
+        "players": players(heard, drawings),
         "lists": list(
             dict.fromkeys(
                 (e.list, e.trials, e.targets, e.speakers, e.utterances, e.utterance_rule) for e in evaluations
@@ -93,11 +95,16 @@ def _spelt(name: str) -> str:
     return f"{network} → {enhancer_name(enhancer)}" if enhancer else network
 
 
-def _trained(drawings: Drawings, name: str, training: Training) -> tuple[str, Training, str, Markup | None]:
-    """Name, training, duration in words, and the curve where there is one."""
+def _trained(drawings: Drawings, name: str, training: Training) -> dict[str, Any]:
+    """Name, training, duration in words, and the curves that there are."""
     seconds = training.seconds
-    duration = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-    return name, training, duration, training_chart(drawings, name, training) if len(training.curve) > 1 else None
+    return {
+        "name": name,
+        "training": training,
+        "duration": f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min",
+        "chart": training_chart(drawings, name, training) if len(training.curve) > 1 else None,
+        "learning": learning_chart(drawings, name, training) if len(training.growth) > 1 else None,
+    }
 
 
 def _unbroken(sentence: str) -> str:

@@ -66,6 +66,7 @@ def _section(number: int, evaluation: Evaluation, report: Report, drawings: Draw
         "anchor": f"evaluation-{number}",
         "evaluation": evaluation,
         "in_full": full,
+        "leads": report.leads(evaluation),
         "warnings": report.new_warnings(evaluation),
         "enhancer": "" if evaluation.alone else charts.names[-1],
         "title": _title(evaluation, report),
@@ -80,7 +81,10 @@ def _section(number: int, evaluation: Evaluation, report: Report, drawings: Draw
         "noise_seeds": _noise_seeds(evaluation, places) if full else None,
         "projection": _projection(charts, report.evaluations[: number - 1]) if full else None,
     }
-    return section | ({"eer": charts.eer(), "det": charts.det(), "histograms": charts.histograms()} if full else {})
+    shown = {"det": charts.det(), "histograms": charts.histograms()} if full else {}
+    # Of several enhancers, one chart at the top of the page shows the EER of all.
+    enhancers = {one.enhancer for one in peers if one.place == evaluation.place and not one.alone}
+    return section | shown | {"eer": charts.eer() if report.leads(evaluation) and len(enhancers) < 2 else None}
 
 
 def comparisons(report: Report, drawings: Drawings) -> list[tuple[list[tuple[str, str, str]], Markup]]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 
 from seedpipe.errors import counted
-from seedpipe.results import Condition, Estimate, Evaluation, Report
+from seedpipe.results import Evaluation, Report
+from seedpipe.results.rows import LONGEST_NAME, evaluation_rows, shortened
 from seedpipe.results.tables.accuracy import accuracy_tables, by_method
 from seedpipe.results.tables.formats import Cell, Table
 from seedpipe.results.text import plain, text_table
 from seedpipe.results.wording import (
-    change,
     decimals,
     enhancer_name,
-    interval,
     measurable_from,
     percent,
     sentence,
@@ -22,7 +22,6 @@ from seedpipe.results.wording import (
 )
 
 _WIDTH = 90
-_LONGEST_NAME = 18
 _LONGEST_SYSTEM = 24
 _LONGEST_COLUMN = 13
 _KEY = "[low, high]: 95 % interval, bootstrap over speakers."
@@ -30,7 +29,6 @@ _KEY_OF_PAIRS = (
     f"{_KEY} Verdict: paired difference of the EER.\n"
     "Measurable from: half the width of its interval. Few errors: fewer than 10."
 )
-_VERDICTS = {"better": "better", "worse": "worse", "same": "not measurable", "untested": "not tested"}
 _SIGNS = {"better": "*", "worse": "!", "untested": "?"}
 
 
@@ -40,20 +38,41 @@ def render_text(report: Report) -> str:
     blocks = [f"{plain(title)}\n{plain(report.origin)}"]
     answers = [sentence(one, synthetic=report.synthetic) for one in report.evaluations if report.in_full(one)]
     blocks += [textwrap.fill(plain(answer), _WIDTH) for answer in answers]
-    if len({(e.source, e.enhancer, e.list, e.train_seed) for e in report.evaluations}) > 1:
+    several = len({(e.source, e.enhancer, e.list, e.train_seed) for e in report.evaluations}) > 1
+    if several:
         blocks += [_systems(table) for table in accuracy_tables(by_method(report.evaluations))]
-    blocks += [_block(evaluation, report) for evaluation in report.evaluations]
+        blocks += _paired(report)
+    blocks += [_block(one, report) for one in report.evaluations if not several or _worth_a_block(one, report)]
     blocks.append(_KEY if all(one.alone for one in report.evaluations) else _KEY_OF_PAIRS)
     return "\n\n".join(blocks) + "\n"
 
 
 def _systems(table: Table) -> str:
     """Lay out Table 1: EER and minDCF by system, list and condition."""
-    rows = [("EER %/minDCF", *(_shortened(name, _LONGEST_COLUMN) for name in table.columns))]
+    rows = [("EER %/minDCF", *(shortened(name, _LONGEST_COLUMN) for name in table.columns))]
     rows += [(_ended(row.name), *map(_cell, row.cells)) for row in table.rows]
     several = any(figure.deviation for row in table.rows for cell in row.cells for figure in cell)
     key = "* measurably better, ! worse than without the enhancer, ? not tested; else not measurable"
     return f"{plain(table.caption)}{', means over training seeds' if several else ''}\n\n{text_table(rows)}\n\n{key}"
+
+
+def _paired(report: Report) -> Iterator[str]:
+    """Lay out how the first enhancer of each network and list fares against the others."""
+    first: dict[tuple[str, ...], str] = {}
+    tables: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for one in report.comparisons:
+        place = (one.network, one.list, one.scores, *one.eer)
+        if first.setdefault(place, one.a) != one.a:
+            continue
+        head = ("EER, points", *(shortened(name, _LONGEST_COLUMN) for name in one.eer))
+        pair = f"{enhancer_name(one.b)} - {enhancer_name(one.a)}"
+        cells = [percent(change.difference, 2) + _SIGNS.get(verdict(change), "") for change in one.eer.values()]
+        tables.setdefault(place, [head]).append((_ended(pair), *cells))
+    for place, rows in tables.items():
+        network, name, scores, *_ = place
+        caption = f"Enhancers among themselves, paired differences: {network} on {name}, {scores} scores"
+        key = f"* measurably fewer errors than with {enhancer_name(first[place])}, ! more; else not measurable"
+        yield f"{plain(caption)}\n\n{text_table(rows)}\n\n{plain(key)}"
 
 
 def _ended(name: str) -> str:
@@ -65,6 +84,11 @@ def _cell(cell: Cell) -> str:
     return "/".join(figure.text + _SIGNS.get(figure.verdict, "") for figure in cell) or "-"
 
 
+def _worth_a_block(evaluation: Evaluation, report: Report) -> bool:
+    """Whether it says more than the tables of all systems: of another scoring method, a warning."""
+    return report.in_full(evaluation) or bool(report.new_warnings(evaluation))
+
+
 def _block(evaluation: Evaluation, report: Report) -> str:
     speakers = counted(evaluation.speakers, "speaker")
     counts = f"{counted(evaluation.trials, 'trial')}, {evaluation.targets:,} target, {speakers}"
@@ -73,23 +97,7 @@ def _block(evaluation: Evaluation, report: Report) -> str:
     title = plain(f"{evaluation.source} on {evaluation.list} ({evaluation.scores}; {seed}{counts})")
     warnings = [textwrap.fill(plain(f"Warning: {warning}"), _WIDTH) for warning in report.new_warnings(evaluation)]
     notes = [*(_notes(evaluation) if report.in_full(evaluation) else ()), *warnings]
-    return "\n".join([title, "", text_table(_rows(evaluation)), *([""] if notes else ()), *notes])
-
-
-def _rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
-    places = decimals(evaluation)
-    if evaluation.alone:
-        head: tuple[str, ...] = ("condition", "EER %", "minDCF")
-        return [head, *(_alone(condition, places) for condition in evaluation.conditions)]
-    enhanced = f"-> {_shortened(enhancer_name(evaluation.enhancer), _LONGEST_NAME)} EER %"
-    head = ("condition", "network EER %", enhanced, "change", "minDCF", "verdict")
-    return [head, *(_row(condition, places) for condition in evaluation.conditions)]
-
-
-def _alone(condition: Condition, places: int) -> tuple[str, ...]:
-    system = condition.systems.network
-    cost = f"{system.min_dcf.value:.3f} {interval(system.min_dcf.low, system.min_dcf.high, 3)}".rstrip()
-    return _shortened(condition.condition, _LONGEST_NAME), _estimate(system.eer, places), cost
+    return "\n".join([title, "", text_table(evaluation_rows(evaluation)), *([""] if notes else ()), *notes])
 
 
 def _notes(evaluation: Evaluation) -> list[str]:
@@ -98,29 +106,8 @@ def _notes(evaluation: Evaluation) -> list[str]:
         return [textwrap.fill(plain(sides(evaluation)), _WIDTH)] if sides(evaluation) else []
     places = decimals(evaluation)
     least = ", ".join(
-        f"{_shortened(condition.condition, _LONGEST_NAME)} {measurable_from(evaluation, condition, places)}"
+        f"{shortened(condition.condition, LONGEST_NAME)} {measurable_from(evaluation, condition, places)}"
         for condition in evaluation.conditions
     )
     sentences = filter(None, [sides(evaluation), f"Measurable from (EER, points): {least}."])
     return [textwrap.fill(plain(sentence), _WIDTH) for sentence in sentences]
-
-
-def _shortened(name: str, longest: int) -> str:
-    return name if len(name) <= longest else name[: longest - 3] + "..."
-
-
-def _row(condition: Condition, places: int) -> tuple[str, ...]:
-    before, after = condition.systems.network, condition.systems.enhanced
-    return (
-        _shortened(condition.condition, _LONGEST_NAME),
-        _estimate(before.eer, places),
-        _estimate(after.eer, places),
-        change(before.eer, after.eer).rjust(6),
-        f"{before.min_dcf.value:.3f} -> {after.min_dcf.value:.3f}",
-        _VERDICTS[verdict(condition.difference.eer)],
-    )
-
-
-def _estimate(estimate: Estimate, places: int) -> str:
-    value = percent(estimate.value, places).rjust(4 + (places > 1))
-    return f"{value} {interval(estimate.low, estimate.high, places, 100)}".rstrip()
