@@ -54,7 +54,9 @@ def test_the_pipeline_leaves_a_report_and_metrics(project: Path) -> None:
     table = (project / "reports" / "report.txt").read_text(encoding="utf-8")
     assert "synthetic" in table
     assert "Report: reports/report.html" in table
-    assert "<svg" in (project / "reports" / "report.html").read_text(encoding="utf-8")
+    page = (project / "reports" / "report.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert page.count("<audio") == 5  # clean, music, noise, reverb, both
     shown = run(project, "dvc", "metrics", "show").stdout
     assert max(map(len, shown.splitlines())) <= 100
     wanted = ["Path", "alone", "clean", "dcf_0.05", "eer", "interval", "reduction"]

@@ -49,6 +49,8 @@ def test_where_enhancement_helps_it_is_used(tmp_path: Path) -> None:
     assert found.rates[model.config.use].noisy < 0.9 * found.rates["original"].noisy
     assert (found.sources, found.utterances) == (3, 180)
     assert any("held-out speech" in remark for remark in result.remarks)
+    assert result.growth == found.growth
+    assert [count for count, _ in result.growth] == sorted(count for count, _ in result.growth)
     assert found.sentences()[0].rpartition(": ")[2] in (tmp_path / "m" / "README.md").read_text()
     assert Enhancer.load(tmp_path / "m").config == model.config
 

@@ -335,7 +335,10 @@ def test_an_enhancer_without_a_curve_is_described(page: Page) -> None:
 def test_the_warnings_of_a_training_are_shown(page: Page) -> None:
     metrics = report(BETTER)
     metrics["training"]["dvector/seed"]["warnings"] = ["the training has not converged; raise train.steps"]
+    metrics["training"]["dvector/seed"]["remarks"] = ["on held-out speech it helps"]
     html, markdown = page(metrics)
+    assert "On held-out speech it helps." in html
+    assert "dvector → SEED: on held-out speech it helps." in markdown
     assert "<strong>Warning:</strong> the training has not converged; raise train.steps." in html
     assert "Warning, dvector → SEED: the training has not converged; raise train.steps." in markdown
 
