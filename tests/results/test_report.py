@@ -429,6 +429,7 @@ def test_without_an_enhancer_the_network_stands_alone(page: Page) -> None:
     html, markdown = page(alone)
     for written in (html, markdown, format_table(alone)):
         assert not re.search("→|->(?!<)|with none|EER %: none", re.sub("<!--.*?-->", "", written))
+        assert "measurably better" not in written
 
 
 def test_a_front_end_belongs_to_the_name_of_the_network(page: Page) -> None:

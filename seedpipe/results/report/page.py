@@ -21,6 +21,11 @@ from seedpipe.results.tables.accuracy import accuracy_tables, by_method, seed_ta
 from seedpipe.results.tables.formats import Table
 from seedpipe.results.wording import enhancer_name
 
+_MARKED = (
+    "▼ measurably better and ▲ measurably worse than without the enhancer; an enhancer without a mark makes no measurable "
+    "difference."
+)
+
 
 def render(report: Report, heard: Heard | None = None) -> tuple[str, str]:
     """Fill both templates: HTML that refers to nothing outside of itself, and Markdown without figures."""
@@ -60,7 +65,7 @@ def _views(report: Report, heard: Heard | None) -> dict[str, Any]:
             )
         ),
         "tables": tables,
-        "key": _key(tables),
+        "key": _key(tables, alone=all(one.alone for one in evaluations)),
         "seed_tables": seed_tables(evaluations),
         "trained": [_trained(drawings, _spelt(name), training) for name, training in report.training.items()],
         "heard": heard,
@@ -74,15 +79,14 @@ def _views(report: Report, heard: Heard | None) -> dict[str, Any]:
     }
 
 
-def _key(tables: Sequence[Table]) -> str:
+def _key(tables: Sequence[Table], *, alone: bool) -> str:
     """Explain the marks of the first tables, as far as they occur."""
     figures = [figure for table in tables for row in table.rows for cell in row.cells for figure in cell]
     untested = any(figure.verdict == "untested" for figure in figures)
     several = any(figure.deviation for figure in figures)
     sentences = (
-        "Bold: the lowest of one network in a column.",
-        "▼ measurably better and ▲ measurably worse than without the enhancer; an enhancer without a mark makes no "
-        "measurable difference.",
+        "Bold: the lowest of one network in a column." if any(figure.best for figure in figures) else "",
+        "" if alone else _MARKED,
         "? without an interval: the list names too few speakers." if untested else "",
         "±: mean and standard deviation over training seeds, with a mark where all of them have it." if several else "",
     )
