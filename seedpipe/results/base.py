@@ -19,6 +19,7 @@ from typing_extensions import TypeVar
 
 from seedpipe.errors import MetricError
 from seedpipe.files import StrPath, read_json
+from seedpipe.results.text import plain, text_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,8 +130,6 @@ class TabularResult(Result, ABC):
         return axes
 
     def __repr__(self) -> str:
-        from seedpipe.results.text import plain, text_table
-
         return "\n\n".join(f"{plain(heading)}\n\n{text_table(rows)}" for heading, rows in self.blocks())
 
     def _repr_html_(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seedpipe.results.wording import MINUS
+MINUS = "\N{MINUS SIGN}"
 
 
 def plain(text: str) -> str:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from seedpipe.errors import counted
 from seedpipe.results.base import AS_GIVEN, FEW_ERRORS, Difference
+from seedpipe.results.text import MINUS
 
 if TYPE_CHECKING:
     from seedpipe.results import Condition, Estimate, Evaluation, Reduction, SideCrops
 
 Metric: TypeAlias = Literal["eer", "min_dcf"]
 Verdict: TypeAlias = Literal["better", "worse", "same", "untested"]
-
-MINUS = "\N{MINUS SIGN}"
 
 _ENHANCERS = {"seed": "SEED", "drl": "DRL"}
 _METRICS = {"act_dcf": "actDCF", "cllr": "Cllr", "min_cllr": "minCllr"}

@@ -22,8 +22,8 @@ from seedpipe.results.tables.formats import Table
 from seedpipe.results.wording import enhancer_name
 
 _MARKED = (
-    "▼ measurably better and ▲ measurably worse than without the enhancer; an enhancer without a mark makes no measurable "
-    "difference."
+    "▼ measurably better and ▲ measurably worse than without the enhancer; an enhancer without a mark makes no "
+    "measurable difference."
 )
 
 

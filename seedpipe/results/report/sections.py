@@ -22,6 +22,7 @@ from seedpipe.results import (
 from seedpipe.results.derived import SnrPoint, centre, numbered_speakers, snr_curves
 from seedpipe.results.report.charts import Charts, comparison_chart
 from seedpipe.results.svg import Drawings, page_colour
+from seedpipe.results.text import MINUS
 
 Point: TypeAlias = tuple[float, float]
 
@@ -256,7 +257,7 @@ def _moved(ends: tuple[Point, Point] | None, shown: int) -> str:
 
 
 def _point(at: Point) -> str:
-    return ", ".join(f"{value:.2f}".replace("-", wording.MINUS) for value in at)
+    return ", ".join(f"{value:.2f}".replace("-", MINUS) for value in at)
 
 
 def _noise_seeds(evaluation: Evaluation, places: int) -> dict[str, Any] | None:
