@@ -66,7 +66,7 @@ def _with_system(command: Callable[..., None]) -> Callable[..., None]:
 def embed(
     audio: Annotated[
         list[str],
-        typer.Argument(metavar="AUDIO...", help="Files, folders, quoted patterns, or maps of names as wav.scp."),
+        typer.Argument(metavar="AUDIO", help="Files, folders, quoted patterns, or maps of names as wav.scp."),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A .npz, .npy, .parquet or Kaldi .ark file.")],
     system: dict[str, Any],
