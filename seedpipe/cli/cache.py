@@ -138,7 +138,7 @@ def render(
     *,
     row: Annotated[int, typer.Option(min=0, help="Number of the row, counted from 0.")],
     manifests: Annotated[Path, typer.Option(help="Folder of the manifests that the cache was made from.")],
-    variant: Annotated[str, typer.Option(help="Variant of the row.")] = "clean",
+    variant: Annotated[str, typer.Option(autocompletion=usual.variants, help="Variant of the row.")] = "clean",
     figure: Annotated[
         Path | None, typer.Option(help="Waveform and spectrogram of all its variants: .pdf, .png or .svg.")
     ] = None,
