@@ -102,6 +102,9 @@ def convert(
     checkpoint: Annotated[Path, typer.Argument(help="A file of torch.save, or .safetensors.")],
     folder: Folder,
     kind: Annotated[Architecture | None, typer.Option(help="Guessed when left out.")] = None,
+    argument: Annotated[
+        list[str] | None, typer.Option(help="Of campplus: features=3dspeaker|sherpa (docs/networks.md).")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make a network from a published checkpoint. Nothing in it is unpickled.
@@ -110,7 +113,8 @@ def convert(
     """
     from seedpipe.networks import convert_checkpoint
 
-    _made(folder, convert_checkpoint(checkpoint, folder, kind.value if kind else None), json=json)
+    arguments = _arguments(argument or [])
+    _made(folder, convert_checkpoint(checkpoint, folder, kind.value if kind else None, arguments), json=json)
 
 
 @app.command(cls=Command)

@@ -65,17 +65,19 @@ def network_from_state(
     path : Path
         For messages.
     arguments : mapping, optional
-        Keyword arguments of the class.
+        Keyword arguments of the class: ``features`` of CAM++.
 
     Raises
     ------
     NetworkError
-        The kind is unknown or cannot be guessed, or an entry is missing, too many, or of another shape.
+        The kind is unknown or cannot be guessed, or takes no such argument, or an entry is missing, too many, or of
+        another shape.
     """
     chosen = kind or guess_kind(state)
     if chosen not in ARCHITECTURES:
         found = f"unknown kind {kind!r}" if kind else f"no known network has its entries ({listed(state)})"
         raise NetworkError(found, expected=f"one of {', '.join(ARCHITECTURES)}", remedy=_elsewhere(state), file=path)
+    refuse_others(arguments or {}, {"features"} if chosen == "campplus" else set(), chosen)
     wanted = architecture(chosen)
     output = state.get(wanted.output)
     rows = 0 if output is None or output.ndim == 0 else output.shape[0]
@@ -89,6 +91,13 @@ def network_from_state(
     network = wanted(rows // wanted.output_rows, **(arguments or {}))
     load_weights(network, state, path)
     return network
+
+
+def refuse_others(arguments: Mapping[str, Any], known: set[str], kind: str) -> None:
+    """Refuse arguments that a kind of network does not know."""
+    for name in sorted(arguments.keys() - known):
+        expected = ", ".join(sorted(known)) or "no arguments"
+        raise NetworkError(f"a network of kind {kind} takes no {name!r}", expected=expected, remedy="leave it out")
 
 
 def load_weights(network: FrozenNetwork, state: State, path: Path) -> None:

@@ -35,7 +35,9 @@ OUTPUT = OutputKind("network folder", CONFIG, NetworkError, _own_files)
 """How the folder of a network is told from others before it is replaced."""
 
 
-def convert_checkpoint(checkpoint: StrPath, folder: StrPath, kind: str | None = None) -> SpeakerNetwork:
+def convert_checkpoint(
+    checkpoint: StrPath, folder: StrPath, kind: str | None = None, arguments: Mapping[str, Argument] | None = None
+) -> SpeakerNetwork:
     """Make the folder of a network from a checkpoint; an older one is replaced when all is well.
 
     Parameters
@@ -46,6 +48,8 @@ def convert_checkpoint(checkpoint: StrPath, folder: StrPath, kind: str | None = 
         Its name becomes the name of the network.
     kind : str, optional
         One of :data:`seedpipe.networks.architectures.ARCHITECTURES`; guessed when it is left out.
+    arguments : mapping, optional
+        ``features`` of CAM++, as :class:`seedpipe.networks.campplus.CAMPPlus` has them.
 
     Raises
     ------
@@ -54,9 +58,9 @@ def convert_checkpoint(checkpoint: StrPath, folder: StrPath, kind: str | None = 
     """
     checkpoint, folder = Path(checkpoint), Path(folder)
     OUTPUT.check(folder)
-    network = network_from_state(read_state(checkpoint), kind, checkpoint)
+    network = network_from_state(read_state(checkpoint), kind, checkpoint, arguments)
     network.name = folder.name
-    _publish(folder, network, network.kind)
+    _publish(folder, network, network.kind, arguments=arguments)
     return network
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from seedpipe.errors import NetworkError
 from seedpipe.files import StrPath, read_again
-from seedpipe.networks.architectures import ARCHITECTURES, network_from_state
+from seedpipe.networks.architectures import ARCHITECTURES, network_from_state, refuse_others
 from seedpipe.networks.checkpoint import read_state
 from seedpipe.networks.config import CONFIG, Argument, read_config
 from seedpipe.networks.onnx import OnnxNetwork
@@ -62,7 +62,7 @@ def make_network(kind: str, source: str, arguments: Mapping[str, Argument], name
     if kind == "factory":
         return network_from_factory(source, arguments)
     if kind == "onnx":
-        _refuse_others(arguments, {"features", "sample_rate"}, kind)
+        refuse_others(arguments, {"features", "sample_rate"}, kind)
         features, rate = str(arguments.get("features", "")), arguments.get("sample_rate")
         if rate is not None and type(rate) is not int:
             raise NetworkError(f"sample_rate is {rate!r}", expected="a whole number of samples per second")
@@ -70,7 +70,7 @@ def make_network(kind: str, source: str, arguments: Mapping[str, Argument], name
     if kind == "speechbrain":
         from seedpipe.networks.speechbrain import SpeechBrainNetwork
 
-        _refuse_others(arguments, set(), kind)
+        refuse_others(arguments, set(), kind)
         return SpeechBrainNetwork(source, name=name)
     raise NetworkError(
         f"there is no kind {kind!r} of networks that bring their own weights",
@@ -85,7 +85,6 @@ def _load_folder(folder: Path) -> SpeakerNetwork:
     network: SpeakerNetwork
     weights = folder / WEIGHTS
     if config.kind in ARCHITECTURES and (weights.exists() or config.kind not in BUILT_IN):
-        _refuse_others(config.arguments, {"features"} if config.kind == "campplus" else set(), config.kind)
         network = network_from_state(read_state(weights), config.kind, weights, config.arguments)
         network.name = config.name
     else:
@@ -99,9 +98,3 @@ def _load_folder(folder: Path) -> SpeakerNetwork:
             file=folder / CONFIG,
         )
     return network
-
-
-def _refuse_others(arguments: Mapping[str, Argument], known: set[str], kind: str) -> None:
-    for name in sorted(arguments.keys() - known):
-        expected = ", ".join(sorted(known)) or "no arguments"
-        raise NetworkError(f"a network of kind {kind} takes no {name!r}", expected=expected, remedy="leave it out")

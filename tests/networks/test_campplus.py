@@ -129,6 +129,14 @@ def test_a_checkpoint_makes_the_same_network_as_the_wheel(
     assert (made.name, made.dimension, made.fingerprint()) == ("mine", 192, network.fingerprint())
 
 
+def test_a_checkpoint_may_be_given_the_features_of_sherpa(checkpoint: Path, tmp_path: Path) -> None:
+    convert_checkpoint(checkpoint, tmp_path / "mine", arguments={"features": "sherpa"})
+    add_network(tmp_path / "published", "campplus", arguments={"features": "sherpa"})
+    assert load_network(tmp_path / "mine").fingerprint() == load_network(tmp_path / "published").fingerprint()
+    with pytest.raises(NetworkError, match="a network of kind campplus takes no 'feature'; expected features"):
+        convert_checkpoint(checkpoint, tmp_path / "other", arguments={"feature": "sherpa"})
+
+
 def test_a_checkpoint_that_lacks_an_entry_is_refused(tmp_path: Path) -> None:
     state = CAMPPlus(8).state_dict()
     del state["xvector.block2.tdnnd7.cam_layer.linear1.bias"]
