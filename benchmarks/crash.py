@@ -1,17 +1,18 @@
-"""Kill extractions again and again, let them go on, and compare the caches with an undisturbed one.
+"""Kill every command that writes, read its outputs meanwhile, and compare them with those of an undisturbed run.
 
-A life is one run of :func:`seedpipe.extract.extract` in a process group of its own, forked from a server that has
-imported everything: so a life lasts a second, and all of it is work. It is ended by SIGKILL to the whole group, either
-at a random moment or just before a random one of its file operations, of which it makes hundreds (an audit hook counts
-them): that puts kills between any two steps of writing, publishing and clearing up.
+A life is one run of a command in a process group of its own, forked from this process, which has imported everything:
+so it lasts a fraction of a second, and all of it is work. It is ended by SIGKILL to the whole group, either at a random
+moment or just before a random one of its file operations (an audit hook counts them), which puts kills between any two
+steps of writing, publishing and clearing up. One to three kills follow on each other; then a life goes to its end.
 
-A row of one to three kills starts from nothing, from a damaged cache that is to be replaced, or from a whole one. After
-each kill, what is at the cache's place must be nothing, what was there before, or the whole cache. Then a last life
-goes to its end: the cache must equal the undisturbed one byte for byte, nothing else may be left, and no more units
-of work may have been begun again than there were workers killed.
+A row of kills begins with the outputs of an earlier, other run or with nothing, that of an extraction with nothing, a
+damaged cache or a whole one. Beside each life this process reads the outputs again and again. At each look, and after
+each kill, they must be those that were there or the new ones, byte for byte; of several files that belong together some
+may lack, but never may files of both runs lie side by side. In the end they must be the new ones, and nothing else may
+be left; and an extraction may have begun no more units of work again than there were workers killed.
 
-    python benchmarks/crash.py --kills 100
-    python benchmarks/crash.py --kills 100 --jobs 2 --data data/demo --network dvector
+    python benchmarks/crash.py --kills 1000
+    python benchmarks/crash.py --kills 50 --command "enhance to .ark" --seed 1
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
-import multiprocessing
+import faulthandler
+import functools
+import json
 import os
 import shutil
 import signal
@@ -27,49 +30,101 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
+from typer.testing import CliRunner
 
-from seedpipe.audio import layout
-from seedpipe.cache import open_cache
-from seedpipe.extract import extract, shards, work
-from seedpipe.params import ExtractParams, MachineParams, ManifestParams
+from seedpipe.cli import app
+from seedpipe.extract import shards, work
+from seedpipe.networks.resnet34 import ResNet34
 
 RATE = 16_000
-BEGINNINGS = ("nothing", "damaged", "whole")
-PHASES = ("before the first shard", "between shards", "publishing", "clearing up", "nothing to do")
+D, SPEAKERS, UTTERANCES, DRAWS = 8, 12, 4, 2
 LONGEST_ROW = 3
-PATIENCE = 120  # seconds that an undisturbed life may take
-SMALL = ExtractParams(crop_samples=4_000, draws=2, variants=("noise", "reverb"), shard_rows=6)
+LOOK_SECONDS = 0.003  # between two looks
+PATIENCE = 120  # seconds that a life may take
+Contents = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, or several joined by ``&&``, with OUT for the output; V is the version of the inputs, 0 or 1."""
+
+    name: str
+    words: str
+    out: str
+    parts: bool = False
+    """Whether it writes files that belong together, of which some may lack for an instant."""
+    beginnings: tuple[str, ...] = ("old", "old", "old", "nothing")
+
+    def lines(self, version: int, place: Path) -> list[list[str]]:
+        """The command lines, each as a list of words."""
+        texts = self.words.replace("V", str(version)).split(" && ")
+        return [[word.replace("OUT", str(place / self.out)) for word in text.split()] for text in texts]
+
+
+EXTRACT = "extract manV OUT --network crash:Loudness --params p.yaml"
+EXTRACTED = ("nothing", "damaged", "whole")
+PARAMS = """\
+extract: {crop_samples: 4000, draws: 2, variants: [noise, reverb], shard_rows: 2}
+machine: {jobs: 1, device: cpu}
+"""
+COMMANDS = (
+    Command("extract", EXTRACT, "c", beginnings=EXTRACTED),
+    Command("extract, 2 workers", f"{EXTRACT} --jobs 2", "c", beginnings=EXTRACTED),
+    Command(
+        "extract in parts",
+        f"{EXTRACT} --shard 1/2 && {EXTRACT} --shard 2/2 && {EXTRACT}",
+        "c",
+        beginnings=("nothing",),
+    ),
+    Command("render", "cache render xV OUT --row 1 --variant noise --manifests manV", "r.wav"),
+    Command("import", "cache import OUT --network n --clean eV.npz --noisy noise=noisyV.npz", "c"),
+    Command("export to .npz", "cache export cV OUT", "e.npz"),
+    Command("export to .parquet", "cache export cV OUT", "e.parquet"),
+    Command("export to .ark", "cache export cV OUT --variant clean", "e.ark", parts=True),
+    Command("enhance to .npy", "enhance m0 arrayV.npy OUT", "e.npy"),
+    Command("enhance to .npz", "enhance m0 eV.npz OUT", "e.npz"),
+    Command("enhance to .ark", "enhance m0 eV.npz OUT", "e.ark", parts=True),
+    Command("enhance a cache", "enhance m0 cV OUT", "ec"),
+    Command("train seed", "train cV OUT --steps 3 --set train.safeguard=false", "m"),
+    Command("train whitening", "train cV OUT --enhancer whitening", "m"),
+    Command("score", "score evV m0 trials.txt --out OUT --set score.bootstrap=100", "s.csv"),
+    Command("calibrate", "calibrate scoresV.csv OUT", "cal.json"),
+    Command("tables", "tables resultsV --out OUT", "t", parts=True),
+    Command("report", "report resultsV --out OUT.html --markdown OUT.md", "r", parts=True),
+    Command("figures", "figures resultsV --out OUT --format svg", "f", parts=True),
+    Command("trials make", "trials make speakersV.csv OUT --targets 20 --nontargets 20", "list.txt"),
+    Command("manifest", "manifest dataV OUT --no-params", "man", parts=True),
+    Command("convert", "network convert wV.pt OUT --kind resnet34", "net"),
+)
 
 
 def main() -> None:
-    """Print a line for each kind of beginning; exit with 1 if any promise was broken."""
+    """Print a line for each command; exit with 1 if anything was lost, mixed or left."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--jobs", type=int, default=1, help="worker processes")
+    parser.add_argument("--kills", type=int, default=220, help="of all commands together")
+    parser.add_argument("--command", choices=[command.name for command in COMMANDS], help="one of them alone")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data", type=Path, help="a data folder (docs/data.md) instead of 30 tones")
-    parser.add_argument("--network", default="crash:Loudness", help="instead of one that costs nothing")
     arguments = parser.parse_args()
-    os.environ["PYTHONWARNINGS"] = (
-        "ignore"  # the resource trackers of Python and loky say what they remove after a kill
-    )
-    with tempfile.TemporaryDirectory(prefix="crash-") as folder:
-        data = arguments.data or tones(Path(folder, "data"), utterances=30)
-        layout.write_training_manifests(ManifestParams(root=data), Path(folder, "manifests"))
-        params = ExtractParams() if arguments.data else SMALL
-        task = Task(Path(folder, "manifests"), arguments.network, params, arguments.jobs)
-        torture = Torture(task, Path(folder, "lives"), np.random.default_rng(arguments.seed))
-        torture.run(arguments.kills)
-    print(torture.summary())
-    sys.exit(bool(torture.violations))
+    torch.set_num_threads(1)
+    chosen = [command for command in COMMANDS if arguments.command in (None, command.name)]
+    total = Tally()
+    print(f"{'command':20}{Tally.HEAD}")
+    with tempfile.TemporaryDirectory(prefix="crash-") as folder, contextlib.chdir(folder):
+        inputs()
+        for number, command in enumerate(chosen):
+            torture = Torture(command, Path("place").absolute(), np.random.default_rng([arguments.seed, number]))
+            torture.run(arguments.kills // len(chosen) + (number < arguments.kills % len(chosen)))
+            print(f"{command.name:20}{torture.tally}", *torture.tally.notes, sep="\n", flush=True)
+            total += torture.tally
+    print(f"{'all':20}{total}")
+    sys.exit(total.faults > 0)
 
 
 class Loudness:
@@ -91,9 +146,46 @@ class Loudness:
         return self
 
 
-def tones(root: Path, utterances: int) -> Path:
+# ------------------------------------------------------------------------------------------------------------- inputs
+
+
+def inputs() -> None:
+    """Make what the commands read, in two versions, in the current folder."""
+    names = np.array([f"s{n // UTTERANCES}/u{n % UTTERANCES}" for n in range(SPEAKERS * UTTERANCES)]).repeat(DRAWS)
+    draws = np.tile(np.arange(DRAWS, dtype=np.int32), SPEAKERS * UTTERANCES)
+    unique = list(dict.fromkeys(names.tolist()))
+    pairs = [(int(a.split("/")[0] == b.split("/")[0]), a, b) for a in unique for b in unique if a < b]
+    Path("p.yaml").write_text(PARAMS)
+    Path("trials.txt").write_text("".join(f"{label} {a} {b}\n" for label, a, b in pairs))
+    for version in (0, 1):
+        generator = np.random.default_rng(version)
+        clean = generator.standard_normal((SPEAKERS, D)).repeat(UTTERANCES * DRAWS, axis=0)
+        clean = (clean + 0.5 * generator.standard_normal(clean.shape)).astype(np.float32)
+        noisy = (clean + 0.5 * generator.standard_normal(clean.shape)).astype(np.float32)
+        for name, values in (("e", clean), ("noisy", noisy)):
+            np.savez(f"{name}{version}.npz", embeddings=values, utterance=names, draw=draws)
+        np.save(f"array{version}.npy", clean)
+        scores = [f"{a},{b},{label},{label + generator.standard_normal():.6f}\n" for label, a, b in pairs]
+        Path(f"scores{version}.csv").write_text("enrol,test,label,score\n" + "".join(scores))
+        rows = [f"{name},{name.split('/')[0]}{version}\n" for name in unique]
+        Path(f"speakers{version}.csv").write_text("utterance,speaker\n" + "".join(rows))
+        tones(Path(f"data{version}"), utterances=6, seed=version)
+        said(f"manifest data{version} man{version} --no-params".split())
+        said(f"extract man{version} x{version} --network crash:Loudness --params p.yaml".split())
+        torch.manual_seed(version)
+        torch.save(ResNet34().state_dict(), f"w{version}.pt")
+        said(f"cache import c{version} --network n --clean e{version}.npz --noisy noise=noisy{version}.npz".split())
+        sides = f"--embeddings e{version}.npz --condition noise=noisy{version}.npz"
+        said(f"cache import ev{version} --network n {sides}".split())
+        said(f"train c{version} m{version} --enhancer whitening".split())
+        Path(f"results{version}").mkdir()
+        found = said(f"score ev{version} m{version} trials.txt --json".split())
+        Path(f"results{version}", "evaluation.json").write_text(found)
+
+
+def tones(root: Path, utterances: int, seed: int = 0) -> Path:
     """Make a data folder of short tones in noise."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     names = [f"train/{number % 5}/{number}.wav" for number in range(utterances)]
     names += [f"{part}/{number}.wav" for part in ("noise", "music", "rir") for number in range(4)]
     for name in names:
@@ -105,39 +197,46 @@ def tones(root: Path, utterances: int) -> Path:
     return root
 
 
-# ----------------------------------------------------------------------------------------------------------- a life
+def said(line: list[str]) -> str:
+    """Run a command in this process; gives what it printed."""
+    result = CliRunner().invoke(app, line)
+    if result.exit_code:
+        raise SystemExit(f"{line}: {result.stderr}")
+    return result.stdout
+
+
+# ------------------------------------------------------------------------------------------------------------- a life
 
 
 @dataclass(frozen=True)
-class Task:
-    """What every life is to make."""
+class Life:
+    """How a life ended: killed or not, after so many seconds and, unless it was killed, file operations."""
 
-    manifests: Path
-    network: str
-    params: ExtractParams
-    jobs: int
+    killed: bool
+    seconds: float
+    steps: int = 0
 
 
-def live(task: Task, out: Path, journal: Path, last_step: int, report: Connection) -> None:
-    """Extract in this process; journal the units that are begun; die before the file operation of a given number.
+def live(lines: list[list[str]], place: Path, last_step: int, report: int) -> None:
+    """Run command lines in this process, which then ends; die before the file operation of a given number, 0 for none.
 
-    Parameters
-    ----------
-    last_step : int
-        0 to survive. Workers are forked, so they go on counting from the number at which they were.
-    report : Connection
-        Sent None when work begins, and in the end the number of file operations.
+    Forked workers go on counting from the number at which their parent was.
     """
-    os.setpgid(0, 0)
-    torch.set_num_threads(1)
-    _journal_units(journal)
-    if task.jobs > 1:
+    with contextlib.suppress(BaseException):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what trackers of resources say of those of the dead
+        faulthandler.enable()  # or loky's workers enable it, on a stream that CliRunner has put in the place of stderr
+        _journal_units(journal_of(place))
         fork_workers()
-    steps = _count_steps(out.parent, last_step)
-    report.send(None)
-    machine = MachineParams(jobs=task.jobs, device="cpu")
-    extract(task.manifests, task.network, out, task.params, kind="training", machine=machine)
-    report.send(steps())
+        steps = _count_steps(place, last_step)
+        runs = [CliRunner().invoke(app, line) for line in lines]
+        failures = [run.stderr or repr(run.exception) for run in runs if run.exit_code]
+        os.write(report, json.dumps([steps(), *failures]).encode())
+    os._exit(0)
+
+
+def journal_of(place: Path) -> Path:
+    """Where the units of work are noted that were begun since the row began."""
+    return place.with_name("journal")
 
 
 def _journal_units(journal: Path) -> None:
@@ -181,169 +280,179 @@ def _count_steps(folder: Path, last_step: int) -> Callable[[], int]:
 
 @dataclass
 class Tally:
-    """What happened from one kind of beginning."""
+    """What happened in the lives of a command; ``notes`` say what was wrong."""
 
-    kills: collections.Counter[str] = field(default_factory=collections.Counter)
-    rows: int = 0
-    repeated: int = 0
+    kills: int = 0
+    looks: int = 0
+    mixtures: int = 0
+    left: int = 0
+    unequal: int = 0
+    again: int = 0
+    notes: tuple[str, ...] = ()
+
+    HEAD = f"{'kills':>8}{'looks':>10}{'mixtures':>10}{'left over':>11}{'unequal':>9}{'begun again':>13}"
+
+    def __str__(self) -> str:
+        return f"{self.kills:8,}{self.looks:10,}{self.mixtures:10,}{self.left:11,}{self.unequal:9,}{self.again:13,}"
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
+
+    @property
+    def faults(self) -> int:
+        """Promises that were broken."""
+        return self.mixtures + self.left + self.unequal + len(self.notes)
 
 
 class Torture:
-    """Lives, deaths and what was found after them.
+    """Lives of one command, and what was found beside and after them.
 
-    Attributes
+    Parameters
     ----------
-    violations : list of str
-        Promises that were broken.
-    reference : dict of str to bytes
-        The files of the undisturbed cache.
+    command : Command
+    place : path
+        A folder that is made and removed again and again; the journal of units is written beside it.
+    generator : numpy Generator
     """
 
-    def __init__(self, task: Task, folder: Path, generator: np.random.Generator) -> None:
-        self.task, self.folder, self.generator = task, folder, generator
-        self.out, self.journal = folder / "place/cache", folder / "journal"
-        self.violations: list[str] = []
-        self.tallies = {beginning: Tally() for beginning in BEGINNINGS}
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["torch", "seedpipe.extract", "seedpipe.networks.dvector"])
-
-        self.out.parent.mkdir(parents=True)
-        self.live()
-        self.reference = contents(self.out)
+    def __init__(self, command: Command, place: Path, generator: np.random.Generator) -> None:
+        self.command, self.place, self.generator = command, place, generator
+        self.tally = Tally()
+        self.before: Contents = {}
+        self.old, self.new = (self._whole(version) for version in (0, 1))
 
     def run(self, kills: int) -> None:
-        """Measure undisturbed lives, then kill as often as asked for."""
-        measured = {beginning: self.undisturbed(beginning) for beginning in BEGINNINGS}
-        done = 0
-        while done < kills:
-            beginning = BEGINNINGS[self.generator.integers(len(BEGINNINGS))]
-            row = min(kills - done, int(self.generator.integers(1, LONGEST_ROW + 1)))
-            done += self._row(beginning, row, *measured[beginning])
+        """Kill so often."""
+        while self.tally.kills < kills:
+            beginning = self.command.beginnings[self.generator.integers(len(self.command.beginnings))]
+            life = self.undisturbed(beginning)
+            deaths: list[dict[str, float]] = [
+                {"kill_after": self.generator.uniform(0, life.seconds)}
+                if self.generator.random() < 0.5
+                else {"last_step": self.generator.integers(1, life.steps + 1)}
+                for _ in range(min(kills - self.tally.kills, int(self.generator.integers(1, LONGEST_ROW + 1))))
+            ]
+            self.row(beginning, deaths)
 
-    def undisturbed(self, beginning: str) -> tuple[float, int]:
-        """Seconds and file operations of an undisturbed life."""
-        self.begin(beginning)
-        measured = self.live()
-        self.check_end(f"an undisturbed life from {beginning}")
-        if measured is None:
-            raise SystemExit("\n".join(self.violations))
-        return measured
+    @functools.cache  # noqa: B019  # lives as long as its torture
+    def undisturbed(self, beginning: str) -> Life:
+        """How long an undisturbed life is."""
+        self._begin(beginning)
+        life = self._life()
+        self._check_end(0)
+        return life
 
-    def summary(self) -> str:
-        """A table, and the violations."""
-        width = max(map(len, PHASES))
-        lines = [f"{'killed':{width}}" + "".join(f"{name:>10}" for name in BEGINNINGS)]
-        lines += [
-            f"{phase:{width}}" + "".join(f"{self.tallies[name].kills[phase]:>10}" for name in BEGINNINGS)
-            for phase in PHASES
-        ]
-        for what in ("rows", "repeated"):
-            label = "rows of kills" if what == "rows" else "units begun again"
-            lines.append(f"{label:{width}}" + "".join(f"{getattr(self.tallies[n], what):>10}" for n in BEGINNINGS))
-        kills = sum(tally.kills.total() for tally in self.tallies.values())
-        verdict = "\n".join(self.violations) or "every cache equals the undisturbed one, nothing was left over"
-        return "\n".join([*lines, f"{kills} kills, {self.task.jobs} workers: {verdict}"])
+    def row(self, beginning: str, deaths: list[dict[str, float]]) -> None:
+        """Lives that are killed as asked for, or end before that; then one goes to its end."""
+        self._begin(beginning)
+        killed = sum(self._life(**death).killed for death in deaths)
+        self.tally.kills += killed
+        self._life()
+        self._check_end(killed)
 
-    def _row(self, beginning: str, kills: int, seconds: float, steps: int) -> int:
-        """Kill so many times in a row, then let a life go to its end; returns the kills."""
-        before = self.begin(beginning)
-        tally, done = self.tallies[beginning], 0
-        while done < kills:
-            if self.generator.random() < 0.5:
-                survived = self.live(kill_after=self.generator.uniform(0, seconds))
-            else:
-                survived = self.live(last_step=int(self.generator.integers(1, steps + 1)))
-            done += 1
-            if survived:
-                break  # what is left to do after kills takes less time and fewer steps
-            tally.kills[self._phase()] += 1
-            self.check_place(before, f"kill {done} of a row from {beginning}")
-        killed = done - bool(survived)
-        self.live()
-        self.check_end(f"{killed} kills from {beginning}")
-        repeated = sum(count - 1 for count in collections.Counter(self.journal.read_text().split()).values())
-        if repeated > killed * self.task.jobs:
-            self.violations.append(f"{repeated} units were begun again after {killed} kills from {beginning}")
-        tally.rows += 1
-        tally.repeated += repeated
-        return killed
+    def _whole(self, version: int) -> Contents:
+        shutil.rmtree(self.place, ignore_errors=True)
+        self.place.mkdir(parents=True)
+        for line in self.command.lines(version, self.place):
+            # Here, so that what is imported needs not be in each life; but who has had workers is no good to fork from.
+            said([word if word != "2" else "1" for word in line])
+        return contents(self.place)
 
-    def begin(self, beginning: str) -> dict[str, bytes]:
-        """Put something at the place of the cache; returns its contents."""
-        shutil.rmtree(self.out.parent)
-        self.out.parent.mkdir()
-        self.journal.write_text("")
-        if beginning == "nothing":
-            return {}
-        self.out.mkdir()
-        for name, data in self.reference.items():
-            (self.out / name).write_bytes(data)
+    def _begin(self, beginning: str) -> None:
+        shutil.rmtree(self.place)
+        self.place.mkdir()
+        journal_of(self.place).write_text("")
+        for name, data in {"nothing": {}, "old": self.old}.get(beginning, self.new).items():
+            path = self.place / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data) if not name.endswith("/") else path.mkdir(exist_ok=True)
         if beginning == "damaged":
-            names = sorted(name for name in self.reference if name.startswith("shard-"))
-            path = self.out / names[self.generator.integers(len(names))]
-            data = bytearray(path.read_bytes())
+            shard = self.place / str(self.generator.choice([name for name in self.new if name.endswith(".h5")]))
+            data = bytearray(shard.read_bytes())
             data[self.generator.integers(len(data))] ^= 1 << self.generator.integers(8)
-            path.write_bytes(data)
-        return contents(self.out)
+            shard.write_bytes(data)
+        self.before = contents(self.place)
 
-    def live(self, kill_after: float = float("inf"), last_step: int = 0) -> tuple[float, int] | None:
-        """One life; returns its seconds and its file operations, or None if it was killed."""
-        receive, send = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=live, args=(self.task, self.out, self.journal, last_step, send))
-        process.start()
-        send.close()
-        receive.recv()  # work begins
-        start = time.perf_counter()
-        process.join(min(kill_after, PATIENCE))
-        seconds = time.perf_counter() - start
-        if process.exitcode is None:
-            os.killpg(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
-            process.join()
-            if kill_after > PATIENCE:
-                self.violations.append(f"a life did not end within {PATIENCE} s")
-        wait_for_group(process.pid)
-        if process.exitcode == 0:
-            return seconds, receive.recv()
-        if process.exitcode != -signal.SIGKILL:
-            self.violations.append(f"a life ended with exit code {process.exitcode}")
-        return None
+    def _life(self, last_step: float = 0, kill_after: float = float("inf")) -> Life:
+        """One run, which is read beside."""
+        reading, writing = os.pipe()
+        start, child = time.monotonic(), os.fork()
+        if not child:
+            os.setpgid(0, 0)
+            live(self.command.lines(1, self.place), self.place, int(last_step), writing)
+        with contextlib.suppress(OSError):
+            os.setpgid(child, child)  # whoever of us comes first
+        os.close(writing)
+        while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if time.monotonic() - start > min(kill_after, PATIENCE):
+                self._note(f"a life did not end within {PATIENCE} s", wrong=kill_after > PATIENCE)
+                os.killpg(child, signal.SIGKILL)
+                break
+            self._look()
+            time.sleep(LOOK_SECONDS)
+        seconds = time.monotonic() - start
+        with os.fdopen(reading) as pipe:
+            steps, *failures = json.loads(pipe.read() or "[0]")
+        killed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        wait_for_group(child)
+        self._note(f"{self.command.name} failed: {failures}", wrong=bool(failures))
+        self._note("a life ended without a word", wrong=not (killed or steps))
+        self._look()
+        return Life(killed, seconds, steps)
 
-    def _phase(self) -> str:
-        works = [path for path in self.out.parent.iterdir() if path.is_dir() and path != self.out]
-        if self.out.exists() and contents(self.out) == self.reference:
-            return "clearing up" if works else "nothing to do"
-        if any((work / "manifest.json").exists() for work in works):
-            return "publishing"
-        return "between shards" if any(list(work.glob("shard-*.h5")) for work in works) else "before the first shard"
+    def _note(self, text: str, *, wrong: bool) -> None:
+        if wrong:
+            self.tally.notes += (text,)
 
-    def check_place(self, before: dict[str, bytes], when: str) -> None:
-        """Nothing, what was there before, or the whole cache."""
-        now = contents(self.out)
-        if now == self.reference:
-            open_cache(self.out).verify()
-        elif now != before:
-            self.violations.append(f"after {when} there is neither the old cache nor the new one: {sorted(now)}")
+    def _look(self) -> None:
+        """Look at the outputs once; files that vanish meanwhile are looked at as absent."""
+        self.tally.looks += 1
+        first, now, again = (contents(self.place) for _ in range(3))
+        if not first == now == again:
+            return  # in the middle of being replaced, which takes an instant
+        names = self.before.keys() | self.new.keys()
+        there = {name: data for name, data in now.items() if name in names}
+        wholes = (self.before, self.new)
+        if self.command.parts:
+            wholes = tuple({name: data for name, data in whole.items() if name in there} for whole in wholes)
+        if there not in wholes:
+            self.tally.mixtures += 1
+            self._note(f"there was {sorted(there)}, neither the old nor the new", wrong=True)
 
-    def check_end(self, when: str) -> None:
-        """The whole cache, and nothing else."""
-        now = contents(self.out)
-        if now != self.reference:
-            names = {name for name in now.keys() | self.reference.keys() if now.get(name) != self.reference.get(name)}
-            self.violations.append(f"after {when} the cache differs in {sorted(names)}")
-        left = sorted(path.name for path in self.out.parent.iterdir() if path != self.out)
-        if left:
-            self.violations.append(f"after {when} there is left over: {', '.join(left)}")
+    def _check_end(self, killed: int) -> None:
+        """The new outputs and nothing else; and no more work done twice than was in hand when it was killed."""
+        now = contents(self.place)
+        unequal = sorted(name for name, data in self.new.items() if now.get(name) != data)
+        left = sorted(now.keys() - self.new.keys())
+        self.tally.unequal += bool(unequal)
+        self.tally.left += len(left)
+        self._note(f"other than undisturbed: {unequal}", wrong=bool(unequal))
+        self._note(f"left over: {left}", wrong=bool(left))
+        begun = collections.Counter(journal_of(self.place).read_text().split())
+        again = sum(count - 1 for count in begun.values())
+        self.tally.again += again
+        workers = 2 if "--jobs 2" in self.command.words else 1
+        self._note(f"{again} units were begun again after {killed} kills", wrong=again > workers * killed)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """All files of a folder; none if there is no folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def contents(folder: Path) -> Contents:
+    """The files below a folder by name, and its folders by their name and a slash."""
+    return dict(_entries(folder))
 
 
-def wait_for_group(group: int | None) -> None:
+def _entries(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for place, folders, names in os.walk(folder):  # which passes over folders that vanish
+        for path in (Path(place, name) for name in folders):
+            yield f"{path.relative_to(folder).as_posix()}/", b""
+        for path in (Path(place, name) for name in names):
+            with contextlib.suppress(OSError):
+                yield path.relative_to(folder).as_posix(), path.read_bytes()
+
+
+def wait_for_group(group: int) -> None:
     """Wait until no process of a killed group is left."""
     with contextlib.suppress(ProcessLookupError):
-        while group:
+        while True:
             os.killpg(group, 0)
             time.sleep(0.001)
 

@@ -6,7 +6,9 @@ Runs that die are processes of their own, forked from a server that has imported
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
+import json
 import multiprocessing
 import os
 import resource
@@ -95,38 +97,57 @@ def complete(manifests: Path, out: Path, reference: Cache) -> None:
 # ------------------------------------------------------------------------------------------------------------ killed
 
 
-def torture(manifests: Path, folder: Path, jobs: int) -> crash.Torture:
-    task = crash.Task(manifests / "train", STUB, TINY_PARAMS, jobs)
-    return crash.Torture(task, folder, np.random.default_rng(0))
+@pytest.fixture
+def lives(server: Any, manifests: Path, tmp_path: Path) -> Callable[..., crash.Tally]:
+    """Runs a function with lives of an extraction, in a process that may be forked."""
+
+    def run_apart(function: Callable[[crash.Torture], None], jobs: int = 1) -> crash.Tally:
+        (tmp_path / "manifests").symlink_to(manifests / "train")
+        (tmp_path / "params.yaml").write_text(json.dumps({"extract": TINY_PARAMS.model_dump(mode="json")}))
+        here, there = server.Pipe()
+        process = server.Process(target=_live, args=(function, jobs, tmp_path, there))
+        process.start()
+        try:
+            assert here.poll(PATIENCE)
+            found: crash.Tally = here.recv()
+        finally:
+            process.kill()
+        return found
+
+    return run_apart
 
 
-@pytest.mark.usefixtures("server")
-@pytest.mark.parametrize(("jobs", "kills"), [(1, 5), pytest.param(2, 5, marks=pytest.mark.slow)])
-def test_kills_at_random_moments_cost_at_most_a_shard_each(
-    manifests: Path, tmp_path: Path, jobs: int, kills: int
-) -> None:
-    lives = torture(manifests, tmp_path / "lives", jobs)
-    lives.run(kills)
-    assert lives.violations == []
-    assert sum(tally.kills.total() for tally in lives.tallies.values()) == kills
+def _live(function: Callable[[crash.Torture], None], jobs: int, folder: Path, link: Connection) -> None:
+    os.chdir(folder)
+    words = f"extract manifests OUT --network {STUB} --params params.yaml --jobs {jobs}"
+    command = crash.Command("extract", words, "cache", beginnings=crash.EXTRACTED)
+    torture = crash.Torture(command, folder / "lives", np.random.default_rng(0))
+    function(torture)
+    link.send(torture.tally)
 
 
-@pytest.mark.usefixtures("server")
+def _five_kills(lives: crash.Torture) -> None:
+    lives.run(5)
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_kills_at_random_moments_cost_at_most_a_shard_each(lives: Callable[..., crash.Tally], jobs: int) -> None:
+    tally = lives(_five_kills, jobs)
+    assert (tally.faults, tally.notes, tally.kills) == (0, (), 5)
+
+
+def _kills_while_publishing(lives: crash.Torture, beginning: str) -> None:
+    steps = lives.undisturbed(beginning).steps
+    for step in range(steps - 15, steps, 3):
+        lives.row(beginning, [{"last_step": step}])
+
+
 @pytest.mark.parametrize("beginning", ["nothing", "damaged"])
 def test_a_kill_between_any_two_steps_of_publishing_does_no_harm(
-    manifests: Path, tmp_path: Path, beginning: str
+    lives: Callable[..., crash.Tally], beginning: str
 ) -> None:
-    lives = torture(manifests, tmp_path / "lives", 1)
-    _, steps = lives.undisturbed(beginning)
-    kills = 0
-    for step in range(steps - 15, steps, 3):
-        before = lives.begin(beginning)
-        kills += lives.live(last_step=step) is None
-        lives.check_place(before, f"a kill at step {step} of {steps}")
-        lives.live()
-        lives.check_end(f"a kill at step {step} of {steps}")
-    assert lives.violations == []
-    assert kills == 5
+    tally = lives(functools.partial(_kills_while_publishing, beginning=beginning))
+    assert (tally.faults, tally.notes, tally.kills) == (0, (), 5)
 
 
 # --------------------------------------------------------------------------------------------------------- full disk
