@@ -109,11 +109,13 @@ def main() -> None:
     """Print a line for each command; exit with 1 if anything was lost, mixed or left."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=220, help="of all commands together")
-    parser.add_argument("--command", choices=[command.name for command in COMMANDS], help="one of them alone")
+    parser.add_argument(
+        "--command", action="append", choices=[command.name for command in COMMANDS], help="this one alone, or several"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    chosen = [command for command in COMMANDS if arguments.command in (None, command.name)]
+    chosen = [command for command in COMMANDS if command.name in (arguments.command or [command.name])]
     total = Tally()
     print(f"{'command':20}{Tally.HEAD}")
     with tempfile.TemporaryDirectory(prefix="crash-") as folder, contextlib.chdir(folder):

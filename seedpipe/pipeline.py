@@ -281,6 +281,7 @@ def score_cache(  # noqa: PLR0913 - files of different kinds
 def report(params: Params, paths: ProjectPaths, made_by: str) -> Report:
     """Gather all figures into the report (HTML and Markdown), and give what it was made from."""
     from seedpipe.results import Report
+    from seedpipe.results.gather import read_results
     from seedpipe.results.report import write_report
     from seedpipe.results.report.listening import first_row
 
@@ -290,7 +291,7 @@ def report(params: Params, paths: ProjectPaths, made_by: str) -> Report:
     for network, enhancer in itertools.product(params.extract.networks, params.enhancers.names):
         training[f"{network}/{enhancer}"] = _read_json(paths.training(network, enhancer))
         for name in params.manifest.evaluations:
-            figures = _read_json(paths.results(network, enhancer, name) / "evaluation.json")
+            [(_, figures)] = read_results([paths.results(network, enhancer, name) / "evaluation.json"])
             synthetic |= figures["synthetic"]
             evaluations.extend(figures["evaluations"])
     data = Report.from_dict(

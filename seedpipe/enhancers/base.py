@@ -328,7 +328,8 @@ def fill(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
 def _array(embeddings: object) -> NDArray[np.float32]:
     """Lists of numbers as an array."""
     try:
-        return np.asarray(embeddings, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what float32 does not hold becomes infinite, and is refused with its row
+            return np.asarray(embeddings, dtype=np.float32)
     except (ValueError, TypeError) as error:
         found = f"embeddings are no array of numbers ({error})"
         raise ModelError(found, expected="an array, a tensor or lists of one length") from error
@@ -338,4 +339,5 @@ def _tensor(embeddings: NDArray[np.float32] | Tensor) -> Tensor:
     if isinstance(embeddings, Tensor):
         return embeddings.detach()
     # Reversed and read-only arrays (memory maps) are copied: torch refuses the one and warns of the other.
-    return torch.from_numpy(np.require(embeddings, np.float32, ["C", "W"]))
+    with np.errstate(over="ignore"):
+        return torch.from_numpy(np.require(embeddings, np.float32, ["C", "W"]))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from seedpipe.errors import NetworkError, SeedpipeError, shortage
@@ -125,7 +125,7 @@ def _unknown(name: str) -> NetworkError:
             expected="a published checkpoint",
             remedy=f"seedpipe network convert CHECKPOINT networks/{name} --kind {name}",
         )
-    if Path(name).is_dir():
+    if os.path.isdir(name):  # noqa: PTH112  # which a name may be too long for
         return NetworkError(
             f"the folder holds no {CONFIG}",
             expected="a folder made by seedpipe network convert or add",

@@ -30,7 +30,7 @@ Rate = Annotated[Number, Field(ge=0.0, le=1.0)]
 Change = Annotated[Number, Field(ge=-1.0, le=1.0)]
 AtMostOne = Annotated[Number, Field(le=1.0)]
 Positive = Annotated[Number, Field(ge=0.0)]
-Integer = Annotated[int, Strict()]
+Integer = Annotated[int, Strict(), Field(ge=-(2**63), lt=2**63)]  # what numpy and the axes of a chart hold
 Count = Annotated[Integer, Field(ge=0)]
 Flag = Annotated[bool, Strict()]
 Name = Annotated[str, Field(min_length=1)]

@@ -104,6 +104,8 @@ Comparisons = list[EnhancerComparison]  # names outside of the class above, wher
 def _single(value: object) -> object:
     if value is not None and not isinstance(value, str | int | float | bool):
         raise ValueError("a text, a number, true or false")
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise ValueError("a text that UTF-8 can hold")
     return value
 
 

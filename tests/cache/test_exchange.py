@@ -390,6 +390,11 @@ def test_rows_of_parquet_do_not_move(tmp_path: Path, case: str, kind: str) -> No
         ({"utterance": ["a", "a"], "embedding": [[1.0], [2.0]], "draw": [0, 2]}, "the draws of 1 key has gaps: a#2"),
         ({"utterance": ["a", "a"], "embedding": [[1.0], [2.0]], "draw": [1, 1]}, "1 key is repeated: a#1"),
         ({"utterance": ["a", "a"], "embedding": [[1.0], [2.0]], "draw": [0, None]}, "'draw' has shape (2,) and type"),
+        ({"utterance": ["a", "a"], "embedding": [[1.0], [2.0]], "draw": [0.0, 1.0]}, "(2,) and type float64"),
+        (
+            {"utterance": ["a", "a"], "embedding": [[1.0], [2.0]], "draw": np.array([0, 2**63], "u8")},
+            "the draws of 1 key has gaps",
+        ),
     ],
 )
 def test_tables_that_cannot_be_used_are_refused(tmp_path: Path, columns: dict[str, Any], found: str) -> None:
@@ -455,6 +460,8 @@ def test_no_command_is_run(tmp_path: Path) -> None:
         ({"utterance": np.array(["a"])}, "lacks an array"),
         ({"embeddings": vectors(3), "ids": np.array(["a"])}, "has 3 rows and 1 name"),
         ({"embeddings": vectors(2), "ids": np.array(["a", ""])}, "1 row has an empty name"),
+        ({"embeddings": vectors(2), "ids": ["a", "a"], "draw": np.zeros(2)}, "'draw' has shape (2,) and type float64"),
+        ({"embeddings": vectors(2), "ids": ["a", "a"], "draw": np.array([0, 2**63], "u8")}, "the draws of 1 key has"),
         ({"embeddings": vectors(2), "ids": np.array([1, 2])}, "names have shape (2,) and type int64"),
         ({"embeddings": np.ones((1, 2), int), "ids": np.array(["a"])}, "embeddings have shape (1, 2) and type int64"),
         ({"embeddings": np.ones(2), "ids": np.array(["a", "b"])}, "embeddings have shape (2,)"),

@@ -44,8 +44,8 @@ def invoke(*arguments: object) -> Result:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model, two caches, embeddings, a trial list and parameters that take no time."""
+def made(manifests: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, three caches, manifests, embeddings, a trial list and parameters that take no time."""
     folder = tmp_path_factory.mktemp("outputs")
     enhancer().save(folder / "model", "# Card\n")
     training_cache(folder / "train", speakers=20, utterances=2, draws=1)
@@ -62,6 +62,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     speakers = [f"{name},{name.split('/')[0]}\n" for name in NAMES]
     (folder / "speakers.csv").write_text("utterance,speaker\n" + "".join(speakers))
     (folder / "params.yaml").write_text(FAST, encoding="utf-8")
+    shutil.copytree(manifests / "train", folder / "listed")
+    made = invoke("extract", folder / "listed", folder / "heard", "--network", STUB, "--params", folder / "params.yaml")
+    assert made.exit_code == 0, made.stderr
     return folder
 
 
@@ -166,6 +169,7 @@ FILES: dict[str, tuple[object, ...]] = {
     "enhance.ark": ("enhance", "model", "in.npz", "OUT"),
     "score.csv": ("score", "demo", "model", "trials.txt", "--set", "score.bootstrap=100", "--out", "OUT"),
     "export.npz": ("cache", "export", "demo", "OUT"),
+    "render.wav": ("cache", "render", "heard", "OUT", "--row", "0", "--variant", "noise", "--manifests", "listed"),
 }
 
 

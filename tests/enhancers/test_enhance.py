@@ -176,6 +176,7 @@ def test_zero_noise_needs_no_generator_and_ignores_one() -> None:
         (np.full((2, D), np.nan), ["row 1: the largest entry of an embedding is not finite"]),
         (np.array([[np.inf] + [0.0] * (D - 1)]), ["row 1: the largest entry of an embedding is not finite"]),
         (np.array([[1.0] * D, [0.0] * D]), ["row 2: the largest entry of an embedding is 0", "leave the row out"]),
+        (np.full((2, D), 1e300), ["row 1: the largest entry of an embedding is "]),
         (np.full((2, D), 1e25), ["the largest entry of an embedding is 1e+25", "1e-10 to 1e+15"]),
         (np.array([[1.0] * D, [-1e-30] * D]), ["the largest entry of an embedding is 1e-30"]),
     ],

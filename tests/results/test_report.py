@@ -880,9 +880,12 @@ SYSTEM = ("evaluations", 0, "conditions", 1, "systems", "enhanced")
         (_rich(("noise_seeds", "eer", "clean", "mean"), 7.9), "noise_seeds.eer.clean.mean is 7.9; expected less than"),
         (_rich(("warnings",), "careful"), "evaluations[0].warnings is 'careful'; expected a valid list"),
         (_rich(("train_seed",), 0.5), "evaluations[0].train_seed is 0.5; expected a valid integer"),
+        (_rich(("train_seed",), 2**70), "evaluations[0].train_seed is 1180591620717411303424; expected less than"),
+        (_rich(("targets",), 10**400), "evaluations[0].targets is 1"),
         (_with((*SYSTEM, "min_dcf_0.01"), -0.5), "systems.enhanced.min_dcf_0.01.value is -0.5; expected greater"),
         (_with((*SYSTEM, "cllr"), "high"), "systems.enhanced.cllr is 'high'"),
         (_with(("facts", "list"), [1]), "facts.list is [1]; expected a text, a number, true or false; write"),
+        (_with(("facts", "half"), "\ud800"), "expected a text that UTF-8 can hold"),
         ({}, "synthetic is missing (and 4 more)"),
     ],
 )
