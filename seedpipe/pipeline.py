@@ -281,18 +281,20 @@ def score_cache(  # noqa: PLR0913 - files of different kinds
 def report(params: Params, paths: ProjectPaths, made_by: str) -> Report:
     """Gather all figures into the report (HTML and Markdown), and give what it was made from."""
     from seedpipe.results import Report
-    from seedpipe.results.gather import read_results
     from seedpipe.results.report import write_report
     from seedpipe.results.report.listening import first_row
 
     evaluations: list[dict[str, Any]] = []
     training: dict[str, Any] = {}
-    synthetic = False
+    synthetic: Any = False
     for network, enhancer in itertools.product(params.extract.networks, params.enhancers.names):
         training[f"{network}/{enhancer}"] = _read_json(paths.training(network, enhancer))
         for name in params.manifest.evaluations:
-            [(_, figures)] = read_results([paths.results(network, enhancer, name) / "evaluation.json"])
-            synthetic |= figures["synthetic"]
+            place = paths.results(network, enhancer, name) / "evaluation.json"
+            figures = _read_json(place)
+            if not isinstance(figures, dict) or not isinstance(figures.get("evaluations"), list):
+                raise ManifestError("holds no results", remedy="run the stages before (dvc repro)", file=place)
+            synthetic = synthetic or figures.get("synthetic")
             evaluations.extend(figures["evaluations"])
     data = Report.from_dict(
         {
