@@ -64,10 +64,8 @@ class ModelConfig(EnhancerConfig):
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
         wanted = self.network.dimension if self.normalization.kind == "length+center" else 0
-        if len(self.normalization.center) != wanted:
-            raise ValueError(
-                f"normalization.center has {counted(len(self.normalization.center), 'value')} instead of {wanted}"
-            )
+        if (center := len(self.normalization.center)) != wanted:
+            raise ValueError(f"normalization.center has {counted(center, 'value')} instead of {wanted}")
         if self.kind == "regression" and self.train != self.train.without_diffusion():
             raise ValueError("a regression has no timesteps and no noise")
         return self
