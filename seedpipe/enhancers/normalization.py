@@ -48,7 +48,7 @@ class Normalization(BaseModel):
         power = float((unit - center).square().mean())
         if power < LEAST_POWER:
             raise ModelError(
-                f"{counted(len(clean), 'clean embedding', 'does/do')} not differ from each other",
+                f"the clean embeddings do not differ ({counted(len(clean), 'row')})",
                 expected="embeddings of several utterances",
                 remedy="train on more speech, or set train.normalize: length",
             )

@@ -387,7 +387,8 @@ def test_a_shell_completes_every_choice(
 
 
 FREE = {
-    *("extract address", "import network", "import network_digest", "add factory", "add argument", "report title"),
+    *("extract address", "import network", "import network_digest", "add factory", "add argument", "convert argument"),
+    "report title",
     *("compare column_a", "compare column_b", "calibrate column", "calibrate quality", "make same"),
     *("make-vcmix vox1_folder", "make-vcmix voxconverse_folder"),
 }

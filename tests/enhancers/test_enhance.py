@@ -434,5 +434,5 @@ def test_the_normalisation_survives_json() -> None:
 
 
 def test_equal_embeddings_have_nothing_to_centre() -> None:
-    with pytest.raises(ModelError, match=r"4 clean embeddings do not differ.*normalize: length"):
+    with pytest.raises(ModelError, match=r"clean embeddings do not differ \(4 rows\).*normalize: length"):
         Normalization.fit("length+center", torch.ones(4, 6))

@@ -200,7 +200,7 @@ def test_failures_of_units_are_those_of_the_shard(own_data: Path, tmp_path: Path
         (path,) = (own_data / "train").glob(name)
         write_audio(path, np.zeros(8_000, np.float32), 16_000)
     write_manifests(own_data, tmp_path / "manifests")
-    with pytest.raises(AudioError, match=rf"random crops are all silent \({len(names)} utterances cannot be used"):
+    with pytest.raises(AudioError, match=rf"random crops are all silent \({len(names)} utterances? cannot be used"):
         run(tmp_path / "manifests/train", tmp_path / "cache")
     skip = ONE_SHARD.model_copy(update={"on_bad_audio": "skip"})
 

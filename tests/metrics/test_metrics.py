@@ -617,7 +617,7 @@ def test_what_cannot_be_resampled_is_refused() -> None:
         SpeakerBootstrap(enrol * 0, enrol * 0)
     with pytest.raises(MetricError, match="at least 40"):
         SpeakerBootstrap(enrol, test, replicates=10)
-    with pytest.raises(MetricError, match="speakers for 3000 trials"):
+    with pytest.raises(MetricError, match="2,999 scores and speakers for 3,000 trials"):
         SpeakerBootstrap(enrol, test).interval(scores[:-1], labels[:-1])
     with pytest.raises(MetricError, match="one of eer, min_dcf, act_dcf, cllr, min_cllr"):
         SpeakerBootstrap(enrol, test).interval(scores, labels, "auc")  # type: ignore[arg-type]
