@@ -27,20 +27,18 @@ def summary(evaluations: Sequence[Evaluation] | Evaluations, p_target: float) ->
     Returns
     -------
     dict
-        ``eer`` (%) and ``dcf_P``, EER and minDCF with the enhancer, means over the mismatched conditions; ``alone`` and
-        ``dcf_alone``, those of the network alone; ``clean`` and ``clean_alone`` (%), the EER of clean trials; the mean
-        relative ``reduction`` of the EER (%) and its 95 % ``interval``.
+        ``eer`` (%) and ``dcf_P``, EER and minDCF with the enhancer, means over the mismatched conditions; ``alone``,
+        that EER of the network alone; ``clean`` (%), the EER of clean trials with the enhancer; the mean relative
+        ``reduction`` of the EER (%) and its 95 % ``interval``.
     """
     evaluation = evaluations[0]
     found: dict[str, float | str] = {}
     if clean := evaluation.clean:
         found["clean"] = _percent(clean.systems.enhanced.eer.value, 2)
-        found["clean_alone"] = _percent(clean.systems.network.eer.value, 2)
     if mismatched := [condition.systems for condition in evaluation.averaged]:
         found["alone"] = _percent(fmean(one.network.eer.value for one in mismatched), 2)
         found["eer"] = _percent(fmean(one.enhanced.eer.value for one in mismatched), 2)
         found[f"dcf_{p_target:g}"] = round(fmean(one.enhanced.min_dcf.value for one in mismatched), 3)
-        found["dcf_alone"] = round(fmean(one.network.min_dcf.value for one in mismatched), 3)
     if reduction := evaluation.mean_relative_reduction:
         found["reduction"] = _percent(reduction.value, 1)
         if reduction.low is not None and reduction.high is not None:
