@@ -28,7 +28,7 @@ demo: $(STAMP)
 endif
 
 test: $(STAMP) check  ## lint, types, tests
-	$(RUN) OMP_NUM_THREADS=1 python -m pytest --numprocesses $(PROCESSES) --dist loadgroup
+	$(RUN) OMP_NUM_THREADS=1 python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
 check: $(STAMP)
 	$(RUN) ruff check .

@@ -33,13 +33,6 @@ TINY_PARAMS = ExtractParams(
 ONE_JOB = MachineParams(jobs=1, device="cpu")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Among several processes a file stays in one, for its fixtures, and so do all tests of the project under DVC."""
-    for item in items:
-        group = "demo_project" if "demo_project" in getattr(item, "fixturenames", ()) else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The shared folder with real recordings and golden numbers."""
