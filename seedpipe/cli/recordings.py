@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +14,7 @@ from seedpipe.console import ProgressBar, always, never, resumable, say, show
 from seedpipe.errors import counted
 
 if TYPE_CHECKING:
+    from seedpipe.params import Params
     from seedpipe.scoring.verification import Recording
 
 __all__ = ["embed", "verify"]
@@ -24,52 +22,28 @@ __all__ = ["embed", "verify"]
 UNTOLD = 2  # as in grep and diff: 0 and 1 are answers
 
 
-def _system(
-    network: Annotated[
-        str, typer.Option(autocompletion=usual.networks, help="What embeds the audio; that of the model by default.")
-    ] = "",
-    enhance: Annotated[
-        Path | None, typer.Option("--enhance", metavar="MODEL", help="Model folder of an enhancer.")
-    ] = None,
-    crops: Annotated[int, typer.Option(min=0, help="So many evenly spaced crops of each file; 0: the whole file.")] = 0,
-    device: Annotated[Device | None, typer.Option(help="Where network and enhancer run.")] = None,
-    params: ParamsFile = None,
-    no_params: NoParams = False,
-    changes: Changes = None,
-) -> dict[str, Any]:
-    """What both commands are given, as both functions of the library take it."""
-    known = read_params(params, no_params, changes)
-    machine = known.machine.model_copy(update={"device": device.value}) if device else known.machine
-    known = known.model_copy(update={"machine": machine})
-    return {"network": network, "model": enhance, "crops": crops, "params": known}
-
-
-def _with_system(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of :func:`_system`, whose result is its argument ``system``."""
-    own = dict(inspect.signature(command, eval_str=True).parameters)
-    shared = inspect.signature(_system, eval_str=True).parameters
-    place = list(own).index("system")
-
-    @functools.wraps(command)
-    def run(**given: Any) -> None:
-        system = _system(**{name: given.pop(name) for name in shared})
-        command(system=system, **given)
-
-    both = [*list(own.values())[:place], *shared.values(), *list(own.values())[place + 1 :]]
-    run.__annotations__ = {each.name: each.annotation for each in both}
-    run.__signature__ = inspect.Signature(both)  # type: ignore[attr-defined]  # what typer reads
-    return run
+Network = Annotated[
+    str, typer.Option(autocompletion=usual.networks, help="What embeds the audio; that of the model by default.")
+]
+Model = Annotated[Path | None, typer.Option("--enhance", metavar="MODEL", help="Model folder of an enhancer.")]
+Crops = Annotated[int, typer.Option(min=0, help="So many evenly spaced crops of each file; 0: the whole file.")]
+Place = Annotated[Device | None, typer.Option(help="Where network and enhancer run.")]
 
 
 @resumable(always)
-@_with_system
 def embed(
     audio: Annotated[
         list[str],
         typer.Argument(metavar="AUDIO", help="Files, folders, quoted patterns, or maps of names as wav.scp."),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A .npz, .npy, .parquet or Kaldi .ark file.")],
-    system: dict[str, Any],
+    network: Network = "",
+    enhance: Model = None,
+    crops: Crops = 0,
+    device: Place = None,
+    params: ParamsFile = None,
+    no_params: NoParams = False,
+    changes: Changes = None,
     json: Json = False,
 ) -> None:
     """Embed recordings, one vector of each file, and perhaps enhance the embeddings.
@@ -80,7 +54,9 @@ def embed(
     """
     from seedpipe.scoring.recordings import embed_files
 
-    result = embed_files(list(audio), out, **system, progress=ProgressBar("embed", "files"))
+    known = _params(device, params, no_params, changes)
+    progress = ProgressBar("embed", "files")
+    result = embed_files(audio, out, network=network, model=enhance, crops=crops, params=known, progress=progress)
     for remark in result.remarks:
         say(f"seedpipe: {remark}")
     files = [str(path) for path in result.files]
@@ -90,11 +66,16 @@ def embed(
 
 
 @resumable(never, failed=UNTOLD)
-@_with_system
 def verify(
     enrol: Annotated[Path, typer.Argument(metavar="A", help="A recording.")],
     test: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
-    system: dict[str, Any],
+    network: Network = "",
+    enhance: Model = None,
+    crops: Crops = 0,
+    device: Place = None,
+    params: ParamsFile = None,
+    no_params: NoParams = False,
+    changes: Changes = None,
     threshold: Annotated[
         float | None, typer.Option(help="Cosine from which on the speaker is the same; else that of the calibration.")
     ] = None,
@@ -112,7 +93,16 @@ def verify(
 
     from seedpipe.scoring.verification import verify_files
 
-    found = verify_files(enrol, test, **system, threshold=threshold, calibration=calibration)
+    found = verify_files(
+        enrol,
+        test,
+        network=network,
+        model=enhance,
+        threshold=threshold,
+        calibration=calibration,
+        crops=crops,
+        params=_params(device, params, no_params, changes),
+    )
     for remark in found.remarks:
         say(f"seedpipe: {remark}")
     verdict = "the same speaker" if found.same else "different speakers"
@@ -130,3 +120,9 @@ def verify(
 def _described(recording: Recording) -> str:
     level = f"{recording.level_dbfs:.1f} dBFS" if math.isfinite(recording.level_dbfs) else "silence"
     return f"{recording.path}: {recording.seconds:.2f} s, {level}"
+
+
+def _params(device: Device | None, params: Path | None, no_params: bool, changes: list[str] | None) -> Params:
+    known = read_params(params, no_params, changes)
+    machine = known.machine.model_copy(update={"device": device.value}) if device else known.machine
+    return known.model_copy(update={"machine": machine})
