@@ -53,7 +53,11 @@ class EmbeddingLoader(ABC):
 
     @abstractmethod
     def batches(self, batch_rows: int, generator: torch.Generator) -> Iterator[Tensor]:
-        """Normalised rows (B, V, D) of one epoch in random order, ``count // batch_rows`` times."""
+        """Batches of one epoch in random order, ``count // batch_rows`` times: what :meth:`gather` takes."""
+
+    def gather(self, batch: Tensor) -> Tensor:
+        """Normalised rows (B, V, D) of a batch, on the device."""
+        return batch
 
 
 class ResidentLoader(EmbeddingLoader):
@@ -74,10 +78,13 @@ class ResidentLoader(EmbeddingLoader):
         self._rows = rows.to(device)
 
     def batches(self, batch_rows: int, generator: torch.Generator) -> Iterator[Tensor]:
-        """See :meth:`EmbeddingLoader.batches`."""
+        """Numbers of rows, (B,); see :meth:`EmbeddingLoader.batches`."""
         order = torch.randperm(self.count, generator=generator, device=self._rows.device)
-        for batch in order[: self.count // batch_rows * batch_rows].view(-1, batch_rows):
-            yield self._rows[batch]
+        yield from order[: self.count // batch_rows * batch_rows].view(-1, batch_rows)
+
+    def gather(self, batch: Tensor) -> Tensor:
+        """See :meth:`EmbeddingLoader.gather`; in a step, so that its CUDA graph holds it, too."""
+        return self._rows[batch]
 
 
 class StreamingLoader(EmbeddingLoader):
@@ -112,7 +119,7 @@ class StreamingLoader(EmbeddingLoader):
         self._center = self.normalization.center_like(sample[:0].to(device))
 
     def batches(self, batch_rows: int, generator: torch.Generator) -> Iterator[Tensor]:
-        """See :meth:`EmbeddingLoader.batches`."""
+        """Rows, (B, V, D); see :meth:`EmbeddingLoader.batches`."""
         filled = 0
         for number in torch.randperm(len(self._runs), generator=generator, device=generator.device).tolist():
             run = self._runs[number]

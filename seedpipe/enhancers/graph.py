@@ -11,7 +11,7 @@ WARM_UP = 3  # steps that run as they are before one is captured, as PyTorch ask
 
 
 class StepGraph:
-    """Captures a step whole, with its noise, gradient, optimiser and average, and replays it.
+    """Captures a step whole, with its rows, noise, gradient, optimiser and average, and replays it.
 
     Parameters
     ----------

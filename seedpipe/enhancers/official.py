@@ -10,8 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from seedpipe.enhancers.diffusion import SeedMLP
+from seedpipe.enhancers.normalization import Normalization
 from seedpipe.errors import ModelError, NetworkError
 from seedpipe.networks.checkpoint import State, check_numbers, read_tensors
+from seedpipe.params import TrainParams
 
 LANDMARK = "input_proj.weight"  # (2D, D)
 
@@ -47,6 +49,21 @@ def read_official(path: Path) -> SeedMLP:
             raise ModelError(f"{prefix}{name} has shape {shape}", expected=f"{expected}", file=path)
     network.load_state_dict({name: entries[name].float() for name in wanted})
     return network
+
+
+def entry_of(train: TrainParams, dimension: int, path: Path) -> Normalization:
+    """What embeddings go through before the network of a checkpoint.
+
+    Raises
+    ------
+    ModelError
+        ``train`` wants a mean or a covariance, which no checkpoint has.
+    """
+    if train.output != "network":
+        raise ModelError(f"train.output is {train.output!r}", expected="'network'", file=path)
+    if train.normalize == "length+center":
+        raise ModelError(f"train.normalize is {train.normalize!r}", expected="'none' or 'length'", file=path)
+    return Normalization(kind=train.normalize, scale=1.0 if train.normalize == "none" else dimension**0.5)
 
 
 def _seed_entries(state: State, path: Path) -> tuple[State, str]:

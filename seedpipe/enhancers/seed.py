@@ -153,7 +153,7 @@ class Enhancer(EmbeddingEnhancer):
         ModelError
             The file cannot be read, holds no SEED network, or one of another dimension.
         """
-        from seedpipe.enhancers.official import read_official
+        from seedpipe.enhancers.official import entry_of, read_official
 
         path = Path(path)
         module = read_official(path)
@@ -165,18 +165,8 @@ class Enhancer(EmbeddingEnhancer):
                 file=path,
             )
         train = (train or TrainParams(preset="official")).model_copy(update={"skip": "none", "residual": 1.0})
-        if train.output != "network":
-            raise ModelError(f"train.output is {train.output!r}", expected="'network'", file=path)
-        scale = 1.0 if train.normalize == "none" else network.dimension**0.5
-        try:
-            normalization = Normalization(kind=train.normalize, scale=scale)
-            config = ModelConfig(
-                network=network, normalization=normalization, train=train, cache="", seedpipe=__version__
-            )
-        except ValidationError as error:
-            raise ModelError(
-                f"train.normalize is {train.normalize!r}", expected="'none' or 'length'", file=path
-            ) from error
+        entry = entry_of(train, network.dimension, path)
+        config = ModelConfig(network=network, normalization=entry, train=train, cache="", seedpipe=__version__)
         return cls(module.to(device), config)
 
     def __call__(

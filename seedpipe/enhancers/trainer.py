@@ -99,7 +99,7 @@ class Trainer:
         losses: list[Tensor] = []
         for number, batch in enumerate(self.loader.batches(self.batch_rows, self.generator), 1):
             if number <= begun:  # before an interruption: drawn again, so that the generator is where it was
-                self._draw(batch, self.generator)
+                self._draw(self.loader.gather(batch), self.generator)
                 continue
             losses.append(self.training_step(batch))
             if self.step == self.steps:
@@ -118,18 +118,18 @@ class Trainer:
         self.curve = (*self.curve, point)
         return point
 
-    def training_step(self, batch_BVD: Tensor) -> Tensor:
-        """Take one step on a batch of normalised rows; gives the loss, which stays on the device."""
+    def training_step(self, batch: Tensor) -> Tensor:
+        """Take one step on a batch of the loader; gives the loss, which stays on the device."""
         self.step += 1
         # A young average follows quickly, or it would keep the zeros that the network starts from.
         decay = min(self.params.ema_decay, (1 + self.step) / (10 + self.step)) if self.params.ema_decay else 0.0
         self._follow.fill_(1 - decay)
-        loss = self._take(batch_BVD)
+        loss = self._take(batch)
         self.learning_rate.step()
         return loss
 
-    def _take_step(self, batch_BVD: Tensor) -> Tensor:
-        loss = self._distance(self.network, *self._draw(batch_BVD, self.generator))
+    def _take_step(self, batch: Tensor) -> Tensor:
+        loss = self._distance(self.network, *self._draw(self.loader.gather(batch), self.generator))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.params.gradient_norm:

@@ -185,7 +185,8 @@ def test_a_subset_of_draws_and_variants_trains_as_a_cache_of_them_alone(tmp_path
     assert torch.equal(streamed.held_out.embeddings, chosen.held_out.embeddings)
     assert torch.equal(streamed.calibration.embeddings, chosen.calibration.embeddings)
     generators = [torch.Generator().manual_seed(0) for _ in range(2)]
-    seen = [torch.cat(list(r.batches(1, g))).flatten(1) for r, g in zip((chosen, streamed), generators, strict=True)]
+    drawn = zip((chosen, streamed), generators, strict=True)
+    seen = [torch.cat([*map(loader.gather, loader.batches(1, generator))]).flatten(1) for loader, generator in drawn]
     ordered = [rows_of[rows_of[:, 0].argsort()] for rows_of in seen]
     assert torch.allclose(*ordered, atol=1e-4)
 
@@ -418,6 +419,7 @@ def test_steps_of_a_graph_are_the_plain_steps(cache: Cache, monkeypatch: pytest.
         torch.testing.assert_close(captured.average.get_parameter(name), weight, rtol=0, atol=0)
     assert fake.registered == [captured.generator]
     assert (fake.captures, fake.replays) == (1, plain.steps - graph.WARM_UP)
+    assert captured._take._batch.shape == (captured.batch_rows,)  # numbers: their rows are gathered in the graph
 
 
 def test_a_graph_is_for_gpus_alone(cache: Cache) -> None:

@@ -320,7 +320,7 @@ def test_an_epoch_of_streaming_gives_every_row_once(cache: Cache, batch_rows: in
     params = STREAMED.model_copy(update={"normalize": "none", "batch_rows": batch_rows})
     streamed, resident = data.embedding_loader(cache, params, CPU), data.embedding_loader(cache, PARAMS, CPU)
     generator = torch.Generator().manual_seed(0)
-    epochs = [torch.cat(list(streamed.batches(batch_rows, generator))) for _ in range(2)]
+    epochs = [torch.cat([*map(streamed.gather, streamed.batches(batch_rows, generator))]) for _ in range(2)]
     mask = data.held_out_mask(data.utterances_and_draws(cache)[0], 0.2)
     wanted = {row.numpy().tobytes() for row in cache.to_torch()[~mask]}
     for rows in epochs:
@@ -337,7 +337,7 @@ def test_the_centre_of_streamed_batches_is_made_once(cache: Cache, monkeypatch: 
     monkeypatch.setattr(Normalization, "center_like", lambda *given: made.append(center_like(*given)) or made[-1])
     params = STREAMED.model_copy(update={"normalize": "length+center", "batch_rows": 32})
     loader = data.embedding_loader(cache, params, CPU)
-    batches = list(loader.batches(32, torch.Generator().manual_seed(0)))
+    batches = [*map(loader.gather, loader.batches(32, torch.Generator().manual_seed(0)))]
     assert len(batches) > 2
     assert len(made) == 1
     known = {row.numpy().tobytes() for row in loader.normalization(cache.to_torch())}
@@ -357,8 +357,9 @@ def test_streaming_holds_the_same_utterances_out(cache: Cache) -> None:
 def test_neighbours_do_not_come_together(cache: Cache, memory_gb: float) -> None:
     params = STREAMED.model_copy(update={"normalize": "none", "memory_gb": memory_gb, "validation_share": 0.0})
     number_of = {row.tobytes(): number for number, row in enumerate(cache.to_numpy())}
-    batches = data.embedding_loader(cache, params, CPU).batches(32, torch.Generator().manual_seed(0))
-    numbers = [sorted(number_of[row.numpy().tobytes()] for row in batch) for batch in batches]
+    loader = data.embedding_loader(cache, params, CPU)
+    batches = loader.batches(32, torch.Generator().manual_seed(0))
+    numbers = [sorted(number_of[row.numpy().tobytes()] for row in loader.gather(batch)) for batch in batches]
     neighbours = sum(b - a == 1 for batch in numbers for a, b in itertools.pairwise(batch))
     assert neighbours < 0.2 * len(cache)
 
