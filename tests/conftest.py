@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from demo_project import make_project
+from filelock import FileLock
 from hypothesis import settings
 
 from seedpipe.audio import layout
@@ -127,8 +128,14 @@ def write_manifests(root: Path, out: Path) -> None:
 
 @pytest.fixture(scope="session")
 def demo_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project after one ``dvc repro``, under a path with a space; tests leave it as they found it."""
-    return make_project(tmp_path_factory.mktemp("a project") / "seedpipe")
+    """A project after one ``dvc repro``, under a path with a space; made once for all processes, and only copied."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "a project"
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            made = make_project(base / "project in the making")
+            made.rename(folder)
+    return folder
 
 
 def folder_bytes(folder: Path) -> dict[str, bytes]:

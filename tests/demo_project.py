@@ -1,4 +1,4 @@
-"""A small project, made by ``dvc repro`` once per test session (fixture ``demo_project``)."""
+"""A small project, made by ``dvc repro`` once per test session (fixture ``demo_project``), and copies of it."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ def run(folder: Path, *command: str, check: bool = True) -> subprocess.Completed
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
+
+
+def copied(project: Path, folder: Path) -> Path:
+    """A copy that may be changed, without what DVC had in hand."""
+    return Path(shutil.copytree(project, folder, ignore=shutil.ignore_patterns("tmp", "__pycache__")))
 
 
 def make_project(folder: Path) -> Path:

@@ -22,7 +22,7 @@ import numpy as np
 import provoked_errors
 import pytest
 import yaml
-from demo_project import HERE, run
+from demo_project import HERE, copied, run
 from synthetic import utterance_names, write_cache
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -138,7 +138,7 @@ def project(
     """A copy of the small project for one page, as the working directory."""
     page: str = request.param
     folder = tmp_path / "project"
-    shutil.copytree(demo_project, folder, ignore=shutil.ignore_patterns("tmp", "__pycache__"))
+    copied(demo_project, folder)
     PREPARED.get(page, nothing)(folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from demo_project import HERE, run, small_params
+from demo_project import HERE, copied, run, small_params
 from typer.testing import CliRunner
 
 from seedpipe.cli import app
@@ -18,10 +18,10 @@ AFTER_TRAINING = ("score@dvector-seed-demo", "report")
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def project(demo_project: Path) -> Path:
-    """The project that all tests share; each leaves it as it found it."""
-    return demo_project
+@pytest.fixture(scope="module")
+def project(demo_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project that the tests of this file share, under a path with a space; each leaves it as it found it."""
+    return copied(demo_project, tmp_path_factory.mktemp("a project") / "seedpipe")
 
 
 def stages_run(output: str) -> set[str]:
@@ -133,8 +133,7 @@ def test_a_changed_trial_list_makes_its_manifest_again(project: Path) -> None:
 def test_a_cache_that_a_cluster_has_made_is_taken_over(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = tmp_path / "own"
-    shutil.copytree(project, own, ignore=shutil.ignore_patterns("tmp", "__pycache__"))
+    own = copied(project, tmp_path / "own")
     monkeypatch.chdir(own)
     params = small_params()
     Path("params.yaml").write_text(params.replace("draws: 2", "draws: 1"), encoding="utf-8")

@@ -314,7 +314,7 @@ def test_the_real_command_prints_nothing_but_the_result(work: Path) -> None:
 
 def test_a_project_gives_its_own_parameters(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(work)
-    command = ("train", "train", "new", "--set", "train.draws=1")
+    command = ("train", "train", "new", "--set", "train.draws=1", "--set", "train.safeguard=false")
 
     def trained(*options: str) -> tuple[int, int, int]:
         assert invoke(*command, *options).exit_code == 0
