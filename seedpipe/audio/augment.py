@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,7 +93,7 @@ def draw_recipe(
     if variant == "clean":
         return CLEAN
     noise, offset, snr_db, rir = CLEAN.noise, CLEAN.noise_offset, CLEAN.snr_db, CLEAN.rir
-    if "reverb" in variant.split("+"):
+    if _is_reverberant(variant):
         rir = _choose(banks["reverb"], generator)
     if kind := _additive(variant):
         noise = _choose(banks[kind], generator)
@@ -138,25 +138,51 @@ def apply_recipes(
     ManifestError
         A row comes out silent, not finite or, of a room, unchanged; the text names the file that made it so.
     """
+    return apply_columns((variant,), (recipes,), speech, banks, power_floor, rooms)[0]
+
+
+def apply_columns(
+    variants: Sequence[str],
+    columns: Sequence[Sequence[Recipe]],
+    speech: Tensor,
+    banks: Mapping[str, Bank],
+    power_floor: float = 0.0,
+    rooms: Rooms = "aligned",
+) -> list[Tensor]:
+    """Make several variants of the same crops, each as :func:`apply_recipes` does, with one transform for all rooms."""
+    in_a_room = [recipes for variant, recipes in zip(variants, columns, strict=True) if _is_reverberant(variant)]
+    reverberant = iter(_in_rooms(in_a_room, speech, banks["reverb"], rooms) if in_a_room else ())
+    made = []
+    for variant, recipes in zip(variants, columns, strict=True):
+        steps: list[tuple[str, list[str], Tensor]] = []
+        if _is_reverberant(variant):
+            steps.append(("reverb", [recipe.rir for recipe in recipes], next(reverberant)))
+        if kind := _additive(variant):
+            mixed = _with_noise(recipes, steps[-1][2] if steps else speech, banks[kind], power_floor)
+            steps.append((kind, [recipe.noise for recipe in recipes], mixed))
+        _check(speech, steps, banks)
+        made.append(steps[-1][2] if steps else speech)
+    return made
+
+
+def _in_rooms(columns: Sequence[Sequence[Recipe]], speech: Tensor, bank: Bank, rooms: Rooms) -> Tensor:
+    """The crops in the rooms of several columns of recipes, shape (columns, K, T)."""
     samples = speech.shape[-1]
-    made: list[tuple[str, list[str], Tensor]] = []
-    if "reverb" in variant.split("+"):
-        bank, names = banks["reverb"], [recipe.rir for recipe in recipes]
-        longest = bank.longest(samples)
-        of_energy_1 = (
-            [unit_energy(bank[name])[:longest] for name in names]
-            if rooms == "official"
-            else [unit_energy(bank.room(name)[:samples]) for name in names]
-        )
-        made.append(("reverb", names, _convolve(speech, of_energy_1, longest)))
-    if kind := _additive(variant):
-        crops = [decode.crop(banks[kind][recipe.noise], recipe.noise_offset, samples) for recipe in recipes]
-        noise = to_device(np.stack(crops), speech.device)
-        snr_db = to_device(np.array([recipe.snr_db for recipe in recipes], dtype=np.float64), speech.device)
-        mixed = mix_at_snr(made[-1][2] if made else speech, noise, snr_db, power_floor)
-        made.append((kind, [recipe.noise for recipe in recipes], mixed))
-    _check(speech, made, banks)
-    return made[-1][2] if made else speech
+    longest = bank.longest(samples)
+    names = [recipe.rir for recipes in columns for recipe in recipes]
+    of_energy_1 = (
+        [unit_energy(bank[name])[:longest] for name in names]
+        if rooms == "official"
+        else [unit_energy(bank.room(name)[:samples]) for name in names]
+    )
+    return _convolve(speech, of_energy_1, longest)
+
+
+def _with_noise(recipes: Sequence[Recipe], speech: Tensor, bank: Bank, power_floor: float) -> Tensor:
+    crops = [decode.crop(bank[recipe.noise], recipe.noise_offset, speech.shape[-1]) for recipe in recipes]
+    snr_db = np.array([recipe.snr_db for recipe in recipes], dtype=np.float64)
+    device = speech.device
+    return mix_at_snr(speech, to_device(np.stack(crops), device), to_device(snr_db, device), power_floor)
 
 
 def _check(speech: Tensor, made: Sequence[tuple[str, list[str], Tensor]], banks: Mapping[str, Bank]) -> None:
@@ -233,11 +259,11 @@ def reverberate(speech: Tensor, rirs: Sequence[Waveform], sample_rate: int = 16_
     """
     samples = speech.shape[-1]
     used = [unit_energy(aligned(rir, sample_rate)[:samples]) for rir in rirs]
-    return _convolve(speech, used, max(rir.size for rir in used))
+    return _convolve(speech, used, max(rir.size for rir in used))[0]
 
 
 def _convolve(speech: Tensor, rirs: Sequence[Waveform], longest: int) -> Tensor:
-    """Convolve each row, shape (K, T), with a response.
+    """Convolve each row, shape (K, T), with its response out of each K, in turn; shape (responses / K, K, T).
 
     ``longest`` decides the length of the Fourier transform: the samples of the longest response, T at most, in any call
     that is to give equal bits for equal rows.
@@ -248,13 +274,23 @@ def _convolve(speech: Tensor, rirs: Sequence[Waveform], longest: int) -> Tensor:
     responses = np.zeros((len(rirs), longest), dtype=np.float32)
     for row, rir in zip(responses, rirs, strict=True):
         row[: rir.size] = rir
-    size = _fast_length(samples + longest - 1)
-    rows = len(speech)
-    if rows == 1:  # MKL transforms a single row by another, slower algorithm, with other last bits
-        speech, responses = speech.expand(2, -1), np.repeat(responses, 2, axis=0)
-    spectrum = torch.fft.rfft(speech, size) * torch.fft.rfft(to_device(responses, speech.device), size)
-    convolved: Tensor = torch.fft.irfft(spectrum, size)
-    return convolved[:rows, :samples]
+    size, rows = _fast_length(samples + longest - 1), len(speech)
+    heard = _of_two(torch.fft.rfft, speech, size)
+    spectra = _of_two(torch.fft.rfft, to_device(responses, speech.device), size)
+    products = torch.cat([_product(heard, spectra[start : start + rows]) for start in range(0, len(spectra), rows)])
+    return _of_two(torch.fft.irfft, products, size)[:, :samples].view(-1, rows, samples)
+
+
+def _product(heard: Tensor, responses: Tensor) -> Tensor:
+    """One column; a single row is multiplied twice, for a product's last bits depend on the tensor's size."""
+    if len(heard) == 1:
+        return (heard.expand(2, -1).contiguous() * responses.expand(2, -1).contiguous())[:1]
+    return heard * responses
+
+
+def _of_two(transform: Callable[[Tensor, int], Tensor], rows: Tensor, size: int) -> Tensor:
+    """Transform rows; MKL transforms a single one by another, slower algorithm, with other last bits."""
+    return transform(rows, size) if len(rows) > 1 else transform(rows.expand(2, -1), size)[:1]
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
@@ -276,6 +312,10 @@ def _fast_length(samples: int) -> int:
             odd *= 5
         threes *= 3
     return best
+
+
+def _is_reverberant(variant: str) -> bool:
+    return "reverb" in variant.split("+")
 
 
 def _additive(variant: str) -> str:

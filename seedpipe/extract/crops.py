@@ -132,10 +132,8 @@ class Cropper:
 
     def _mix(self, speech: Tensor, columns: Sequence[Sequence[Recipe]]) -> list[Tensor]:
         floor, rooms = self.spec.params.augment.snr_power_floor, self.spec.params.rooms
-        return [
-            augment.apply_recipes(split_condition(name)[0], recipes, speech, self.banks, floor, rooms)
-            for name, recipes in zip(self.spec.variants, columns, strict=True)
-        ]
+        variants = [split_condition(name)[0] for name in self.spec.variants]
+        return augment.apply_columns(variants, columns, speech, self.banks, floor, rooms)
 
     def _sounding_start(self, utterance: Utterance, speech: Waveform, draw: int) -> int:
         """First sample of a random crop; drawn again while it falls into digital silence, as in long recordings."""
