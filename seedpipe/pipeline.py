@@ -18,7 +18,7 @@ from seedpipe import __version__
 from seedpipe.audio import layout
 from seedpipe.audio.manifest import is_synthetic
 from seedpipe.errors import CacheError, ManifestError
-from seedpipe.files import StrPath, file_digest, read_json, sealed, whole_file
+from seedpipe.files import StrPath, file_digest, read_json, sealed, title_of, whole_file, write_text
 from seedpipe.params import EnhancerKind, Params, ScoreParams
 from seedpipe.project.facts import provenance, settings, train_seed
 from seedpipe.project.paths import ProjectPaths
@@ -270,7 +270,7 @@ def score_cache(  # noqa: PLR0913 - files of different kinds
         load_enhancer(Path(model), device),
         listed,
         params,
-        Path(trials).stem.removeprefix("trials_"),
+        title_of(trials).removeprefix("trials_"),
         cohort=open_cache(cohort) if cohort else None,
         models=read_models(models) if models else None,
         calibrations=[load_calibration(path) for path in calibrations],
@@ -335,7 +335,7 @@ def _comparisons(params: Params, paths: ProjectPaths, data: Report) -> Iterator[
 def write_json(path: StrPath, data: object) -> None:
     """Write a JSON file, whole or not at all."""
     with whole_file(Path(path)) as partial:
-        partial.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(partial, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
 def _read_json(path: Path) -> Any:

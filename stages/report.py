@@ -2,7 +2,7 @@
 
 from seedpipe import pipeline
 from seedpipe.console import guarded, run, show
-from seedpipe.files import whole_file
+from seedpipe.files import whole_file, write_text
 from seedpipe.params import load_params
 from seedpipe.project.paths import ProjectPaths
 from seedpipe.results.report import format_table
@@ -15,7 +15,7 @@ def main() -> None:
     data = pipeline.report(load_params(), places, "dvc repro")
     text = f"{format_table(data)}\nReport: {places.report}"
     with whole_file(places.report.with_suffix(".txt")) as partial:
-        partial.write_text(text + "\n", encoding="utf-8")
+        write_text(partial, text + "\n")
     show(None, f"\n{text}", as_json=False)
 
 

@@ -114,9 +114,11 @@ def list_files(
     Raises
     ------
     ManifestError
-        Files are unreadable and ``skip_bad`` is off; all are named by count, the first ten by name.
+        A name is not UTF-8; or files are unreadable and ``skip_bad`` is off, all named by count, the first ten by name.
     """
     folder, names = Path(folder), list(names)
+    for name in names:
+        _check_name(str(folder / name), folder)
     run = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")
     good: list[tuple[object, ...]] = []
     bad: list[SeedpipeError] = []

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from seedpipe.bench.measurement import Measurement
 from seedpipe.bench.result import Result
 from seedpipe.bench.systems import STAGES
-from seedpipe.files import StrPath, whole_file
+from seedpipe.files import StrPath, whole_file, write_text
 from seedpipe.results import figures
 from seedpipe.results.svg import Drawings
 
@@ -39,7 +39,7 @@ text { paint-order: stroke; stroke: var(--page); stroke-width: 3px; font-variant
 def write_chart(result: Result, path: StrPath) -> None:
     """Write the drawing as a file of its own; it follows the light or dark mode of the reader."""
     with whole_file(Path(path)) as partial:
-        partial.write_text(cost_chart(result), encoding="utf-8")
+        write_text(partial, cost_chart(result))
 
 
 def cost_chart(result: Result) -> Markup:

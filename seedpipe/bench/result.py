@@ -91,7 +91,10 @@ def format_table(result: Result) -> str:
 def write_csv(result: Result, path: StrPath) -> None:
     """Write one line per row; the file appears whole or not at all."""
     records = [_record(row, result) for row in result.rows]
-    with whole_file(Path(path)) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with (
+        whole_file(Path(path)) as partial,
+        partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         writer = csv.DictWriter(file, records[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: csv_cell(value) for key, value in record.items()} for record in records)

@@ -6,9 +6,10 @@ from seedpipe.files.inputs import identity, open_input, read_bytes, read_text, s
 from seedpipe.files.locks import locked
 from seedpipe.files.names import normal, two_forms
 from seedpipe.files.notes import read_note, write_note
-from seedpipe.files.paths import StrPath, fsync, link_target
+from seedpipe.files.paths import StrPath, fsync, link_target, title_of
 from seedpipe.files.reading import most_unpacked, read_again, read_document, read_json
-from seedpipe.files.whole import whole_file, whole_files
+from seedpipe.files.tables import read_table
+from seedpipe.files.whole import whole_file, whole_files, write_text
 
 __all__ = [
     "OutputKind",
@@ -29,12 +30,15 @@ __all__ = [
     "read_document",
     "read_json",
     "read_note",
+    "read_table",
     "read_text",
     "sealed",
     "steady_input",
+    "title_of",
     "two_forms",
     "whole_file",
     "whole_files",
     "whole_folder",
     "write_note",
+    "write_text",
 ]

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TypeAlias
 
+from seedpipe.errors import printable
+
 StrPath: TypeAlias = str | os.PathLike[str]
 """What public functions take for a path."""
 
@@ -30,6 +32,17 @@ def descriptor_of(path: Path) -> int | None:
             break
         path = path.parent / path.readlink()
     return None
+
+
+def title_of(path: StrPath) -> str:
+    r"""What a file is called in results: its name without extension, with what UTF-8 cannot hold as a number.
+
+    Examples
+    --------
+    >>> title_of("lists/mine.txt"), title_of("caf\udce9.txt")
+    ('mine', 'caf\\udce9')
+    """
+    return printable(Path(path).stem)
 
 
 def is_mount_point(path: Path) -> bool:

@@ -70,6 +70,11 @@ def whole_files(paths: Sequence[StrPath]) -> Iterator[list[Path]]:
             fsync(folder)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write text in UTF-8; half a character, as in names of files in other bytes, becomes its number."""
+    path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
 @contextlib.contextmanager
 def _partial(path: Path) -> Iterator[Path]:
     with _named(path), partial_name(path) as partial:

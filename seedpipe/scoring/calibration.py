@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from seedpipe.enhancers.base import CALIBRATION, CARD
 from seedpipe.enhancers.registry import load_enhancer
 from seedpipe.errors import MetricError
-from seedpipe.files import StrPath, read_json, sealed, whole_file, whole_files
+from seedpipe.files import StrPath, read_json, sealed, whole_file, whole_files, write_text
 from seedpipe.metrics import cllr, min_cllr, validate
 from seedpipe.scoring.files import read_columns, read_scores
 from seedpipe.scoring.trials import Trials
@@ -230,7 +230,7 @@ Two recordings count as of one speaker from a cosine of {threshold:.4f} on, wher
 """
     with whole_files([Path(model, CALIBRATION), card]) as (partial, partial_card):
         found.save(partial)
-        partial_card.write_text(f"{text}\n{section}", encoding="utf-8")
+        write_text(partial_card, f"{text}\n{section}")
 
 
 def about_list(calibrations: Sequence[Calibration], trials: Trials) -> list[str]:

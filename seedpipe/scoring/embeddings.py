@@ -15,7 +15,7 @@ from seedpipe.cache import Cache, open_cache
 from seedpipe.cache.exchange import Provenance, Vectors, read_vectors
 from seedpipe.cache.exchange.provenance import expect_same
 from seedpipe.errors import TrialError, counted
-from seedpipe.files import StrPath
+from seedpipe.files import StrPath, title_of
 from seedpipe.params import ScoreParams
 from seedpipe.results import AS_GIVEN, Condition, Difference, Differences, Evaluation, Evaluations, Pair
 from seedpipe.scoring.calibration import about_list, load_calibration, pair_quality
@@ -107,8 +107,8 @@ def score_files(  # noqa: PLR0913 - files of different kinds
     said = sides[0].provenance
     return _evaluations(
         **figures | {"warnings": figures["warnings"] + remarks, "utterance_rule": rule},
-        network=said.network if said else Path(enrol).stem,
-        list=Path(trials).stem.removeprefix("trials_"),
+        network=said.network if said else title_of(enrol),
+        list=title_of(trials).removeprefix("trials_"),
         norm=params.norm,
     ), table
 

@@ -810,6 +810,13 @@ def test_the_terminal_table_tames_names() -> None:
     assert "?[31mred" in text
 
 
+def test_half_a_character_in_a_file_is_a_number_on_the_page(tmp_path: Path) -> None:
+    metrics = report(copy.deepcopy(BETTER))
+    metrics["evaluations"][0]["warnings"] = ["names with \ud800"]
+    write_report(metrics, tmp_path / "r.html", tmp_path / "r.md")
+    assert "names with \\ud800" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 

@@ -41,13 +41,13 @@ def write_report(
     heard : Heard, optional
         A row to listen to, on the page.
     """
-    from seedpipe.files import whole_files
+    from seedpipe.files import whole_files, write_text
     from seedpipe.results.report.page import render
 
     outs = [out_html] if out_markdown is None else [out_html, out_markdown]
     with whole_files(outs) as partials:
         for partial, text in zip(partials, render(_report(metrics), heard), strict=False):
-            partial.write_text(text, encoding="utf-8", newline="\n")
+            write_text(partial, text)
 
 
 def write_results(report: Report, folder: StrPath) -> None:
@@ -62,13 +62,13 @@ def write_results(report: Report, folder: StrPath) -> None:
     """
     import json
 
-    from seedpipe.files import sealed, whole_file
+    from seedpipe.files import sealed, whole_file, write_text
     from seedpipe.results import Evaluations
     from seedpipe.results.figure_files import write_figures
 
     found = sealed(Evaluations(synthetic=report.synthetic, evaluations=report.evaluations).to_dict())
     with whole_file(Path(folder, "evaluation.json")) as partial:
-        partial.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(partial, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     write_report(report, Path(folder, "report.html"), Path(folder, "report.md"))
     write_plot_tables(report.evaluations, folder)
     write_figures(report.evaluations, Path(folder, "figures"))

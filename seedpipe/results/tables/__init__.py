@@ -47,7 +47,7 @@ def write_tables(
     MetricError
         A file cannot be used, two evaluations contradict each other, or nothing measured was also scored.
     """
-    from seedpipe.files import whole_files
+    from seedpipe.files import whole_files, write_text
     from seedpipe.results.tables.accuracy import accuracy_tables
     from seedpipe.results.tables.cost import cost_table
     from seedpipe.results.tables.formats import WRITERS
@@ -60,5 +60,5 @@ def write_tables(
     texts = {Path(out, f"{name}.{kind}"): WRITERS[kind](tables) for name, tables in parts.items() for kind in formats}
     with whole_files(list(texts)) as partials:
         for partial, text in zip(partials, texts.values(), strict=True):
-            partial.write_text(text, encoding="utf-8", newline="\n")
+            write_text(partial, text)
     return list(texts)
