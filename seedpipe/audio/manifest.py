@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from seedpipe.errors import ManifestError, counted
-from seedpipe.files import StrPath, normal, open_input, read_json, two_forms, whole_files
+from seedpipe.files import StrPath, normal, read_bytes, read_json, read_table, two_forms, whole_files
 from seedpipe.params import Channel
 
 BANKS = {"music": "music.csv", "noise": "noise.csv", "reverb": "rir.csv"}
@@ -143,8 +143,8 @@ def read_manifest(path: StrPath) -> Manifest:
     """
     path = Path(path)
     try:
-        with open_input(path) as file:
-            frame = pd.read_csv(file, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, low_memory=False)
+        text = read_bytes(path).decode("utf-8-sig")  # a name may hold a carriage return
+        frame = read_table(text, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, low_memory=False)
     except (OSError, ValueError) as error:
         reason = "it is empty" if isinstance(error, pd.errors.EmptyDataError) else str(error)
         raise ManifestError(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from seedpipe.cache.exchange import read_parquet
 from seedpipe.errors import MissingExtraError, TrialError, counted, install
-from seedpipe.files import StrPath, normal, read_text, whole_file
+from seedpipe.files import StrPath, normal, read_table, read_text, whole_file
 from seedpipe.scoring.trials import LABELS, UNKNOWN, Trials, columns
 
 NAMES = ("enrol", "test", "label")
@@ -262,9 +262,7 @@ def _named_once(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read_text(text: str, mark: str, names: list[str] | None) -> pd.DataFrame:
-    frame = pd.read_csv(
-        io.StringIO(text), sep=mark, names=names, dtype=str, keep_default_na=False, skipinitialspace=True
-    )
+    frame = read_table(text, mark, names=names, dtype=str, keep_default_na=False, skipinitialspace=True)
     in_words = "enrol, test and score" if names is None or len(names) == 3 else "the first line"
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for row names
         raise ValueError(f"rows have more columns than the header, or than {in_words}")

@@ -225,6 +225,12 @@ def test_names_that_are_not_text_are_refused(corpus: Path) -> None:
         find_audio(corpus)
 
 
+@pytest.mark.parametrize(("folder", "name"), [("d\udcff", "a.wav"), ("d", "\udcff.wav")])
+def test_no_table_has_paths_that_are_not_text(folder: str, name: str) -> None:
+    with pytest.raises(ManifestError, match=r"name is not UTF-8: .*; rename it"):
+        list_files(folder, [name])
+
+
 @pytest.mark.parametrize(("name", "found"), [("nowhere", "there is no such folder"), ("empty", "no audio files")])
 def test_folders_without_audio_are_refused(tmp_path: Path, name: str, found: str) -> None:
     (tmp_path / "empty/sub").mkdir(parents=True)
@@ -312,6 +318,8 @@ def test_bad_tables_are_refused_with_the_row(corpus: Path, tmp_path: Path, case:
         (b"\xff\xfe\x00", "cannot be read"),
         (b'a,"b\n', "cannot be read"),
         (b"utterance,path\nx,y,z\n", "rows have more columns than the header"),
+        (b"utterance,path,path\nx,y,z\n", "cannot be read .the column path stands twice"),
+        (b'utterance,path\nx,"y\nz,"u\n', "cannot be read .its quotes are not those of a csv"),
     ],
 )
 def test_files_that_are_no_table_are_refused(tmp_path: Path, contents: bytes | None, found: str) -> None:

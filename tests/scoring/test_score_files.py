@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import struct
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,17 @@ def test_a_folder_gets_evaluation_report_and_figures(files: tuple[Path, Path], l
     assert {path.name for path in (out / "figures").iterdir()} == {"eer.pdf", "det-as-given.pdf", "scores-as-given.pdf"}
     assert (out / "report.md").exists()
     assert (out / "det.csv").exists()
+
+
+def test_names_of_files_that_are_not_utf8_are_numbers_in_results(
+    files: tuple[Path, Path], listed: Path, tmp_path: Path
+) -> None:
+    enrol = shutil.copy(files[0], tmp_path / "caf\udce9.npz")
+    trials = shutil.copy(listed, tmp_path / "trials_\udcff.txt")
+    assert run("score", enrol, files[1], trials, "--out", tmp_path / "out").exit_code == 0
+    (found,) = Evaluations.from_json(tmp_path / "out/evaluation.json").evaluations
+    assert (found.network, found.list) == ("caf\\udce9", "\\udcff")
+    assert "caf\\udce9" in (tmp_path / "out/report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["scores.xyz", "scores.v2", "trials.txt"])
@@ -443,6 +455,11 @@ def test_few_speakers_are_not_tested(tmp_path: Path) -> None:
             "row 2: 'score enrol test' is one .* 'x', column 3 holds scores",
         ),
         ("enrol,test,score\na,b,1,2\n", "more columns"),
+        ("enrol,test,score,score\na,b,1,2\n", "the column score stands twice"),
+        ("enrol test score enrol\na b 1 c\n", "the column enrol stands twice"),
+        ('enrol,test,score\n"a,b,1\n"c,d,2\n', "its quotes are not those of a csv"),
+        ('"a b 1\n"c d 2\ne f 1\n', "a quotation mark is not closed"),
+        ('"a b 1\n"c d 2', "a quotation mark is not closed"),
     ],
 )
 def test_score_files_that_cannot_be_read_are_refused(tmp_path: Path, text: str, words: str) -> None:

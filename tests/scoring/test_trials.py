@@ -6,6 +6,7 @@ import doctest
 import gzip
 import hashlib
 import json
+import os
 import re
 import tracemalloc
 from dataclasses import astuple, replace
@@ -35,6 +36,7 @@ from seedpipe.scoring.trials import (
     match_names,
     read_models,
     read_speaker_map,
+    read_speakers,
     read_trials,
     recognise,
     tell_speakers,
@@ -180,6 +182,7 @@ BAD = {
         "no column is called",
         "leave it out",
     ),
+    "a stray quote": ('label,enrol,test\n1,"a,b\n0,"a,c\n1,c,d\n', None, "is no csv", "check its quotes"),
     "scores": ("a b 0.5\na c -0.1\n", 1, "neither 'a' nor '0.5' is a label", "one of scores is none"),
     "later row short": ("1 a b\n\n0 a\n", 3, "2 columns", "expected 3 as in the lines before"),
     "only targets": ("1 a b\n1 a c\n", None, "only target trials", "error rates need both"),
@@ -723,6 +726,20 @@ def test_tables_that_cannot_make_trials_are_refused() -> None:
         make_trials(pd.concat([speakers_table(), speakers_table().head(1)]), 1, 1)
     with pytest.raises(TrialError, match="no utterance has a speaker"):
         make_trials(speakers_table().assign(speaker=""), 1, 1)
+
+
+@pytest.mark.parametrize("there", ["a pipe", "a device", "a column twice", "a stray quote"])
+def test_tables_of_speakers_are_opened_as_every_input(tmp_path: Path, there: str) -> None:
+    path = tmp_path / "speakers.csv"
+    if there == "a pipe":
+        os.mkfifo(path)
+    elif there == "a device":
+        path.symlink_to("/dev/zero")
+    else:
+        twice = "utterance,speaker,speaker\nu,s,t\n"
+        path.write_text(twice if there == "a column twice" else 'utterance,speaker\nu,"s\nv,"t\n')
+    with pytest.raises(TrialError, match=r"speakers\.csv: cannot be read"):
+        read_speakers(path)
 
 
 def test_vcmix_takes_targets_from_one_list_and_others_from_the_other(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -11,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seedpipe.errors import MetricError
-from seedpipe.files import StrPath, read_json, read_text
+from seedpipe.files import StrPath, read_json, read_table, read_text
 from seedpipe.results.tables.accuracy import MethodResults, SystemName
 from seedpipe.results.tables.formats import Cell, Entry, Row, Table
 from seedpipe.results.wording import percent, places_for
@@ -95,7 +94,8 @@ def _from_json(data: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _from_csv(text: str) -> list[dict[str, Any]]:
-    return [{key: value or None for key, value in row.items() if key} for row in csv.DictReader(text.splitlines())]
+    rows = read_table(text, dtype=str, keep_default_na=False).to_dict("records") if text.strip() else []
+    return [{str(key): value or None for key, value in row.items()} for row in rows]
 
 
 def _unreadable(path: Path, error: Exception) -> MetricError:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedpipe.errors import TrialError, counted
-from seedpipe.files import StrPath, normal, whole_file
+from seedpipe.files import StrPath, normal, read_table, read_text, whole_file
 from seedpipe.scoring.trials.list import Trials
 from seedpipe.scoring.trials.read import parse
 
@@ -78,7 +78,7 @@ def read_speakers(path: StrPath) -> pd.DataFrame:
         It cannot be read.
     """
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
+        return read_table(read_text(path), dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise TrialError(f"cannot be read ({error})", expected="a csv with a header", file=Path(path)) from error
 

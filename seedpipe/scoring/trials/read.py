@@ -209,7 +209,8 @@ def _uniform(text: str, width: int) -> bool:
 def _with_header(path: Path, text: str, header: list[str], delimiter: str | None) -> _Table:
     lines: Iterator[list[str]]
     if delimiter == ",":
-        lines = csv.reader(itertools.chain.from_iterable(io.StringIO(piece, newline="") for piece in _pieces(text)))
+        pieces = itertools.chain.from_iterable(io.StringIO(piece, newline="") for piece in _pieces(text))
+        lines = csv.reader(pieces, strict=True)
     else:
         lines = (line.split(delimiter) for piece in _pieces(text) for line in piece.splitlines())
     cells = ((row, [cell.strip() for cell in line]) for row, line in enumerate(lines, start=1) if any(line))
