@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from seedpipe.params.train import TrainParams
 
 MOST_VALUES = 10_000  # of params.yaml, which has some hundred; aliases of aliases make billions out of ten lines
 MOST_BYTES = 2**20
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+TWO_READINGS = re.compile(r"[-+]?0[0-9_]+|.*:.*")  # octal, and to the base 60
 
 
 class Params(Section):
@@ -91,8 +94,7 @@ def _set(data: dict[str, Any], lines: dict[str, int], change: str) -> dict[str, 
             inner = data[section] = {}
         data = inner
     try:
-        data[key] = yaml.safe_load(text)
-        json.dumps(data[key])
+        data[key] = _plain(text)[0]
     except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise ParamsError(f"a change {change!r} is not plain YAML ({error})") from error
     return {name: row for name, row in lines.items() if not _within(name, _key(change))}
@@ -108,14 +110,7 @@ def _within(name: str, section: str) -> bool:
 
 def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines: dict[str, int] = {}
-        if root is not None:
-            if (values := _size(root, {})) > MOST_VALUES:
-                raise ValueError(f"{counted(values, 'value')}, with those that aliases repeat")
-            _walk(root, "", lines, path)
-        data = yaml.safe_load(text)
-        json.dumps(data)
+        data, lines = _plain(text, path)
     except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:  # dates that are none, keys in themselves
         mark = getattr(error, "problem_mark", None)
         row = None if mark is None else mark.line + 1
@@ -124,6 +119,20 @@ def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         data = {}
     if not isinstance(data, dict):
         raise ParamsError(f"holds a {type(data).__name__}", expected="sections such as 'train:'", file=path)
+    return data, lines
+
+
+def _plain(text: str, path: Path | None = None) -> tuple[Any, dict[str, int]]:
+    """What a YAML text says, which JSON can say, too, and the line of every key; in errors, where there is a path."""
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    lines: dict[str, int] = {}
+    if root is not None:
+        if (values := _size(root, {})) > MOST_VALUES:
+            raise ValueError(f"{counted(values, 'value')}, with those that aliases repeat")
+        _expect_one_reading(root, "", path)
+        _walk(root, "", lines, path)
+    data = yaml.safe_load(text)
+    json.dumps(data, ensure_ascii=False).encode()  # half a character is none
     return data, lines
 
 
@@ -137,7 +146,7 @@ def _size(node: yaml.Node, known: dict[int, int]) -> int:
     return known[id(node)]
 
 
-def _walk(node: yaml.Node, prefix: str, lines: dict[str, int], path: Path) -> None:
+def _walk(node: yaml.Node, prefix: str, lines: dict[str, int], path: Path | None) -> None:
     """Note the line of every key; YAML itself would let a repeated key win silently."""
     if not isinstance(node, yaml.MappingNode):
         return
@@ -146,7 +155,25 @@ def _walk(node: yaml.Node, prefix: str, lines: dict[str, int], path: Path) -> No
         row = key.start_mark.line + 1
         if name in lines:
             raise ParamsError(
-                f"{name}: the key stands twice, first in row {lines[name]}", remedy="keep one", file=path, row=row
+                f"{name}: the key stands twice, first in row {lines[name]}",
+                remedy="keep one",
+                file=path,
+                row=row if path else None,
             )
         lines[name] = row
+        _expect_one_reading(value, name, path)
         _walk(value, f"{name}.", lines, path)
+
+
+def _expect_one_reading(node: yaml.Node, name: str, path: Path | None) -> None:
+    """Refuse numbers that mean another one to who reads YAML 1.2, as DVC does: 010 is 8 or 10, 1:30 is 90 or a text."""
+    if isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _expect_one_reading(value, name, path)
+    elif isinstance(node, yaml.ScalarNode) and node.tag in NUMBERS and TWO_READINGS.fullmatch(node.value):
+        raise ParamsError(
+            f"{name}: " * bool(name) + f"{node.value} is one number in YAML 1.1 and another, or none, in YAML 1.2",
+            expected="decimal digits, without zeros in front and without colons",
+            file=path,
+            row=node.start_mark.line + 1 if path else None,
+        )

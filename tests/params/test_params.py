@@ -154,6 +154,10 @@ def test_the_command_takes_the_values_that_the_file_takes(options: type[StrEnum]
         ("enhancers:\n  drl:\n    epoch: 3\n", 3, ["enhancers.drl.epoch", "did you mean 'epochs'?"]),
         ("extract:\n  on_bad_audio: ignore\n", 2, ["extract.on_bad_audio", "'fail' or 'skip'"]),
         ("train:\n  seed: 1\n  epochs: 2\n  seed: 3\n", 4, ["train.seed", "twice", "row 2"]),
+        ("train:\n  seed: 010\n", 2, ["train.seed", "010", "without zeros in front"]),
+        ("extract:\n  draws: 1:30\n", 2, ["extract.draws", "1:30", "without colons"]),
+        ("score:\n  timesteps: [1, 050]\n", 2, ["score.timesteps", "050"]),
+        ('train: {seed: "\\ud800"}\n', None, ["surrogates"]),
         ("train:\n  seed: 1\nscore:\n  seed: 1\ntrain:\n  epochs: 2\n", 5, ["train", "twice", "row 1"]),
         ("train: [\n", 2, ["not plain YAML"]),
         ("train:\n\tseed: 1\n", 2, ["not plain YAML"]),
@@ -234,6 +238,8 @@ def test_changes_stand_in_the_place_of_what_the_file_says(tmp_path: Path) -> Non
         ("train.epochs", r"a change 'train\.epochs'; expected KEY=VALUE"),
         ("train..epochs=5", "expected KEY=VALUE"),
         ("train.epochs=[", "is not plain YAML"),
+        ("train={seed: 1, seed: 2}", "seed: the key stands twice"),
+        ("train.seed=010", "010 is one number in YAML 1.1"),
     ],
 )
 def test_a_wrong_change_is_named_and_no_row_of_the_file(tmp_path: Path, change: str, words: str) -> None:
