@@ -59,6 +59,7 @@ class Extraction:
     ) -> Extraction:
         """Plan what :func:`seedpipe.extract.extract` is given."""
         manifests, out, machine = Path(manifests), link_target(out), machine or MachineParams()
+        cache.OUTPUT.expect_name(out)
         network = str(Path(network).absolute()) if Path(network).exists() else network
         device = choose_device(machine.device)
         _refuse_ray(machine, device)

@@ -17,6 +17,7 @@ from seedpipe.files.whole import partial_name
 
 NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 """What a system says that cannot exchange two folders, as NFS cannot."""
+NAMELESS = "is the folder that the command runs in, or has no name of its own"
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,9 @@ class OutputKind:
             The folder cannot be read.
         """
         folder = link_target(folder)
-        if folder.name in ("", "..") or folder.resolve() == Path.cwd():
-            raise self._refusal(folder, "is the folder that the command runs in, or has no name of its own")
+        self.expect_name(folder)
+        if folder.resolve() == Path.cwd():
+            raise self._refusal(folder, NAMELESS)
         if not os.path.lexists(folder):
             return
         if is_mount_point(folder):
@@ -74,6 +76,17 @@ class OutputKind:
         foreign = [name for name in names if name not in own]
         if foreign:
             raise self._refusal(folder, f"is no {self.what}: it holds {foreign[0]}")
+
+    def expect_name(self, folder: Path) -> None:
+        """Refuse a path that has no name of its own, as ``.`` and ``/``, and so no names beside it.
+
+        Raises
+        ------
+        SeedpipeError
+            Of the class of this kind.
+        """
+        if folder.name in ("", ".."):
+            raise self._refusal(folder, NAMELESS)
 
     def _refusal(
         self, folder: Path, found: str, remedy: str = "choose another folder, or move away what is there"

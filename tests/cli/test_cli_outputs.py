@@ -130,6 +130,17 @@ def test_a_file_is_no_folder_to_replace(work: Path, manifests: Path, command: st
     refuses(work, command, manifests, "README")
 
 
+@pytest.mark.parametrize("command", FOLDERS)
+@pytest.mark.parametrize("out", [".", "/", ""])
+def test_a_path_without_a_name_is_refused(work: Path, manifests: Path, command: str, out: str) -> None:
+    before = contents(work)
+    places = {"OUT": out, "MANIFESTS": manifests / "train"}
+    result = invoke(*(places.get(str(argument), argument) for argument in FOLDERS[command]))
+    assert result.exit_code == 1, result.output
+    assert "has no name of its own" in result.stderr
+    assert contents(work) == before
+
+
 @pytest.mark.parametrize(
     ("command", "like"), [("train", "model"), ("train whitening", "model"), ("network add", "network")]
 )
