@@ -449,6 +449,14 @@ def test_closed_and_full_streams_change_no_result(tmp_path: Path, redirected: st
     assert done.stdout == ("" if ">&-" in redirected.split() or code else "\u5341\n")
 
 
+@pytest.mark.parametrize("words", ["--version", "--help", "train --help"])
+def test_a_full_disk_under_what_typer_prints_is_no_defect(tmp_path: Path, words: str) -> None:
+    command = ["sh", "-c", f'"$0" -c "from seedpipe.cli import main; main()" {words} >/dev/full', sys.executable]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("seedpipe: error: the machine ran out of space on the disk")
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_stream_without_letters_gets_their_numbers(tmp_path: Path, as_json: bool) -> None:
     (tmp_path / "says.py").write_text(SAYS.replace("AS_JSON", str(as_json)), encoding="utf-8")

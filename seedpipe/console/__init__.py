@@ -20,11 +20,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
 import inspect
 import json
 import logging
-import os
 import signal
 import sys
 import time
@@ -34,7 +32,7 @@ from enum import Enum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar
 
-from seedpipe.console.process import Stop, mute, open_streams
+from seedpipe.console.process import Stop, can_draw, mute, open_streams
 from seedpipe.errors import SeedpipeError, printable, shortage
 
 if TYPE_CHECKING:
@@ -206,8 +204,12 @@ def run(function: Callable[[], object]) -> None:
             signal.signal(number, _stop)
     try:
         function()
-    except Exception as error:  # a defect: said in one line, or with its traceback
-        unexpected(error)
+    except Exception as error:
+        known = shortage(error)  # of the disk under stdout, too, when click writes its help
+        if known:
+            complain(f"seedpipe: error: {known}")
+        else:  # a defect: said in one line, or with its traceback
+            unexpected(error)
         sys.exit(FAILED)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # on the way out, a second Ctrl-C has nothing left to interrupt
@@ -296,7 +298,7 @@ class ProgressBar:
     def __call__(self, done: int, total: int, note: str = "") -> None:
         """Note that ``done`` of ``total`` are done."""
         now = time.monotonic()
-        drawn = _can_draw(self.stream)
+        drawn = can_draw(self.stream)
         between = REDRAW_SECONDS if drawn else _stderr.verbosity.value
         early = now - self.written < between and (done < total or (self.patient and self.written == self.started))
         if _stderr.verbosity is Verbosity.QUIET or (early and (done < total or not drawn)):
@@ -324,12 +326,6 @@ class ProgressBar:
 def shown(progress: ProgressCallback | Shown | None, label: str, unit: str) -> ProgressCallback | None:
     """Give the callback that a caller of the library has passed, or the bar that it has by default."""
     return ProgressBar(label, unit, patient=True) if isinstance(progress, str) else progress
-
-
-def _can_draw(stream: IO[str]) -> bool:
-    if type(stream).__module__.startswith("ipykernel."):
-        return importlib.util.find_spec("ipywidgets") is not None  # rich draws in a notebook with it
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _rate(rate: float) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import os
 import signal
 import sys
 from types import FrameType
+from typing import IO
 
 
 class Stop:
@@ -42,3 +44,10 @@ def mute() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def can_draw(stream: IO[str]) -> bool:
+    """Whether a bar can be drawn again and again: in a terminal, and in a notebook that has what rich needs there."""
+    if type(stream).__module__.startswith("ipykernel."):
+        return importlib.util.find_spec("ipywidgets") is not None
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
