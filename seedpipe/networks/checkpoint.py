@@ -85,7 +85,7 @@ def check_numbers(state: Mapping[str, Tensor], path: Path) -> None:
     NetworkError
         The text counts the entries, and names the first ten.
     """
-    broken = [name for name, value in state.items() if not _usable(value) or not bool(torch.isfinite(value).all())]
+    broken = [name for name, value in state.items() if not _usable(value) or not _finite(value)]
     if broken:
         raise NetworkError(
             f"has entries that are no arrays of finite numbers ({listed(broken)})",
@@ -100,6 +100,11 @@ def _usable(value: Tensor) -> bool:
         not value.is_nested and value.layout == torch.strided and value.device.type == "cpu" and value.dtype in NUMBERS
     )
     return plain and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
+def _finite(value: Tensor) -> bool:
+    """Whether all are finite numbers in single precision, in which networks compute."""
+    return bool(torch.isfinite(value.float()).all())
 
 
 def tidy(state: Mapping[str, Tensor]) -> State:

@@ -147,8 +147,7 @@ def check_network(network: SpeakerNetwork, stored: Sequence[float] = ()) -> list
     checks.append(_tried(shortest, network, signals[:, : network.min_samples]))
     if stored:
         found = self_test(network)
-        detail = f"differs by {_difference(found, stored):.1e} of the largest value, {TOLERANCE:.0e} allowed"
-        checks.append(Check("the stored self-test", same_numbers(found, stored), detail))
+        checks.append(Check("the stored self-test", same_numbers(found, stored), _compared(found, stored)))
     return checks
 
 
@@ -192,6 +191,12 @@ def _equal(name: str, first: Tensor, second: Tensor, *, exact: bool) -> Check:
     difference = float((first - second).abs().max() / first.abs().max().clamp(min=1e-12))
     detail = "equal to the last bit" if difference == 0 else f"differs by {difference:.1e} of the largest value"
     return Check(name, difference <= (0 if exact else ROUNDING), detail)
+
+
+def _compared(found: Sequence[float], stored: Sequence[float]) -> str:
+    if len(found) != len(stored):
+        return f"has {counted(len(stored), 'value')}, {len(found)} expected"
+    return f"differs by {_difference(found, stored):.1e} of the largest value, {TOLERANCE:.0e} allowed"
 
 
 def _difference(first: Sequence[float], second: Sequence[float]) -> float:

@@ -159,6 +159,7 @@ def test_long_lists_are_cut_after_ten(weights: State, tmp_path: Path) -> None:
         (lambda w: w, "resnet99", "unknown kind 'resnet99'; expected one of resnet34, ecapa, wavlm_ecapa"),
         (lambda _: {"blocks.0.conv.conv.weight": torch.ones(2)}, None, "add --speechbrain FOLDER"),
         (lambda w: w | {"fc.bias": torch.full((8,), torch.nan)}, None, "no arrays of finite numbers (1 entry: fc.b"),
+        (lambda w: w | {"fc.bias": torch.ones(8).double() * 1e39}, None, "no arrays of"),
         (lambda w: w | {"fc.bias": torch.ones(8).to_sparse()}, None, "no arrays of finite numbers (1 entry: fc.b"),
         (lambda w: w | {"fc.bias": torch.ones(1).expand(8)}, None, "no arrays of finite numbers (1 entry: fc.b"),
         (lambda w: w | {"fc.bias": torch.ones(8, dtype=torch.int64)}, None, "fc.bias is 8 of torch.int64, not 8"),

@@ -287,7 +287,8 @@ def test_check_finds_what_the_pipeline_cannot_bear(network: Stub, names: list[st
 
 def test_check_compares_with_the_stored_values() -> None:
     assert failed(check_network(Stub(), stored=self_test(Stub()))) == []
-    assert failed(check_network(Stub(), stored=[1.0] * 8)) == ["the stored self-test"]
+    for stored in ([1.0] * 8, [1.0] * 7, [1.0] * 9):
+        assert failed(check_network(Stub(), stored=stored)) == ["the stored self-test"]
 
 
 def test_relative_places_are_relative_to_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
