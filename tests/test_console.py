@@ -509,6 +509,35 @@ def test_signals_that_end_a_command_are_taken_as_ctrl_c(tmp_path: Path, number: 
     assert process.wait(PATIENCE) == 128 + number
 
 
+MAKES_ANOTHER_ERROR = """
+import time
+from seedpipe.console import guarded, run, say
+@guarded
+def command():
+    try:
+        say("a line")
+        time.sleep(60)
+    except BaseException:
+        raise RecursionError("of a library")
+run(command)
+"""
+
+
+@pytest.mark.usefixtures("hear_signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_a_library_makes_another_error_of_is_still_that_signal(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "makes.py").write_text(MAKES_ANOTHER_ERROR, encoding="utf-8")
+    process = subprocess.Popen([sys.executable, "makes.py"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.send_signal(number)
+    assert process.stderr.readlines()[-1].startswith("seedpipe: interrupted; ")
+    process.stderr.close()
+    assert process.wait(PATIENCE) == 128 + number
+
+
 def test_no_terminal_obeys_what_a_name_holds(capsys: pytest.CaptureFixture[str]) -> None:
     name = "a\x1b[2J\x9b1m\u202e\udcff\xa0b\n"
     show({"name": name}, f"{name}\tend", as_json=False)

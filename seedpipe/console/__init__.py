@@ -174,11 +174,11 @@ def _guard(function: Callable[P, R], goes_on: Callable[[Mapping[str, Any]], bool
         except BrokenPipeError as error:  # nobody reads any more, as in '| head'
             mute()
             raise SystemExit(128 + signal.SIGPIPE) from error
-        except KeyboardInterrupt as error:
-            given = signature.bind(*args, **kwargs).arguments
-            complain(f"seedpipe: interrupted; {GOES_ON if goes_on(given) else BEGINS_AGAIN}")
-            raise SystemExit(128 + _stop.signal) from error
-        except Exception as error:
+        except (KeyboardInterrupt, Exception) as error:
+            if isinstance(error, KeyboardInterrupt) or _stop.heard:  # a library may make another error of it
+                given = signature.bind(*args, **kwargs).arguments
+                complain(f"seedpipe: interrupted; {GOES_ON if goes_on(given) else BEGINS_AGAIN}")
+                raise SystemExit(128 + _stop.signal) from error
             known = shortage(error) or error
             if not isinstance(known, SeedpipeError | OSError):
                 raise

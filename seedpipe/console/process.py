@@ -17,6 +17,11 @@ class Stop:
 
     signal = signal.SIGINT
 
+    @property
+    def heard(self) -> bool:
+        """Whether a signal other than that of Ctrl-C, of which Python tells nobody, has come."""
+        return self.signal != signal.SIGINT
+
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Do as Ctrl-C does; a second signal of these kinds finds the command on its way out."""
         if self.signal == signal.SIGINT:
