@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,7 @@ from seedpipe.console import detail, say
 if TYPE_CHECKING:
     from seedpipe.params import Params
 
-__all__ = ["MAX_SEED", "Changes", "Device", "Json", "Kind", "NoParams", "ParamsFile", "read_params"]
+__all__ = ["MAX_SEED", "Changes", "Device", "Json", "Kind", "NoParams", "ParamsFile", "expect_apart", "read_params"]
 
 MAX_SEED = 2**63 - 1  # what a torch.Generator takes
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -72,3 +72,9 @@ def read_params(path: Path | None, no_params: bool, changes: Sequence[str] | Non
         else:
             say("seedpipe: params.yaml is not used, as no dvc.yaml makes this folder a project; --params takes it")
     return load_params(path, changes or ()) if path is not None or changes else known
+
+
+def expect_apart(out: Path, others: Iterable[Path], hint: str) -> None:
+    """Refuse to write over a file that the command reads, or that it writes as well."""
+    if out.resolve() in {other.resolve() for other in others}:
+        raise typer.BadParameter(f"'{out}' would be written over", param_hint=hint)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seedpipe.cli.common import Json, read_params
+from seedpipe.cli.common import Json, expect_apart, read_params
 from seedpipe.console import guarded, show
 
 __all__ = ["report"]
@@ -27,9 +27,13 @@ def report(
 
     Example: seedpipe report results other-seed/results --out seeds.html
     """
-    from seedpipe.results.gather import gather
+    from seedpipe.results.gather import gather, result_files
     from seedpipe.results.report import format_table, headline, write_report
 
+    read = [file for path in results for file in result_files(path)]
+    expect_apart(out, read if markdown is None else [*read, markdown], "--out")
+    if markdown is not None:
+        expect_apart(markdown, read, "--markdown")
     names = read_params(None, no_params=False, changes=()).enhancers.names
     data = gather(results, title, "seedpipe report", names)
     write_report(data, out, markdown)

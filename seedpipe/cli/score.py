@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seedpipe.cli.common import Changes, Device, Json, NoParams, ParamsFile, read_params
+from seedpipe.cli.common import Changes, Device, Json, NoParams, ParamsFile, expect_apart, read_params
 from seedpipe.console import guarded, say, show
 from seedpipe.errors import counted
 from seedpipe.files import sealed
@@ -181,8 +181,7 @@ def _expect_new(out: Path, inputs: Sequence[Path], known: Sequence[str]) -> None
     if out.suffix not in ("", *known):
         found = f"'{out}' is neither a folder nor does it end in {' or '.join(known)}"
         raise typer.BadParameter(found, param_hint="--out")
-    if out in inputs:
-        raise typer.BadParameter(f"'{out}' would be written over", param_hint="--out")
+    expect_apart(out, inputs, "--out")
 
 
 def _settings(

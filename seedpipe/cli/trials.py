@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seedpipe.cli.common import MAX_SEED, Json
+from seedpipe.cli.common import MAX_SEED, Json, expect_apart
 from seedpipe.cli.usual import Command, Group
 from seedpipe.console import guarded, say, show
 from seedpipe.errors import counted
@@ -70,6 +70,7 @@ def make(
     """
     from seedpipe.scoring.trials import make_trials, read_speakers, write_trials
 
+    expect_apart(out, [table], "OUT")
     frame = read_speakers(table)
     lines = make_trials(frame, targets, nontargets, same=same or (), per_speaker=per_speaker, seed=seed)
     write_trials(lines, out)
@@ -92,6 +93,7 @@ def make_vcmix(
     """
     from seedpipe.scoring import trials
 
+    expect_apart(out, [vox1_o, voxconverse], "OUT")
     lines, note = trials.make_vcmix(vox1_o, voxconverse, vox1_folder=vox1_folder, voxconverse_folder=voxconverse_folder)
     trials.write_trials(lines, out)
     if note:

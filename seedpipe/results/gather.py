@@ -89,11 +89,12 @@ def read_results(paths: Sequence[StrPath]) -> Iterator[tuple[Path, dict[str, Any
         A folder holds no results, or a file is none.
     """
     for path in paths:
-        for file in _files(Path(path)):
+        for file in result_files(Path(path)):
             yield file, _read(file)
 
 
-def _files(path: Path) -> Iterable[Path]:
+def result_files(path: Path) -> Iterable[Path]:
+    """Give the results that a path names: itself, or those in the folder that it is."""
     if not path.is_dir():
         return [path]
     files = sorted(path.rglob(_NAME))
