@@ -24,12 +24,14 @@ from seedpipe.errors import BusyError, CacheError
 from seedpipe.files import (
     OutputKind,
     folders,
+    inputs,
     locked,
     locks,
     open_input,
     publish_folder,
     read_again,
     read_bytes,
+    read_document,
     read_note,
     read_text,
     whole,
@@ -654,6 +656,17 @@ def test_a_stream_is_read_only_where_that_makes_sense() -> None:
     code = "from seedpipe.files import read_bytes; print(read_bytes('-', stream=True))"
     done = subprocess.run([sys.executable, "-c", code], input="list", capture_output=True, text=True, check=True)
     assert done.stdout == "b'list'\n"
+
+
+def test_a_document_that_is_written_to_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("train: {}")
+    sizes = iter([9, 12])
+    monkeypatch.setattr(inputs, "identity", lambda _: next(sizes))
+    with pytest.raises(OSError, match="changed while it was read"):
+        read_document(path)
 
 
 def test_a_folder_that_is_replaced_while_it_is_read_is_read_again(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from seedpipe.errors import SeedpipeError, counted
 from seedpipe.files.digests import DIGEST, digest_of
-from seedpipe.files.inputs import identity, open_input
+from seedpipe.files.inputs import identity, steady_input
 from seedpipe.files.paths import StrPath
 
 T = TypeVar("T")
@@ -45,11 +45,11 @@ def read_document(path: StrPath, most: int = MOST_DOCUMENT) -> bytes:
     Raises
     ------
     OSError
-        It cannot be read.
+        It cannot be read, or was written to meanwhile.
     ValueError
         It has more bytes than ``most``, or its name cannot be that of a file.
     """
-    with open_input(path) as file:
+    with steady_input(path) as file:
         data = file.read(most + 1)
     if len(data) > most:
         raise ValueError(f"more than {counted(most, 'byte')}")

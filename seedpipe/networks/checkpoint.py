@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from seedpipe.errors import NetworkError, counted, shortage
-from seedpipe.files import StrPath, open_input, read_bytes
+from seedpipe.files import StrPath, read_bytes, steady_input
 
 State = dict[str, Tensor]
 WRAPPERS = ("model", "model_state_dict", "state_dict", "model_state", "network", "net", "backbone")
@@ -153,7 +153,7 @@ def _read_safetensors(path: Path) -> object:
 
 def _read_torch(path: Path) -> object:
     try:
-        with warnings.catch_warnings(), open_input(path) as file:
+        with warnings.catch_warnings(), steady_input(path) as file:
             warnings.simplefilter("ignore")  # about formats that are refused later, or that torch itself wrote
             return torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:

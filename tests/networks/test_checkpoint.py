@@ -195,6 +195,19 @@ def test_objects_that_are_no_tensors_are_not_unpickled(contents: Any, weights: S
     assert not mark.exists()
 
 
+def test_a_checkpoint_that_is_written_to_while_it_is_read_is_refused(
+    weights: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, load = saved(tmp_path / "c.pt", weights), torch.load
+
+    def meanwhile(*arguments: Any, **options: Any) -> Any:
+        os.truncate(path, path.stat().st_size + 8)
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(torch, "load", meanwhile)
+    assert "Was changed while it was read" in refused(path)
+
+
 def test_files_that_are_no_checkpoints_are_refused(tmp_path: Path) -> None:
     assert "there is no such file" in refused(tmp_path / "nothing.pt")
     for name in ("empty.pt", "text.pt", "text.safetensors"):
