@@ -22,8 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from seedpipe.enhancers.base import CALIBRATION, CARD
 from seedpipe.enhancers.registry import load_enhancer
-from seedpipe.errors import MetricError
-from seedpipe.files import StrPath, read_json, sealed, whole_file, whole_files, write_text
+from seedpipe.errors import MetricError, ModelError
+from seedpipe.files import StrPath, read_json, read_text, sealed, whole_file, whole_files, write_text
 from seedpipe.metrics import cllr, min_cllr, validate
 from seedpipe.scoring.files import read_columns, read_scores
 from seedpipe.scoring.trials import Trials
@@ -215,13 +215,13 @@ def calibrate_model(found: Calibration, model: StrPath) -> None:
     Raises
     ------
     ModelError
-        There is no model.
+        There is no model, or its card cannot be read.
     MetricError
         The calibration wants quality measures.
     """
     load_enhancer(model)
     threshold, card = found.threshold(), Path(model, CARD)
-    text = card.read_text(encoding="utf-8").partition(f"\n{DECISION}\n")[0].rstrip()
+    text = _card_text(card).partition(f"\n{DECISION}\n")[0].rstrip()
     section = f"""
 {DECISION}
 
@@ -231,6 +231,18 @@ Two recordings count as of one speaker from a cosine of {threshold:.4f} on, wher
     with whole_files([Path(model, CALIBRATION), card]) as (partial, partial_card):
         found.save(partial)
         write_text(partial_card, f"{text}\n{section}")
+
+
+def _card_text(card: Path) -> str:
+    try:
+        return read_text(card)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"cannot be read ({error})",
+            expected="a model card in UTF-8",
+            remedy="correct it, or train again",
+            file=card,
+        ) from error
 
 
 def about_list(calibrations: Sequence[Calibration], trials: Trials) -> list[str]:

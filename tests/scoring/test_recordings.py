@@ -24,7 +24,7 @@ from seedpipe.cache.exchange import read_vectors
 from seedpipe.cli import app
 from seedpipe.enhancers.normalization import Normalization
 from seedpipe.enhancers.seed import Enhancer, ModelConfig
-from seedpipe.errors import ManifestError, MetricError, NetworkError, SeedpipeError
+from seedpipe.errors import ManifestError, MetricError, ModelError, NetworkError, SeedpipeError
 from seedpipe.extract import extract
 from seedpipe.params import EvaluationParams, ExtractParams, MachineParams, Params, TrainParams
 from seedpipe.scoring.calibration import Calibration, calibrate_model
@@ -190,6 +190,19 @@ def test_the_threshold_of_a_model_is_in_its_folder_and_on_its_card(work: Path) -
     assert found.threshold_from == str(Path("model", "calibration.json"))
     assert found.llr == pytest.approx(10 * found.score - 6)
     assert found.same == (found.llr >= 0)
+
+
+@pytest.mark.parametrize("there", ["other bytes", "a pipe", "nothing"])
+def test_a_card_that_cannot_be_read_is_refused_by_name(work: Path, there: str) -> None:
+    card = work / "model" / "README.md"
+    card.unlink()
+    if there == "other bytes":
+        card.write_bytes(b"# Gr\xfc\xdfe\n")
+    elif there == "a pipe":
+        os.mkfifo(card)
+    with pytest.raises(ModelError, match=r"README\.md: cannot be read .*expected a model card in UTF-8"):
+        calibrate_model(Calibration(20.0, -6.0, {}), "model")
+    assert not (work / "model" / "calibration.json").exists()
 
 
 @pytest.mark.parametrize(("threshold", "code"), [("-1", 0), ("1", 1)])
