@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -273,6 +273,7 @@ def _read_model(path: Path, kind: type[Config]) -> tuple[Config, dict[str, Tenso
     try:
         entries = read_json(path / CONFIG)
         weights = read_bytes(path / WEIGHTS)
+        _expect_kind(path, entries.get("kind", "seed"), kind)
         own = {name: value for name, value in entries.items() if name not in ("digest", DIGEST_OF_WEIGHTS)}
         config, state = kind.model_validate_json(json.dumps(own)), load(weights)
     except (OSError, ValueError, AttributeError, safetensors.SafetensorError) as error:
@@ -286,6 +287,18 @@ def _read_model(path: Path, kind: type[Config]) -> tuple[Config, dict[str, Tenso
             file=path / WEIGHTS,
         )
     return config, state
+
+
+def _expect_kind(path: Path, found: object, config: type[Config]) -> None:
+    """Refuse a model of a kind that there is, but that the class with this configuration does not load."""
+    own = get_args(config.model_fields["kind"].annotation)
+    if found in get_args(EnhancerKind) and found not in own:
+        raise ModelError(
+            f"is a model of the kind {found}",
+            expected=" or ".join(own),
+            remedy="seedpipe.load_enhancer opens every kind",
+            file=path,
+        )
 
 
 def no_model(path: Path, error: Exception) -> ModelError:

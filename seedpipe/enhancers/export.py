@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seedpipe.enhancers.seed import Enhancer
+from seedpipe.enhancers.seed import WITHOUT_NETWORK, Enhancer
 from seedpipe.errors import MissingExtraError, ModelError, install
 from seedpipe.files import StrPath, whole_file
 
@@ -44,8 +44,8 @@ def export_onnx(enhancer: Enhancer, path: StrPath, *, noise: bool = False) -> fl
     MissingExtraError
         The package onnx is not installed.
     ModelError
-        Noise is wanted of a regression, or the graph differs from the enhancer by more than 1e-4; nothing has been
-        written.
+        Noise is wanted of a regression or of a model that leaves its network out, or the graph differs from the
+        enhancer by more than 1e-4; nothing has been written.
 
     Notes
     -----
@@ -56,6 +56,9 @@ def export_onnx(enhancer: Enhancer, path: StrPath, *, noise: bool = False) -> fl
     onnx = expect_onnx()
     if noise and enhancer.kind == "regression":
         raise ModelError("this model is a regression: it takes no noise", remedy="export it without noise", file=path)
+    if noise and enhancer.config.use in WITHOUT_NETWORK:
+        found = f"this model leaves its network out ({enhancer.config.use}): it takes no noise"
+        raise ModelError(found, remedy="export it without noise", file=path)
     names = ["embeddings", "noise"] if noise else ["embeddings"]
     model = onnx.load_from_string(
         traced(EnhancerGraph(enhancer), torch.zeros(TRACED_ROWS, enhancer.dimension), names, "enhanced")

@@ -217,9 +217,10 @@ def calibrate_model(found: Calibration, model: StrPath) -> None:
     ModelError
         There is no model, or its card cannot be read.
     MetricError
-        The calibration wants quality measures.
+        The calibration wants quality measures, or is of scores without the enhancer.
     """
     load_enhancer(model)
+    expect_own(found, enhanced=True)
     threshold, card = found.threshold(), Path(model, CARD)
     text = _card_text(card).partition(f"\n{DECISION}\n")[0].rstrip()
     section = f"""
@@ -243,6 +244,24 @@ def _card_text(card: Path) -> str:
             remedy="correct it, or train again",
             file=card,
         ) from error
+
+
+def expect_own(found: Calibration, *, enhanced: bool) -> None:
+    """Refuse a calibration of another system than cosine scores with, or without, an enhancer, as far as that is known.
+
+    Raises
+    ------
+    MetricError
+        Its column is one that scores of a cache have, ``METHOD:CONDITION:SYSTEM``, and another system.
+    """
+    method, *rest = found.column.split(":")
+    wanted = "enhanced" if enhanced else "network"
+    if len(rest) == 2 and (method, rest[1]) != ("cosine", wanted):
+        raise MetricError(
+            f"the calibration was fitted on the column {found.column!r}",
+            expected=f"cosine scores {'with' if enhanced else 'without'} the enhancer, as 'cosine:clean:{wanted}'",
+            remedy="fit one on these: seedpipe calibrate SCORES OUT --column COLUMN",
+        )
 
 
 def about_list(calibrations: Sequence[Calibration], trials: Trials) -> list[str]:

@@ -18,7 +18,7 @@ from seedpipe.enhancers.base import CALIBRATION
 from seedpipe.errors import MetricError
 from seedpipe.files import StrPath
 from seedpipe.params import Params
-from seedpipe.scoring.calibration import Calibration, load_calibration
+from seedpipe.scoring.calibration import Calibration, expect_own, load_calibration
 from seedpipe.scoring.crops import load_crops
 from seedpipe.scoring.pairs import cosine_scores
 from seedpipe.scoring.recordings import System
@@ -150,6 +150,7 @@ def _threshold(
             file=own,
         )
     fitted = load_calibration(place)
+    expect_own(fitted, enhanced=model is not None)
     return fitted.threshold(), fitted, str(place)
 
 

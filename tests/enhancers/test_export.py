@@ -13,6 +13,7 @@ from synthetic import D, draw_embeddings, enhancer
 from torch.nn import functional
 
 from seedpipe.enhancers.export import export_onnx
+from seedpipe.enhancers.safeguard import Use
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.errors import MissingExtraError, ModelError
 
@@ -158,6 +159,14 @@ def test_a_regression_is_exported_without_noise(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is a regression: it takes no noise"):
         export_onnx(regression, tmp_path / "b.onnx", noise=True)
     assert not (tmp_path / "b.onnx").exists()
+
+
+@pytest.mark.parametrize("use", ["original", "whitened"])
+def test_a_model_that_leaves_its_network_out_is_exported_without_noise(tmp_path: Path, use: Use) -> None:
+    with pytest.raises(ModelError, match=f"leaves its network out \\({use}\\): it takes no noise; export it without"):
+        export_onnx(enhancer().used(use), tmp_path / "a.onnx", noise=True)
+    assert not list(tmp_path.iterdir())
+    export_onnx(enhancer().used(use), tmp_path / "a.onnx")
 
 
 @pytest.mark.parametrize("noise", [False, True])

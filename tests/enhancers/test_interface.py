@@ -219,5 +219,17 @@ def test_weights_that_do_not_fit_are_refused(trained: Trained, tmp_path: Path) -
     FixedMap(model.module, wide).save(tmp_path / "m", "# Card\n")
     with pytest.raises(ModelError, match="the weights do not fit"):
         load_enhancer(tmp_path / "m")
-    with pytest.raises(ModelError, match="is no model"):
-        Enhancer.load(trained["whitening"][2])
+
+
+@pytest.mark.parametrize(
+    ("kind", "other", "line"),
+    [
+        ("whitening", Enhancer, "kind whitening; expected seed or regression; seedpipe.load_enhancer opens every kind"),
+        ("seed", FixedMap, "is a model of the kind seed; expected centering"),
+    ],
+)
+def test_a_class_names_the_kinds_that_it_loads(
+    trained: Trained, kind: str, other: type[EmbeddingEnhancer], line: str
+) -> None:
+    with pytest.raises(ModelError, match=line):
+        other.load(trained[kind][2])

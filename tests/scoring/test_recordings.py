@@ -205,6 +205,23 @@ def test_a_card_that_cannot_be_read_is_refused_by_name(work: Path, there: str) -
     assert not (work / "model" / "calibration.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("column", "enhanced"),
+    [("cosine:noise:network", True), ("cosine:noise:enhanced", False), ("euclidean:noise:enhanced", True)],
+)
+def test_a_calibration_of_another_system_is_refused(work: Path, column: str, enhanced: bool) -> None:
+    found = Calibration(20.0, -6.0, {}, column)
+    found.save(work / "c.json")
+    given = {"calibration": "c.json", "network": STUB, "model": "model" if enhanced else None, "params": PARAMS}
+    with pytest.raises(MetricError, match=f"fitted on the column '{column}'; expected cosine scores with"):
+        seedpipe.verify_files("speech/anna/a.wav", "speech/ben/short.wav", **given)
+    if enhanced:
+        with pytest.raises(MetricError, match=f"fitted on the column '{column}'"):
+            calibrate_model(found, "model")
+        assert not (work / "model" / "calibration.json").exists()
+        calibrate_model(Calibration(20.0, -6.0, {}, "cosine:noise:enhanced"), "model")
+
+
 @pytest.mark.parametrize(("threshold", "code"), [("-1", 0), ("1", 1)])
 def test_the_exit_code_is_the_verdict(work: Path, threshold: str, code: int) -> None:  # noqa: ARG001
     command = ["verify", "speech/anna/a.wav", "speech/ben/short.wav", "--network", STUB, *QUIET]
