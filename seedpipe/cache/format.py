@@ -144,11 +144,11 @@ def read_info(folder: Path) -> CacheInfo:
         info = CacheInfo.model_validate_json(data)
         raw = json.loads(data)
     except (FileNotFoundError, NotADirectoryError) as error:
-        near = _caches_near(folder)
+        near, model = _caches_near(folder), (folder / "config.json").exists()
         raise CacheError(
-            "is a model" if (folder / "config.json").exists() else "there is no cache",
-            expected=f"a cache, as {' or '.join(near)}" if near else "",
-            remedy="run seedpipe extract",
+            "is a model" if model else "there is no cache",
+            expected=f"a cache, as {' or '.join(near)}" if near else "a cache" if model else "",
+            remedy="give a cache in its place" if model else "run seedpipe extract",
             file=folder,
         ) from error
     except OSError as error:

@@ -138,7 +138,9 @@ def render(
     *,
     row: Annotated[int, typer.Option(min=0, help="Number of the row, counted from 0.")],
     manifests: Annotated[Path, typer.Option(help="Folder of the manifests that the cache was made from.")],
-    variant: Annotated[str, typer.Option(autocompletion=usual.variants, help="Variant of the row.")] = "clean",
+    variant: Annotated[
+        str | None, typer.Option(autocompletion=usual.variants, help="Variant of the row, as audio; clean by default.")
+    ] = None,
     figure: Annotated[
         Path | None, typer.Option(help="Waveform and spectrogram of all its variants: .pdf, .png or .svg.")
     ] = None,
@@ -156,9 +158,15 @@ def render(
 
     if out is None and figure is None:
         raise typer.BadParameter("name a file for the audio, or --figure", param_hint="OUT")
-    opened = open_cache(cache)
-    found = extract.render_row(opened, row, manifests, [variant, *(opened.info.variants if figure else ())])
-    waveform, sample_rate = found[variant], opened.info.network.sample_rate
+    if out is not None and out.suffix.lower() != ".wav":
+        raise typer.BadParameter(f"'{out}' does not end in .wav", param_hint="OUT")
+    if out is None and variant is not None:
+        raise typer.BadParameter(
+            "is of the audio: name a file for it; a figure has all variants", param_hint="--variant"
+        )
+    opened, name = open_cache(cache), variant or "clean"
+    found = extract.render_row(opened, row, manifests, [name, *(opened.info.variants if figure else ())])
+    waveform, sample_rate = found[name], opened.info.network.sample_rate
     if figure:
         from seedpipe.results.figure_files import write_row
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -57,10 +57,28 @@ class Kind(StrEnum):
     none = "none"
 
 
-def read_params(path: Path | None, no_params: bool, changes: Sequence[str] | None) -> Params:
-    """Read the parameters that the options ask for; a project's own where no others are given."""
+def read_params(
+    path: Path | None,
+    no_params: bool,
+    changes: Sequence[str] | None,
+    sections: Sequence[str] = (),
+    options: Mapping[str, str] | None = None,
+) -> Params:
+    """Read the parameters that the options ask for; a project's own where no others are given.
+
+    A change is refused that the command would take and ignore: of a section that is not among ``sections``, which it
+    reads, or of a key in whose place it has an option, as ``options`` says.
+    """
     from seedpipe.params import Params, load_params
 
+    for key in (change.partition("=")[0].strip() for change in changes or ()):
+        section = key.partition(".")[0]
+        if section in Params.model_fields and section not in sections:
+            raise typer.BadParameter(
+                f"{key} changes nothing here: the command reads {', '.join(sections)}", param_hint="--set"
+            )
+        if option := (options or {}).get(key):
+            raise typer.BadParameter(f"{key} changes nothing here: give {option}", param_hint="--set")
     known = Params()
     own = Path("params.yaml")
     if path is not None and no_params:

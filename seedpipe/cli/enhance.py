@@ -87,13 +87,13 @@ def enhance(
 
     from seedpipe.enhancers.files import Use, enhance_file
 
-    known = read_params(params, no_params, changes)
+    known = read_params(params, no_params, changes, ("audio", "extract", "machine"), {"extract.networks": "--network"})
     machine = known.machine.model_copy(update={"device": device.value}) if device else known.machine
     result = enhance_file(
         model,
         source,
         out,
-        Use(t, steps, ensemble, wanted, seed or 0),
+        Use(t, steps, ensemble, wanted, seed),
         ids=ids,
         network=network,
         params=known.model_copy(update={"machine": machine}),

@@ -73,7 +73,7 @@ def extract(
     from seedpipe import extract as stage
     from seedpipe.pipeline import keep_for_dvc
 
-    loaded = read_params(params, no_params, changes)
+    loaded = read_params(params, no_params, changes, ("extract", "machine"), {"extract.networks": "--network"})
     given = {"jobs": jobs, "backend": backend, "address": address, "device": device, "batch": batch}
     machine = loaded.machine.model_copy(
         update={name: getattr(value, "value", value) for name, value in given.items() if value is not None}

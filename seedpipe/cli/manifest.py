@@ -55,7 +55,7 @@ def manifest(
 
     if names and not evaluation:
         raise typer.BadParameter("is for the utterances of a --list", param_hint="--names")
-    loaded = read_params(params, no_params, changes)
+    loaded = read_params(params, no_params, changes, ("manifest", "audio", "extract", "machine"))
     listed = params or root == loaded.manifest.root or any(one.startswith("manifest.eval") for one in changes or ())
     known = {"root": root} if listed else {"root": root, "evaluations": layout.evaluation_lists(root)}
     loaded = loaded.model_copy(update={"manifest": loaded.manifest.model_copy(update=known)})

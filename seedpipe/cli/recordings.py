@@ -123,6 +123,7 @@ def _described(recording: Recording) -> str:
 
 
 def _params(device: Device | None, params: Path | None, no_params: bool, changes: list[str] | None) -> Params:
-    known = read_params(params, no_params, changes)
+    options = {"extract.networks": "--network", "extract.evaluation.crops": "--crops"}
+    known = read_params(params, no_params, changes, ("audio", "extract", "machine"), options)
     machine = known.machine.model_copy(update={"device": device.value}) if device else known.machine
     return known.model_copy(update={"machine": machine})

@@ -85,13 +85,18 @@ def score(
     from seedpipe.scoring import score_files
     from seedpipe.workers import choose_device
 
-    known = read_params(params, no_params, changes)
+    of_cache = source.is_dir() or not source.suffix
+    of_files = {"score.methods": "--method, as of embedding files", "score.norm": "--norm, as of embedding files"}
+    known = read_params(params, no_params, changes, ("score", "machine"), None if of_cache else of_files)
     place = choose_device(device.value if device else known.machine.device)
     settings = _settings(known.score, method, norm, cohort_size, cohort_top)
     speakers = speakers or known.score.speakers
     if ids is not None and ".npy" not in (source.suffix, other.suffix):
         raise typer.BadParameter("is for embeddings in .npy files", param_hint="--ids")
-    of_cache = source.is_dir() or not source.suffix
+    if not of_cache:
+        wanted = {"methods": (method.value if method else "cosine",), "norm": norm.value if norm else "none"}
+        settings = settings.model_copy(update=wanted)
+    _expect_cohort(settings, cohort_size, cohort_top)
     if out:
         _expect_new(out, (source, other, trials), (".csv", ".parquet") + (() if of_cache else (".txt",)))
     found: Evaluations | None
@@ -108,14 +113,12 @@ def score(
             device=place,
         )
     else:
-        named = {"methods": (method.value if method else "cosine",), "norm": norm.value if norm else "none"}
-        only = settings.model_copy(update=named)
-        ratios = _only_one(calibration, only, cohort)
+        ratios = _only_one(calibration, settings, cohort)
         found, table = score_files(
             source,
             other,
             trials,
-            only,
+            settings,
             ids=ids,
             cohort=cohort,
             models=models,
@@ -175,6 +178,16 @@ def _only_one(calibrations: Sequence[Path] | None, settings: ScoreParams, cohort
     if calibrations and len(calibrations) > 1:
         raise typer.BadParameter("embedding files are one system: give one", param_hint="--calibration")
     return calibrations[0] if calibrations else None
+
+
+def _expect_cohort(settings: ScoreParams, size: int | None, top: int | None) -> None:
+    """Refuse what a cohort would be drawn and used by where the normalisation has none, or uses all of it."""
+    if settings.norm == "none" and (size or top):
+        raise typer.BadParameter(
+            "goes with --norm and --cohort", param_hint="--cohort-size" if size else "--cohort-top"
+        )
+    if settings.norm != "as" and top:
+        raise typer.BadParameter(f"goes with --norm as, not {settings.norm}", param_hint="--cohort-top")
 
 
 def _expect_new(out: Path, inputs: Sequence[Path], known: Sequence[str]) -> None:

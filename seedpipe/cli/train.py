@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
+CLOSED_FORM = ("centering", "whitening", "ridge", "none")
+
 
 class Log(StrEnum):
     """Values of ``machine.log``, but for none."""
@@ -53,7 +55,11 @@ def train(
     from seedpipe.enhancers import train_on_cache
     from seedpipe.workers import choose_device
 
-    settings = _with(read_params(params, no_params, changes), enhancer.value, seed=seed, steps=steps, epochs=epochs)
+    if log is not None and enhancer.value in CLOSED_FORM:
+        raise typer.BadParameter(f"{enhancer.value} is not trained in steps and has no curve", param_hint="--log")
+    sections = ("train", "enhancers", "machine")
+    known = read_params(params, no_params, changes, sections, {"enhancers.names": "--enhancer"})
+    settings = _with(known, enhancer.value, seed=seed, steps=steps, epochs=epochs)
     place = choose_device(device.value if device else settings.machine.device)
     trained, result = train_on_cache(
         enhancer.value,
@@ -76,7 +82,7 @@ def train(
 def _with(params: Params, kind: str, **options: int | None) -> Params:
     """The parameters with the options in the place of those of the enhancer."""
     given = {name: value for name, value in options.items() if value is not None}
-    if kind in ("centering", "whitening", "ridge", "none") and given:
+    if kind in CLOSED_FORM and given:
         raise typer.BadParameter(
             f"{kind} is not trained in steps and draws nothing", param_hint=f"--{next(iter(given))}"
         )

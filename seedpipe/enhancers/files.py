@@ -38,7 +38,7 @@ from seedpipe.enhancers.enhanced_cache import (
     enhanced_network,
 )
 from seedpipe.enhancers.registry import load_enhancer
-from seedpipe.enhancers.seed import Enhancer
+from seedpipe.enhancers.seed import WITHOUT_NETWORK, Enhancer
 from seedpipe.errors import CacheError, ExchangeError, ModelError, counted
 from seedpipe.files import StrPath, whole_file
 from seedpipe.params import Params
@@ -59,19 +59,19 @@ class Use:
     ----------
     t, steps, ensemble, noise
         As in :meth:`seedpipe.enhancers.seed.Enhancer.__call__`.
-    seed : int
-        Of the noise, where it is sampled.
+    seed : int, optional
+        Of the noise, where it is sampled; 0 unless given.
     """
 
     t: int | None = None
     steps: int | None = None
     ensemble: float | None = None
     noise: Literal["zero", "sampled"] | int | None = None
-    seed: int = 0
+    seed: int | None = None
 
     def settings(self) -> dict[str, Any]:
         """What is not as the model says, and the seed."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        return {name: value for name, value in (vars(self) | {"seed": self.seed or 0}).items() if value is not None}
 
     def of(self, enhancer: EmbeddingEnhancer) -> Apply:
         """The enhancer under these settings; one call after the other draws from one generator.
@@ -82,16 +82,30 @@ class Use:
             A setting is impossible, or the enhancer has no such settings.
         """
         settings = {name: value for name, value in self.settings().items() if name != "seed"}
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(self.seed or 0)
         if settings and not isinstance(enhancer, Enhancer):
             raise ModelError(
                 f"an enhancer of the kind {enhancer.kind} has no {' and no '.join(settings)}",
                 expected="a model with diffusion for these",
                 remedy="leave them out",
             )
+        if self.seed is not None and not self._samples(enhancer):
+            raise ModelError(
+                f"there is no noise to be seeded with {self.seed}",
+                expected="a seed where noise is sampled",
+                remedy="leave the seed out, or ask for sampled noise",
+            )
         apply: Apply = functools.partial(enhancer, generator=generator, **settings)
         apply(np.empty((0, enhancer.dimension), np.float32))
         return apply
+
+    def _samples(self, enhancer: EmbeddingEnhancer) -> bool:
+        """Whether noise is sampled under these settings, as they are asked for or as the model says."""
+        if self.noise is not None:
+            return self.noise != "zero"
+        if not isinstance(enhancer, Enhancer) or enhancer.config.use in WITHOUT_NETWORK:
+            return False
+        return enhancer.config.train.inference_noise == "sampled"
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def speakers(cache: Cache, frame: pd.DataFrame, pattern: str) -> Codes:
         raise CacheError(
             f"the speaker of {counted(int((names == '').sum()), 'row', of=len(names))} is unknown",
             expected="speaker labels: drl and lda learn from them",
-            remedy="set enhancers.speaker_pattern in params.yaml, or choose enhancers that need none",
+            remedy="set enhancers.speaker_pattern (speakers= of train_enhancer), or choose enhancers that need none",
             file=cache.path,
         )
     codes, unique = names.factorize()

@@ -165,6 +165,39 @@ def test_train_says_what_it_did(work: Path) -> None:
     assert Enhancer.load(work / "new").config.train.epochs == 3
 
 
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("train train new --set extract.draws=3", "extract.draws changes nothing here: the command reads train,"),
+        ("train train new --set enhancers.names=[ridge]", "changes nothing here: give --enhancer"),
+        ("train train new --enhancer ridge --log tensorboard", "ridge is not trained in steps and has no curve"),
+        (
+            "extract manifests new -S train.steps=3",
+            "train.steps changes nothing here: the command reads extract, machine",
+        ),
+        ("extract manifests new -S extract.networks=[campplus]", "changes nothing here: give --network"),
+        ("embed a.wav new.npz -S extract.evaluation.crops=3", "changes nothing here: give --crops"),
+        ("verify a.wav b.wav -S score.norm=z", "score.norm changes nothing here"),
+        ("enhance model a.wav new.npz --network dvector -S train.ensemble=0.5", "train.ensemble changes nothing here"),
+        ("manifest data new -S score.norm=z", "score.norm changes nothing here"),
+        ("score demo model trials_demo.txt -S train.steps=3", "the command reads score, machine"),
+        ("score a.npz b.npz trials_demo.txt -S score.norm=z", "give --norm, as of embedding files"),
+        ("score demo model trials_demo.txt --cohort-size 9", "goes with --norm and --cohort"),
+        ("score demo model trials_demo.txt --norm z --cohort train --cohort-top 9", "goes with --norm as, not z"),
+        ("score a.npz b.npz trials_demo.txt --cohort-top 9", "goes with --norm and --cohort"),
+    ],
+)
+def test_what_would_change_nothing_is_wrong_usage(
+    work: Path, monkeypatch: pytest.MonkeyPatch, command: str, line: str
+) -> None:
+    monkeypatch.chdir(work)
+    before = contents(work)
+    result = invoke(*command.split())
+    assert result.exit_code == 2
+    assert line in " ".join(result.stderr.replace("│", " ").split())
+    assert contents(work) == before
+
+
 def test_options_of_train_come_before_the_file(work: Path) -> None:
     options = ("--params", work / "params.yaml", "--epochs", 1, "--seed", 5)
     assert len(done(invoke("train", work / "train", work / "new", *options, "--json"))["curve"]) == 1
@@ -226,6 +259,7 @@ def without_gpu(work: Path) -> None:
     [
         (None, ["train", "nowhere", "new"], ["nowhere: there is no cache", "run seedpipe extract"]),
         (None, ["train", "demo", "new"], ["kind is 'evaluation'", "'training'"]),
+        (None, ["train", "model", "new"], ["model: is a model; expected a cache", "; give a cache in its place"]),
         (None, ["train", "train", "demo"], ["is no model folder"]),
         (None, ["train", "train", "new", "--params", "nowhere.yaml"], ["nowhere.yaml", "cannot be read"]),
         (None, ["train", "train", "in.npy/new", "--epochs", "1"], ["in.npy", "cannot be written"]),

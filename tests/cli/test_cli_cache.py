@@ -184,8 +184,8 @@ def test_a_row_is_rendered_as_audio(made: Cache, tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(extract, "render_row", render_row)
     out = tmp_path / "row.wav"
-    options = ["--row", 7, "--variant", "noise", "--manifests", tmp_path / "manifests"]
-    assert done(invoke("render", made.path, out, *options, "--json"))["seconds"] == 0.05
+    options = ["--row", 7, "--manifests", tmp_path / "manifests"]
+    assert done(invoke("render", made.path, out, *options, "--variant", "noise", "--json"))["seconds"] == 0.05
     heard, rate = soundfile.read(out, dtype="float32")
     assert (rate, soundfile.info(out).subtype) == (16_000, "FLOAT")
     np.testing.assert_array_equal(heard, wave)
@@ -196,8 +196,13 @@ def test_a_row_is_rendered_as_audio(made: Cache, tmp_path: Path, monkeypatch: py
     figure = tmp_path / "row.svg"
     assert done(invoke("render", made.path, *options, "--figure", figure, "--json"))["figure"] == str(figure)
     assert figure.read_text(encoding="utf-8").count("<image") == 3
-    result = invoke("render", made.path, *options)
-    assert (result.exit_code, "name a file for the audio, or --figure" in result.stderr) == (2, True)
+    for wrong, line in (
+        ([], "name a file for the audio, or --figure"),
+        (["row.mp3"], "'row.mp3' does not end in .wav"),
+        (["--variant", "noise", "--figure", figure], "is of the audio: name a file for it"),
+    ):
+        result = invoke("render", made.path, *wrong, *options)
+        assert (result.exit_code, line in " ".join(result.stderr.split())) == (2, True)
 
 
 def blocks(language: str) -> list[str]:

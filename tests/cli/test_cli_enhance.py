@@ -132,7 +132,7 @@ def test_an_array_in_blocks_is_the_array_at_once(work: Path, monkeypatch: pytest
         work / "model",
         work / "in.npy",
         work / "e.npy",
-        Use(noise=noise, seed=5),
+        Use(noise=noise, seed=None if noise == "zero" else 5),
         progress=lambda done, total: seen.append((done, total)),
     )
     expected = enhancer()(rows, torch.Generator().manual_seed(5), noise=noise)
@@ -263,6 +263,15 @@ def test_the_seed_decides_the_noise_of_a_model_that_samples(work: Path) -> None:
         assert invoke("enhance", "model", "in.npy", f"{name}.npy", *options).exit_code == 0
     made = contents(work)
     assert made["a.npy"] == made["b.npy"] != made["c.npy"]
+
+
+def test_a_seed_without_sampled_noise_is_refused(work: Path) -> None:
+    command = ("enhance", "model", "in.npy", "a.npy", "--seed", 3)
+    line = "there is no noise to be seeded with 3; expected a seed where noise is sampled; leave the seed out"
+    assert line in refused(invoke(*command))
+    assert invoke(*command, "--noise", "sampled").exit_code == 0
+    enhancer(inference_noise="sampled").used("whitened").save(work / "model", "# Card\n")
+    assert line in refused(invoke(*command))
 
 
 # --------------------------------------------------------------------------------------------------------------- caches
