@@ -325,7 +325,7 @@ def test_targets_and_scripts_that_are_named_exist() -> None:
     for page in PAGES:
         for target in re.findall(r"(?:^|`|')make ([a-z]+)(?=[`'\s])", text_of(page), flags=re.MULTILINE):
             assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), f"{page}: make {target}"
-        for script in re.findall(r"\b(?:benchmarks|docs/images|stages)/\w+\.py", text_of(page)):
+        for script in re.findall(r"\b(?:benchmarks|docs/images|stages|tests)/(?:\w+/)*\w+\.py", text_of(page)):
             assert (HERE / script).is_file(), f"{page}: {script}"
 
 
