@@ -17,6 +17,10 @@ from seedpipe.errors import counted
 if TYPE_CHECKING:
     from seedpipe.cache import CacheKind
     from seedpipe.extract import Plan
+    from seedpipe.params import ExtractParams
+
+OF_NO_CACHE = {"preset", "networks"}  # the values of a preset stand in its place
+OF_THE_OTHER_KIND = {"training": {"evaluation"}, "evaluation": {"crop_samples", "draws", "variants", "seed"}}
 
 
 class Backend(StrEnum):
@@ -102,12 +106,28 @@ def extract(
     result = {"cache": str(out), "rows": len(cache), "variants": info.variants, "skipped": info.skipped}
     lines = [repr(cache), *stage.remarks(info, manifests)]
     if kept:
-        lines.append(
-            f"next: dvc repro, which empties {out} first and takes the cache over from {kept}; the same files, which "
-            "may go once it has ended"
-        )
+        lines.append(_next(out, kept, settings, kind))
         result["kept"] = str(kept)
     show(result | {"resampled": info.resampled}, "\n".join(lines), as_json=json)
+
+
+def _next(out: Path, kept: Path, settings: ExtractParams, kind: CacheKind) -> str:
+    """What the pipeline of the project will make of a cache that is kept for it: nothing, of other parameters."""
+    from seedpipe.params import load_params
+
+    project = kept.absolute().parents[2] / "params.yaml"
+    own = load_params(project if project.is_file() else None).extract
+    given = {name: value for name, value in settings if name not in OF_NO_CACHE | OF_THE_OTHER_KIND[kind]}
+    other = [f"extract.{name}" for name, value in given.items() if value != getattr(own, name)]
+    if other:
+        return (
+            f"next: dvc repro, which takes the cache over from {kept} only where params.yaml says the same; it has "
+            f"other values of {', '.join(other)}"
+        )
+    return (
+        f"next: dvc repro, which empties {out} first and takes the cache over from {kept}; the same files, which may "
+        "go once it has ended"
+    )
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -289,6 +289,16 @@ def _read_model(path: Path, kind: type[Config]) -> tuple[Config, dict[str, Tenso
     return config, state
 
 
+def expect_generator(generator: object) -> None:
+    """Refuse what is no generator, as a t that is given by position; without sampled noise nothing would look at it."""
+    if not isinstance(generator, torch.Generator | None):
+        raise ModelError(
+            f"the generator is of the type {type(generator).__name__}",
+            expected="a torch.Generator, as torch.Generator().manual_seed(0), or none",
+            remedy="give t and other settings by name, as t=100",
+        )
+
+
 def _expect_kind(path: Path, found: object, config: type[Config]) -> None:
     """Refuse a model of a kind that there is, but that the class with this configuration does not load."""
     own = get_args(config.model_fields["kind"].annotation)

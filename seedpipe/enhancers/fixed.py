@@ -23,6 +23,7 @@ from seedpipe.enhancers.base import (
     Embeddings,
     EnhancerConfig,
     TrainingPoint,
+    expect_generator,
     fill,
     read_model,
 )
@@ -86,8 +87,9 @@ class FixedMap(EmbeddingEnhancer):
         config = FixedMapConfig(kind=kind, network=network, settings=None, cache="", seedpipe=__version__)
         return cls(_empty(kind, network.dimension).to(device), config)
 
-    def __call__(self, embeddings: Embeddings, generator: torch.Generator | None = None) -> Embeddings:  # noqa: ARG002
+    def __call__(self, embeddings: Embeddings, generator: torch.Generator | None = None) -> Embeddings:
         """See :meth:`EmbeddingEnhancer.__call__`; nothing is drawn."""
+        expect_generator(generator)
         return self._in_blocks(embeddings, self._forward)
 
     def card_text(self) -> CardText:

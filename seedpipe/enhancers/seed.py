@@ -19,7 +19,16 @@ from torch.nn import functional
 
 from seedpipe import __version__
 from seedpipe.cache import NetworkInfo
-from seedpipe.enhancers.base import BLOCK, CardText, EmbeddingEnhancer, Embeddings, EnhancerConfig, fill, read_model
+from seedpipe.enhancers.base import (
+    BLOCK,
+    CardText,
+    EmbeddingEnhancer,
+    Embeddings,
+    EnhancerConfig,
+    expect_generator,
+    fill,
+    read_model,
+)
 from seedpipe.enhancers.diffusion import Schedule, SeedMLP
 from seedpipe.enhancers.normalization import Normalization
 from seedpipe.enhancers.safeguard import Safeguard, Use
@@ -199,6 +208,7 @@ class Enhancer(EmbeddingEnhancer):
         ModelError
             Besides, a setting is impossible, or noise is wanted and no generator given.
         """
+        expect_generator(generator)
         use = self._use(t, steps, ensemble, noise)
         if use.inference_noise == "sampled" and generator is None:
             raise ModelError("this model noises embeddings", expected="a torch.Generator", remedy="pass generator=")

@@ -87,7 +87,7 @@ class SeedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             return self
         embeddings = validate_data(self, X, dtype=np.float32)
         enhancer = self._load()
-        enhancer(embeddings[:0], torch.Generator())
+        self._through(enhancer, embeddings[:0])
         self.enhancer_ = enhancer
         return self
 
@@ -95,8 +95,12 @@ class SeedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Enhance embeddings, shape (B, D); the result has unit length."""
         check_is_fitted(self)
         embeddings = validate_data(self, X, dtype=np.float32, reset=False)
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        return self.enhancer_(
+        return self._through(self.enhancer_, embeddings)
+
+    def _through(self, enhancer: Enhancer, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Enhance under the settings of this transformer; of no rows, settings that are impossible are refused."""
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)) if len(embeddings) else 0
+        return enhancer(
             embeddings,
             torch.Generator().manual_seed(seed),
             t=self.t,

@@ -124,6 +124,8 @@ class System:
     @classmethod
     def of(cls, network: str, model: StrPath | None, use: Use | None, crops: int, params: Params) -> System:
         """Find network and model; what does not fit is met before any audio is read."""
+        if not isinstance(crops, int) or crops < 0:
+            raise ExchangeError(f"crops is {crops!r}", expected="a whole number, 0 for the whole file")
         enhancer = None if model is None else load_enhancer(model, choose_device(params.machine.device))
         if enhancer is None:
             if not network:

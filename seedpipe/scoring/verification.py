@@ -137,6 +137,8 @@ def _threshold(
 ) -> tuple[float, Calibration | None, str]:
     """The threshold on cosines, the calibration behind it, and what says so."""
     if threshold is not None:
+        if calibration is not None:
+            raise MetricError("there are a threshold and a calibration", expected="one of them", remedy="leave one out")
         if not -1.0 <= threshold <= 1.0:
             raise MetricError(f"the threshold is {threshold}", expected="a cosine, from -1 to 1")
         return float(threshold), None, "given"

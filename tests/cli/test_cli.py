@@ -148,6 +148,19 @@ def test_extract_plans_makes_parts_and_completes(manifests: Path, tmp_path: Path
     assert "rnoise" in refused(invoke(*command, "--frontend", "rnoise"))
 
 
+def test_extract_says_where_the_pipeline_would_make_another_cache(
+    manifests: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.yaml").touch()
+    Path("params.yaml").write_text(TINY_EXTRACT, encoding="utf-8")
+    command = ("extract", manifests / "train", "cache/stub/train", "--network", STUB)
+    assert "next: dvc repro, which empties cache/stub/train first" in invoke(*command).stdout
+    Path("params.yaml").write_text(TINY_EXTRACT.replace("draws: 2", "draws: 3"), encoding="utf-8")
+    said = invoke(*command, "-S", "extract.draws=2", "-S", "extract.evaluation.crops=1").stdout
+    assert "only where params.yaml says the same; it has other values of extract.draws\n" in said
+
+
 @pytest.mark.parametrize("part", ["0/3", "4/3", "3", "a/b", "1/0", "-1/3"])
 def test_a_part_that_is_none_is_wrong_usage(manifests: Path, tmp_path: Path, part: str) -> None:
     result = invoke("extract", manifests / "train", tmp_path / "cache", "--network", STUB, "--shard", part)

@@ -136,6 +136,11 @@ def test_the_transformer_works_in_a_pipeline(folder: Path) -> None:
     assert pipeline.fit(ROWS, speakers).score(ROWS, speakers) == 1.0
 
 
+def test_impossible_settings_are_met_when_it_is_fitted(folder: Path) -> None:
+    with pytest.raises(ModelError, match="inference_step is 3000"):
+        SeedTransformer(folder, t=3000).fit(ROWS)
+
+
 def test_a_model_for_another_dimension_is_refused(folder: Path) -> None:
     with pytest.raises(ModelError, match=rf"\(\.\.\., {D}\)"):
         SeedTransformer(folder).fit(ROWS[:, :5])

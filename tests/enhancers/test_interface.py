@@ -119,6 +119,13 @@ def test_wrong_embeddings_are_refused(trained: Trained, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_generator_is_refused(trained: Trained, kind: str) -> None:
+    for wrong in (50, np.random.default_rng(0)):  # a t by position would be ignored where no noise is sampled
+        with pytest.raises(ModelError, match=r"the generator is of the type \w+; expected a torch.Generator"):
+            trained[kind][0](np.ones((2, D)), wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_cache_of_another_network_is_refused(trained: Trained, kind: str, tmp_path: Path) -> None:
     model = trained[kind][0]
     assert model.expect(evaluation_cache(tmp_path / "same", speakers=2)) is model

@@ -205,6 +205,15 @@ def test_a_card_that_cannot_be_read_is_refused_by_name(work: Path, there: str) -
     assert not (work / "model" / "calibration.json").exists()
 
 
+def test_a_threshold_beside_a_calibration_and_crops_that_are_none_are_refused(work: Path) -> None:  # noqa: ARG001
+    pair = ("speech/anna/a.wav", "speech/ben/short.wav")
+    with pytest.raises(MetricError, match="there are a threshold and a calibration; expected one of them"):
+        seedpipe.verify_files(*pair, network=STUB, threshold=0.5, calibration="c.json", params=PARAMS)
+    for crops in (-1, 1.5):
+        with pytest.raises(SeedpipeError, match=f"crops is {crops}; expected a whole number, 0 for the whole file"):
+            seedpipe.embed_files(["speech"], "new.npz", network=STUB, crops=crops, params=PARAMS)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("column", "enhanced"),
     [("cosine:noise:network", True), ("cosine:noise:enhanced", False), ("euclidean:noise:enhanced", True)],
