@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seedpipe.cli import usual
-from seedpipe.cli.common import Device, Json, Kind
+from seedpipe.cli.common import Device, Json, Kind, expect_extension
 from seedpipe.console import ProgressBar, guarded, show
 
 __all__ = ["bench"]
@@ -52,6 +52,9 @@ def bench(
 
     Example: seedpipe bench --network dvector --frontend rnnoise --plot bench.svg
     """
+    expect_extension(csv, "--csv", ".csv")
+    expect_extension(plot, "--plot", ".svg")
+
     from seedpipe.bench import Result, Setup, benchmark, format_table, systems_of, write_csv
     from seedpipe.workers import choose_device
 

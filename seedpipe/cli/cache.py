@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seedpipe.cli import usual
-from seedpipe.cli.common import Json
+from seedpipe.cli.common import Json, expect_extension
 from seedpipe.cli.usual import Command, Group
 from seedpipe.console import ProgressBar, guarded, show
 from seedpipe.errors import counted
@@ -116,10 +116,12 @@ def import_(
 
     if (embeddings is None) == (clean is None) or (condition and clean) or (noisy and embeddings):
         raise typer.BadParameter("give --embeddings (with --condition), or --clean with --noisy")
-    files = _named(noisy if clean else condition)
+    files = {"clean": clean or embeddings or Path()} | _named(noisy if clean else condition)
+    if ids is not None and ".npy" not in {file.suffix for file in files.values()}:
+        raise typer.BadParameter("is for .npy files; others bring their names", param_hint="--ids")
     made = import_cache(
         out,
-        {"clean": clean or embeddings or Path()} | files,
+        files,
         kind="training" if clean else "evaluation",
         network=network,
         network_digest=network_digest,
@@ -158,8 +160,7 @@ def render(
 
     if out is None and figure is None:
         raise typer.BadParameter("name a file for the audio, or --figure", param_hint="OUT")
-    if out is not None and out.suffix.lower() != ".wav":
-        raise typer.BadParameter(f"'{out}' does not end in .wav", param_hint="OUT")
+    expect_extension(out, "OUT", ".wav")
     if out is None and variant is not None:
         raise typer.BadParameter(
             "is of the audio: name a file for it; a figure has all variants", param_hint="--variant"

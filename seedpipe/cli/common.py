@@ -15,7 +15,18 @@ from seedpipe.console import detail, say
 if TYPE_CHECKING:
     from seedpipe.params import Params
 
-__all__ = ["MAX_SEED", "Changes", "Device", "Json", "Kind", "NoParams", "ParamsFile", "expect_apart", "read_params"]
+__all__ = [
+    "MAX_SEED",
+    "Changes",
+    "Device",
+    "Json",
+    "Kind",
+    "NoParams",
+    "ParamsFile",
+    "expect_apart",
+    "expect_extension",
+    "read_params",
+]
 
 MAX_SEED = 2**63 - 1  # what a torch.Generator takes
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -55,6 +66,12 @@ class Kind(StrEnum):
     ridge = "ridge"
     drl = "drl"
     none = "none"
+
+
+def expect_extension(path: Path | None, option: str, *known: str) -> None:
+    """Refuse the name of an output that promises another format than the one that is written."""
+    if path is not None and path.suffix.lower() not in known:
+        raise typer.BadParameter(f"'{path}' does not end in {' or '.join(known)}", param_hint=option)
 
 
 def read_params(

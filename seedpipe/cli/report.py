@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seedpipe.cli.common import Json, expect_apart, read_params
+from seedpipe.cli.common import Json, expect_apart, expect_extension, read_params
 from seedpipe.console import guarded, show
 
 __all__ = ["report"]
@@ -30,6 +30,8 @@ def report(
     from seedpipe.results.gather import gather, result_files
     from seedpipe.results.report import format_table, headline, write_report
 
+    expect_extension(out, "--out", ".html", ".htm")
+    expect_extension(markdown, "--markdown", ".md")
     read = [file for path in results for file in result_files(path)]
     expect_apart(out, read if markdown is None else [*read, markdown], "--out")
     if markdown is not None:

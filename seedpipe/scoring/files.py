@@ -117,6 +117,14 @@ def read_scores(path: StrPath, column: str | None = None) -> ScoreFile:
     if frame.empty:
         raise TrialError("holds no scores", expected="one trial or more", file=path)
     scores = _numbers(frame[name])
+    without_header = first_row == 1 and path.suffix != ".parquet"
+    if without_header and "label" not in frame and np.isin(scores, (0.0, 1.0)).all():
+        raise TrialError(
+            "is a trial list: every number is 1 or 0",
+            expected="scores",
+            remedy="give the scores of the list; of two decisions as scores, write a header, enrol,test,score",
+            file=path,
+        )
     bad = np.flatnonzero(~(np.abs(scores) <= MOST_SCORE))
     if bad.size:
         raise TrialError(

@@ -198,9 +198,17 @@ def test_train_says_what_it_did(work: Path) -> None:
         ("score demo model trials_demo.txt --cohort-size 9", "goes with --norm and --cohort"),
         ("score demo model trials_demo.txt --norm z --cohort train --cohort-top 9", "goes with --norm as, not z"),
         ("score a.npz b.npz trials_demo.txt --cohort-top 9", "goes with --norm and --cohort"),
+        (
+            "cache import new --network n --embeddings a.ark --ids names.txt",
+            "is for .npy files; others bring their names",
+        ),
+        ("report demo --out page.txt", "'page.txt' does not end in .html or .htm"),
+        ("report demo --markdown page.html", "'page.html' does not end in .md"),
+        ("bench --network dvector --plot bench.png", "'bench.png' does not end in .svg"),
+        ("bench --network dvector --csv bench.json", "'bench.json' does not end in .csv"),
     ],
 )
-def test_what_would_change_nothing_is_wrong_usage(
+def test_what_would_change_nothing_or_is_named_wrongly_is_wrong_usage(
     work: Path, monkeypatch: pytest.MonkeyPatch, command: str, line: str
 ) -> None:
     monkeypatch.chdir(work)

@@ -648,3 +648,11 @@ def test_scores_whose_squares_are_no_numbers_are_refused(tmp_path: Path, score: 
     (tmp_path / "s.csv").write_text(f"enrol,test,score\na,b,0.5\na,c,{score}\n")
     with pytest.raises(TrialError, match=r"row 3: 1 score .* expected numbers from -1e\+30 to 1e\+30"):
         read_scores(tmp_path / "s.csv")
+
+
+def test_a_trial_list_is_no_score_file(tmp_path: Path) -> None:
+    (tmp_path / "trials.txt").write_text("1 a b\n0 a c\n", encoding="utf-8")
+    with pytest.raises(TrialError, match="is a trial list: every number is 1 or 0; expected scores"):
+        read_scores(tmp_path / "trials.txt")
+    (tmp_path / "decisions.csv").write_text("enrol,test,score\na,b,1\na,c,0\n", encoding="utf-8")
+    assert read_scores(tmp_path / "decisions.csv").scores.tolist() == [1, 0]
