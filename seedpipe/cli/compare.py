@@ -64,7 +64,8 @@ def calibrate(
 
     Example: seedpipe calibrate scores_dev.csv calibration.json
     """
-    from seedpipe.scoring.calibration import calibrate_file, calibrate_model
+    from seedpipe.scoring.calibration import calibrate_file
+    from seedpipe.scoring.decision import calibrate_model
 
     if out.suffix != ".json":
         raise typer.BadParameter(f"'{out}' does not end in .json", param_hint="OUT")

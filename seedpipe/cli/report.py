@@ -33,7 +33,7 @@ def report(
     expect_extension(out, "--out", ".html", ".htm")
     expect_extension(markdown, "--markdown", ".md")
     read = [file for path in results for file in result_files(path)]
-    expect_apart(out, read if markdown is None else [*read, markdown], "--out")
+    expect_apart(out, read, "--out")
     if markdown is not None:
         expect_apart(markdown, read, "--markdown")
     names = read_params(None, no_params=False, changes=()).enhancers.names

@@ -18,6 +18,7 @@ from seedpipe.cache import Cache, NetworkInfo
 from seedpipe.cache.exchange.importer import cache_of_vectors, network_fingerprint
 from seedpipe.cache.exchange.vectors import Vectors, check_values
 from seedpipe.enhancers.base import EmbeddingEnhancer
+from seedpipe.enhancers.given import as_array
 from seedpipe.enhancers.registry import train_on_cache
 from seedpipe.enhancers.training import TrainingResult
 from seedpipe.errors import ExchangeError, counted
@@ -92,23 +93,6 @@ def train_enhancer(
         return train_on_cache(kind, cache, model, params, device=device, progress=progress)
 
 
-def as_array(values: Array, name: str) -> NDArray[np.float32]:
-    """What a caller gave as an array of float32.
-
-    Raises
-    ------
-    ExchangeError
-        It is ragged, or holds no numbers.
-    """
-    if isinstance(values, torch.Tensor):
-        values = values.detach().to("cpu", torch.float32).numpy()
-    try:
-        return np.asarray(values, dtype=np.float32)
-    except (ValueError, TypeError) as error:
-        found = f"{name} are no array of numbers ({error})"
-        raise ExchangeError(found, expected="an array, a tensor or lists of one length") from error
-
-
 def _cache(
     out: Path,
     clean: Array,
@@ -117,7 +101,9 @@ def _cache(
     speakers: Iterable[str] | None,
 ) -> Cache:
     """The arrays as a training cache."""
-    clean_UKD, noisy_UKVD = _fitted(as_array(clean, "clean embeddings"), as_array(noisy, "noisy embeddings"))
+    clean_UKD, noisy_UKVD = _fitted(
+        as_array(clean, "clean embeddings", ExchangeError), as_array(noisy, "noisy embeddings", ExchangeError)
+    )
     count, draws, variants, dimension = noisy_UKVD.shape
     given = _speakers(speakers, count)
     names = [f"{speaker}/{number:07d}" if speaker else f"{number:07d}" for number, speaker in enumerate(given)]

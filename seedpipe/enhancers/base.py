@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from seedpipe.cache import LEAST_ENTRY, MOST_ENTRY, NetworkInfo
+from seedpipe.enhancers.given import as_array, as_tensor, expect_real
 from seedpipe.enhancers.hub import OnHub
 from seedpipe.errors import CacheMismatchError, ModelError
 from seedpipe.files import OutputKind, StrPath, fsync, read_again, read_bytes, read_json, sealed, whole_folder
@@ -221,8 +222,10 @@ class EmbeddingEnhancer(OnHub, ABC):
 
     def _in_blocks(self, embeddings: Embeddings, work: Callable[[Tensor], Tensor]) -> Embeddings:
         """Do the work on rows (B, D) of the embeddings, a block at a time, where the module is."""
-        if not isinstance(embeddings, Tensor | np.ndarray):
-            embeddings = _array(embeddings)
+        if isinstance(embeddings, Tensor | np.ndarray):
+            expect_real(embeddings, "embeddings")
+        else:
+            embeddings = as_array(embeddings, "embeddings")
         shape = tuple(embeddings.shape)
         if not shape or shape[-1] != self.dimension:
             raise ModelError(
@@ -233,7 +236,7 @@ class EmbeddingEnhancer(OnHub, ABC):
         rows = embeddings.reshape(-1, self.dimension)
         result = torch.empty(tuple(rows.shape), device=rows.device if isinstance(rows, Tensor) else None)
         for start in range(0, len(rows), BLOCK):
-            result[start : start + BLOCK] = done = work(self._block(_tensor(rows[start : start + BLOCK]), start))
+            result[start : start + BLOCK] = done = work(self._block(as_tensor(rows[start : start + BLOCK]), start))
             if not torch.isfinite(done).all():
                 raise ModelError("the model gives values that are not finite", remedy="train again")
         result = result.reshape(shape)
@@ -289,16 +292,6 @@ def _read_model(path: Path, kind: type[Config]) -> tuple[Config, dict[str, Tenso
     return config, state
 
 
-def expect_generator(generator: object) -> None:
-    """Refuse what is no generator, as a t that is given by position; without sampled noise nothing would look at it."""
-    if not isinstance(generator, torch.Generator | None):
-        raise ModelError(
-            f"the generator is of the type {type(generator).__name__}",
-            expected="a torch.Generator, as torch.Generator().manual_seed(0), or none",
-            remedy="give t and other settings by name, as t=100",
-        )
-
-
 def _expect_kind(path: Path, found: object, config: type[Config]) -> None:
     """Refuse a model of a kind that there is, but that the class with this configuration does not load."""
     own = get_args(config.model_fields["kind"].annotation)
@@ -346,21 +339,3 @@ def fill(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
         raise ModelError(f"the weights do not fit: {error}", remedy="train again", file=file) from error
     if broken := next((name for name, value in module.state_dict().items() if not torch.isfinite(value).all()), None):
         raise ModelError(f"{broken} holds values that are not finite", remedy="train again", file=file)
-
-
-def _array(embeddings: object) -> NDArray[np.float32]:
-    """Lists of numbers as an array."""
-    try:
-        with np.errstate(over="ignore"):  # what float32 does not hold becomes infinite, and is refused with its row
-            return np.asarray(embeddings, dtype=np.float32)
-    except (ValueError, TypeError) as error:
-        found = f"embeddings are no array of numbers ({error})"
-        raise ModelError(found, expected="an array, a tensor or lists of one length") from error
-
-
-def _tensor(embeddings: NDArray[np.float32] | Tensor) -> Tensor:
-    if isinstance(embeddings, Tensor):
-        return embeddings.detach()
-    # Reversed and read-only arrays (memory maps) are copied: torch refuses the one and warns of the other.
-    with np.errstate(over="ignore"):
-        return torch.from_numpy(np.require(embeddings, np.float32, ["C", "W"]))

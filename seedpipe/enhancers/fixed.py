@@ -23,12 +23,12 @@ from seedpipe.enhancers.base import (
     Embeddings,
     EnhancerConfig,
     TrainingPoint,
-    expect_generator,
     fill,
     read_model,
 )
 from seedpipe.enhancers.data import hold_out
 from seedpipe.enhancers.drl import SpeakerEncoder, train_drl
+from seedpipe.enhancers.given import expect_generator
 from seedpipe.enhancers.labels import environments, speakers
 from seedpipe.enhancers.training import Fitted, Sample, TrainingJob
 from seedpipe.enhancers.whitening import Whitening, fit_centering, fit_ridge, fit_whitening

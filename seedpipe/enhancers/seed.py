@@ -19,17 +19,9 @@ from torch.nn import functional
 
 from seedpipe import __version__
 from seedpipe.cache import NetworkInfo
-from seedpipe.enhancers.base import (
-    BLOCK,
-    CardText,
-    EmbeddingEnhancer,
-    Embeddings,
-    EnhancerConfig,
-    expect_generator,
-    fill,
-    read_model,
-)
+from seedpipe.enhancers.base import BLOCK, CardText, EmbeddingEnhancer, Embeddings, EnhancerConfig, fill, read_model
 from seedpipe.enhancers.diffusion import Schedule, SeedMLP
+from seedpipe.enhancers.given import expect_generator
 from seedpipe.enhancers.normalization import Normalization
 from seedpipe.enhancers.safeguard import Safeguard, Use
 from seedpipe.enhancers.whitening import WhitenedEnsemble, Whitening, within_utterances

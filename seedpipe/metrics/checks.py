@@ -45,6 +45,12 @@ def check_direction(scores: ArrayLike, labels: ArrayLike) -> None:
 
 def checked(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
     """Validate, and return the scores as float64 and the labels as booleans (True = target)."""
+    for given, name in ((scores, "scores"), (labels, "labels")):
+        if isinstance(given, np.ma.MaskedArray):
+            remedy = "leave masked trials out, as scores[~scores.mask] and labels[~scores.mask]"
+            raise MetricError(
+                f"{name} are a masked array", expected="a plain one, as masks would be ignored", remedy=remedy
+            )
     values, marks = np.asarray(scores), np.asarray(labels)
     _check_shapes(values, marks)
     values = _finite(values)

@@ -18,8 +18,9 @@ from seedpipe.enhancers.base import CALIBRATION
 from seedpipe.errors import MetricError
 from seedpipe.files import StrPath
 from seedpipe.params import Params
-from seedpipe.scoring.calibration import Calibration, expect_own, load_calibration
+from seedpipe.scoring.calibration import Calibration, load_calibration
 from seedpipe.scoring.crops import load_crops
+from seedpipe.scoring.decision import expect_own
 from seedpipe.scoring.pairs import cosine_scores
 from seedpipe.scoring.recordings import System
 from seedpipe.scoring.trials.manifest import list_clips

@@ -281,10 +281,8 @@ def test_what_killed_commands_left_goes_with_the_next_one(work: Path, command: s
 @pytest.mark.parametrize(
     "words",
     [
-        "report r/evaluation.json --out r/evaluation.json",
-        "report r --out r/../r/evaluation.json",
-        "report r --out a.html --markdown a.html",
-        "report r --out a.html --markdown r/evaluation.json",
+        "report r --out link.html",
+        "report r/evaluation.json --out a.html --markdown link.md",
         "trials make t.csv t.csv",
         "trials make-vcmix t.csv u.csv link.csv",
     ],
@@ -293,6 +291,8 @@ def test_no_command_writes_over_what_it_reads(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     put(tmp_path, {"r/evaluation.json": "{}", "t.csv": "1 a b", "u.csv": "0 a b"})
     (tmp_path / "link.csv").symlink_to("u.csv")
+    for name in ("link.html", "link.md"):
+        (tmp_path / name).symlink_to("r/evaluation.json")
     before = contents(tmp_path)
     result = invoke(*words.split())
     assert (result.exit_code, "would be written over" in result.stderr) == (2, True)

@@ -72,6 +72,8 @@ def test_speakers_are_known_to_the_training() -> None:
         (CLEAN * [[[np.nan]]], NOISY, {}, "are not finite: 0000000#0 \\(clean\\)"),
         (CLEAN, NOISY * 0, {}, "are all zero"),
         ([[1.0], [1.0, 2.0]], NOISY, {}, "clean embeddings are no array of numbers"),
+        (np.ma.masked_array(CLEAN, CLEAN > 1.0), NOISY, {}, "clean embeddings are a masked array"),
+        (CLEAN, NOISY * 1j, {}, "noisy embeddings are complex numbers"),
         (CLEAN, NOISY, {"speakers": ["a"]}, "1 speaker"),
         (CLEAN, NOISY, {"speakers": [""] * 60}, "without a name"),
     ],
@@ -112,6 +114,8 @@ def test_the_transformer_needs_a_model_or_clean_embeddings(tmp_path: Path) -> No
         transformer().fit(rows)
     with pytest.raises(ModelError, match="there is no model"):
         transformer().fit(rows, np.arange(len(rows)))
+    with pytest.raises(ModelError, match="embeddings are a masked array"):
+        transformer().fit(NOISY, CLEAN).transform(np.ma.masked_array(rows, rows > 1.0))
     with pytest.raises(ExchangeError, match="a clean one for each noisy one"):
         transformer().fit(rows, CLEAN[:-1, 0])
     with pytest.raises(ExchangeError, match="clean embeddings stand 1 to 2 times"):

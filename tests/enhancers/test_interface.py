@@ -116,6 +116,14 @@ def test_wrong_embeddings_are_refused(trained: Trained, kind: str) -> None:
             model(np.ones(shape, dtype=np.float32))
     with pytest.raises(ModelError, match="not finite"):
         model(np.full((2, D), np.nan, dtype=np.float32))
+    for partly, text in (  # of these float32 would keep a part
+        (np.ma.masked_array(np.ones((2, D)), [[True] * D, [False] * D]), "are a masked array"),
+        (np.full((2, D), 1 + 2j), "are complex numbers"),
+        (torch.full((2, D), 1 + 2j), "are complex numbers"),
+        ([[1 + 2j] * D], "are complex numbers"),
+    ):
+        with pytest.raises(ModelError, match=f"embeddings {text}"):
+            model(partly)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -304,6 +304,8 @@ def test_types_of_the_inputs_do_not_matter() -> None:
         ([0.1, 0.2], ["target", "nontarget"], "labels are nontarget, target"),
         (["0.1", "0.2"], [0, 1], "type <U3"),
         ([0.1, 0.2], [None, 1], "labels are of type object"),
+        (np.ma.masked_array([0.1, 0.2], [0, 1]), [0, 1], "scores are a masked array"),
+        ([0.1, 0.2], np.ma.masked_array([0, 1], [0, 1]), "labels are a masked array"),
         ([0.1, 0.2], [1, 1], "all 2 trials are target trials"),
         ([0.1, 0.2], [0, 0], "all 2 trials are non-target trials"),
         ([0.5, 0.5], [0, 1], "all 2 scores are 0.5"),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from seedpipe.errors import MetricError
+from seedpipe.errors import MetricError, TrialError
 from seedpipe.metrics import act_dcf, cllr, min_cllr, min_dcf
 from seedpipe.params import ScoreParams
 from seedpipe.scoring import calibration, score_files, write_scores
@@ -133,6 +133,13 @@ def test_a_calibration_knows_the_list_that_it_was_fitted_on(
     found, _ = score_files(emb, emb, tmp_path / "used.txt", params, calibration=tmp_path / "c.json")
     told = " ".join(found[0].warnings) if found else caplog.text  # of a list without labels
     assert ("was fitted on this list" in told) == warned
+
+
+def test_a_pair_that_is_target_and_non_target_is_no_evidence(tmp_path: Path) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text("enrol,test,label,score\na,b,1,0.9\na,c,0,0.1\nd,b,0,0.3\nd,c,1,0.2\nb,a,0,0.9\n")
+    with pytest.raises(TrialError, match=r"s\.csv.*target"):
+        calibrate_file(path)
 
 
 @pytest.mark.parametrize(

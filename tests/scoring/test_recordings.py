@@ -27,7 +27,8 @@ from seedpipe.enhancers.seed import Enhancer, ModelConfig
 from seedpipe.errors import ManifestError, MetricError, ModelError, NetworkError, SeedpipeError
 from seedpipe.extract import extract
 from seedpipe.params import EvaluationParams, ExtractParams, MachineParams, Params, TrainParams
-from seedpipe.scoring.calibration import Calibration, calibrate_model
+from seedpipe.scoring.calibration import Calibration
+from seedpipe.scoring.decision import calibrate_model
 
 PARAMS = Params(
     extract=ExtractParams(evaluation=EvaluationParams(crop_samples=6_000)), machine=MachineParams(jobs=1, device="cpu")
