@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from seedpipe.errors import ManifestError, counted
-from seedpipe.files import StrPath, normal, read_bytes, read_json, read_table, two_forms, whole_files
+from seedpipe.files import StrPath, lines_of, normal, read_bytes, read_json, read_table, two_forms, whole_files
 from seedpipe.params import Channel
 
 BANKS = {"music": "music.csv", "noise": "noise.csv", "reverb": "rir.csv"}
@@ -152,12 +152,12 @@ def read_manifest(path: StrPath) -> Manifest:
         ) from error
     for name in DEFAULTS.keys() - frame.columns:
         frame[name] = DEFAULTS[name]
-    _check(frame, path)
+    _check(frame, path, text)
     frame["path"] = [os.path.normpath(path.parent / name) for name in frame["path"]]
     return Manifest(path, frame)
 
 
-def _check(frame: pd.DataFrame, path: Path) -> None:
+def _check(frame: pd.DataFrame, path: Path, text: str) -> None:
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for row names
         raise ManifestError("rows have more columns than the header", expected=",".join(COLUMNS), file=path, row=2)
     lacking = [name for name in COLUMNS if name not in frame]
@@ -171,6 +171,7 @@ def _check(frame: pd.DataFrame, path: Path) -> None:
         )
     if frame.empty:
         raise ManifestError("has no rows", expected="at least one audio file", remedy="check the folder", file=path)
+    frame.index = pd.Index(lines_of(text, len(frame)))  # so that what is wrong is named by its line
     for column in ("bytes", "seconds", "sample_rate", *WHOLE):
         if column in frame:
             _check_numbers(frame, column, path)
@@ -178,28 +179,27 @@ def _check(frame: pd.DataFrame, path: Path) -> None:
     channels = frame.index[~frame["channel"].str.fullmatch(r"mean|\d{1,4}")]
     if len(channels):
         raise ManifestError(
-            f"channel is {frame['channel'].tolist()[channels[0]]!r}",
+            f"channel is {frame['channel'].loc[channels[:1]].tolist()[0]!r}",
             expected="mean, or a number from 0 on",
             file=path,
-            row=_line(frame, channels[0]),
+            row=int(channels[0]),
         )
     unnamed = frame.index[(frame["utterance"] == "") | (frame["path"] == "")]
     unusable = frame.index[frame["utterance"].str.contains("\0") | frame["speaker"].str.contains("\0")]
     if len(unusable):  # numpy drops it, and two names become one
-        raise ManifestError("holds NUL in a name", remedy="rename it", file=path, row=_line(frame, unusable[0]))
+        raise ManifestError("holds NUL in a name", remedy="rename it", file=path, row=int(unusable[0]))
     if len(unnamed):
-        raise ManifestError(
-            "lacks an utterance or a path", remedy="complete the row", file=path, row=_line(frame, unnamed[0])
-        )
+        raise ManifestError("lacks an utterance or a path", remedy="complete the row", file=path, row=int(unnamed[0]))
+    frame.index = pd.RangeIndex(len(frame))
 
 
 def _check_repeated(frame: pd.DataFrame, path: Path) -> None:
     """Refuse utterances that stand there twice, also in two forms of Unicode."""
     repeated = frame.index[frame["utterance"].map(normal).duplicated()]
     if len(repeated):
-        names = frame["utterance"].tolist()
-        found = two_forms(names[: repeated[0] + 1]) or f"repeats the utterance {names[repeated[0]]}"
-        raise ManifestError(found, remedy="keep one", file=path, row=_line(frame, repeated[0]))
+        names = frame["utterance"].loc[: repeated[0]].tolist()
+        found = two_forms(names) or f"repeats the utterance {names[-1]}"
+        raise ManifestError(found, remedy="keep one", file=path, row=int(repeated[0]))
 
 
 def _check_numbers(frame: pd.DataFrame, column: str, path: Path) -> None:
@@ -211,17 +211,12 @@ def _check_numbers(frame: pd.DataFrame, column: str, path: Path) -> None:
     wrong = frame.index[~(right & (numbers < MOST))]
     if len(wrong):
         raise ManifestError(
-            f"{column} is {frame[column].tolist()[wrong[0]]!r}",
+            f"{column} is {frame[column].loc[wrong[:1]].tolist()[0]!r}",
             expected=f"a whole number, at least {WHOLE[column]}" if column in WHOLE else "a positive number",
             file=path,
-            row=_line(frame, wrong[0]),
+            row=int(wrong[0]),
         )
     frame[column] = numbers.astype(np.int64) if column in WHOLE else numbers
-
-
-def _line(frame: pd.DataFrame, row: int) -> int:
-    """Line of the file where a row starts: names may hold line breaks."""
-    return 2 + row + sum(int(frame[column].iloc[:row].str.count("\n").sum()) for column in TEXT)
 
 
 def _portable(path: Path, folder: Path) -> str:

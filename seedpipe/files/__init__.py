@@ -8,7 +8,7 @@ from seedpipe.files.names import normal, two_forms
 from seedpipe.files.notes import read_note, write_note
 from seedpipe.files.paths import StrPath, fsync, link_target, title_of
 from seedpipe.files.reading import most_unpacked, read_again, read_document, read_json
-from seedpipe.files.tables import read_table
+from seedpipe.files.tables import lines_of, read_table
 from seedpipe.files.whole import whole_file, whole_files, write_text
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "file_digest",
     "fsync",
     "identity",
+    "lines_of",
     "link_target",
     "locked",
     "most_unpacked",

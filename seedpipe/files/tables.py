@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 BLANKS = r"\s+"
 
@@ -48,6 +51,28 @@ def read_table(text: str, sep: str = ",", **options: Any) -> pd.DataFrame:
     if '"' in text and text.rstrip("\n").count("\n") >= len(frame) + headed:  # a blank line, or one that goes on
         _expect_closed_quotes(text, sep, frame)
     return frame
+
+
+def lines_of(text: str, rows: int, *, headed: bool = True) -> NDArray[np.int64]:
+    r"""Line of the text at which each row of a table starts that :func:`read_table` read; blank lines count as lines.
+
+    Examples
+    --------
+    >>> lines_of("a,b\n\n1,2\n3,4\n", rows=2).tolist()
+    [3, 4]
+    """
+    import numpy as np
+
+    plain = np.arange(1 + headed, rows + 1 + headed)
+    if text.rstrip("\n").count("\n") < rows + headed:
+        return plain
+    reader, starts, line = csv.reader(_stream(text)), [], 1
+    with contextlib.suppress(csv.Error):  # of a cell that is longer than it takes; then rows are counted without
+        for record in reader:  # a row goes on in quotes, whatever parts its columns
+            if any(cell.strip() for cell in record) or len(record) > 1:
+                starts.append(line)
+            line = reader.line_num + 1
+    return np.array(starts[headed:]) if len(starts) == rows + headed else plain
 
 
 def _stream(text: str) -> io.StringIO:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from seedpipe.cache.exchange import read_parquet
 from seedpipe.errors import MissingExtraError, TrialError, counted, install
-from seedpipe.files import StrPath, normal, read_table, read_text, whole_file
+from seedpipe.files import StrPath, lines_of, normal, read_table, read_text, whole_file
 from seedpipe.scoring.trials import LABELS, UNKNOWN, Trials, columns
 
 NAMES = ("enrol", "test", "label")
@@ -99,8 +99,8 @@ def read_scores(path: StrPath, column: str | None = None) -> ScoreFile:
         meant, or a score is no finite number.
     """
     path = Path(path)
-    frame, first_row = _score_frame(path)
-    frame = _renamed(frame, path, first_row, column)
+    frame, rows, headed = _score_frame(path)
+    frame = _renamed(frame, path, rows, column)
     name = column or "score"
     if name in NAMES:
         raise TrialError(f"the column {name} holds no scores", remedy="name the column of the scores", file=path)
@@ -117,8 +117,7 @@ def read_scores(path: StrPath, column: str | None = None) -> ScoreFile:
     if frame.empty:
         raise TrialError("holds no scores", expected="one trial or more", file=path)
     scores = _numbers(frame[name])
-    without_header = first_row == 1 and path.suffix != ".parquet"
-    if without_header and "label" not in frame and np.isin(scores, (0.0, 1.0)).all():
+    if not headed and "label" not in frame and np.isin(scores, (0.0, 1.0)).all():
         raise TrialError(
             "is a trial list: every number is 1 or 0",
             expected="scores",
@@ -132,13 +131,12 @@ def read_scores(path: StrPath, column: str | None = None) -> ScoreFile:
             f" {frame[name].iloc[bad[0]]!r}",
             expected=f"numbers from {-MOST_SCORE:g} to {MOST_SCORE:g}",
             file=path,
-            row=int(bad[0]) + first_row,
+            row=int(rows[bad[0]]),
         )
     if (unnamed := np.flatnonzero(frame[["enrol", "test"]].isna().any(axis=1))).size:
-        raise TrialError("a name is missing", remedy="complete the row", file=path, row=int(unnamed[0]) + first_row)
+        raise TrialError("a name is missing", remedy="complete the row", file=path, row=int(rows[unnamed[0]]))
     enrol, test = (frame[side].astype(str).tolist() for side in ("enrol", "test"))
-    rows = np.arange(first_row, len(frame) + first_row)
-    return ScoreFile(Trials.of_names(path, enrol, test, _labels(frame, path, first_row), rows), scores)
+    return ScoreFile(Trials.of_names(path, enrol, test, _labels(frame, path, rows), rows), scores)
 
 
 def _numbers(column: pd.Series[Any]) -> NDArray[np.float64]:
@@ -149,15 +147,13 @@ def _numbers(column: pd.Series[Any]) -> NDArray[np.float64]:
         return np.asarray(pd.to_numeric(column.astype(str), errors="coerce"), dtype=np.float64)
 
 
-def _labels(frame: pd.DataFrame, path: Path, first_row: int) -> NDArray[np.int8]:
+def _labels(frame: pd.DataFrame, path: Path, rows: NDArray[np.int64]) -> NDArray[np.int8]:
     if "label" not in frame:
         return np.full(len(frame), UNKNOWN, np.int8)
     labels = frame["label"].astype(str).str.lower().map(LABELS)
     if labels.isna().any():
         row = int(labels.isna().to_numpy().argmax())
-        raise TrialError(
-            f"the label is {frame['label'].iloc[row]!r}", expected="1 or 0", file=path, row=row + first_row
-        )
+        raise TrialError(f"the label is {frame['label'].iloc[row]!r}", expected="1 or 0", file=path, row=int(rows[row]))
     return np.asarray(labels, dtype=np.int8)
 
 
@@ -205,28 +201,31 @@ def write_scores(frame: pd.DataFrame, path: StrPath) -> None:
             frame.to_csv(partial, index=False, lineterminator="\n")
 
 
-def _score_frame(path: Path) -> tuple[pd.DataFrame, int]:
-    """Read the table and the line of its first trial."""
+def _score_frame(path: Path) -> tuple[pd.DataFrame, NDArray[np.int64], bool]:
+    """Read the table, the line of each of its trials, and whether columns are named."""
     try:
         if path.suffix == ".parquet":
-            return _named_once(read_parquet(path, expected="a score file").to_pandas(ignore_metadata=True)), 1
+            frame = _named_once(read_parquet(path, expected="a score file").to_pandas(ignore_metadata=True))
+            return frame, np.arange(1, len(frame) + 1), True
         text = read_text(path, stream=True)
         first = next((line for line in io.StringIO(text) if line.strip()), "")
         mark = next((mark for mark in (",", "\t") if mark in first), None)
         if columns.is_header(first.split(mark)) or (mark and "enrol" in first):
-            return _read_text(text, mark or r"\s+", None), 2
+            frame = _read_text(text, mark or r"\s+", None)
+            return frame, lines_of(text, len(frame)), True
         width = len(first.split())
-        if width not in (3, 4):
-            return _read_text(text, r"\s+", list(NAMED)), 1
-        return _told(path, _read_text(text, r"\s+", [f"column {number + 1}" for number in range(width)])), 1
+        told = width in (3, 4)
+        frame = _read_text(text, r"\s+", [f"column {number + 1}" for number in range(width)] if told else list(NAMED))
+        rows = lines_of(text, len(frame), headed=False)
+        return _told(path, frame, rows) if told else frame, rows, False
     except (OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise TrialError(f"cannot be read ({reason})", expected=LAYOUTS, file=path) from error
 
 
-def _told(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
+def _told(path: Path, frame: pd.DataFrame, rows: NDArray[np.int64]) -> pd.DataFrame:
     """Name the columns of lines without a header."""
-    words, rows = [frame[name].tolist() for name in frame], np.arange(1, len(frame) + 1)
+    words = [frame[name].tolist() for name in frame]
     reading = columns.of_words(path, words, rows, label=len(words) == 4, score=True)
     if reading is None and len(words) == 3:
         reading = columns.Reading(0, 1, None, 2)  # whose scores are no numbers, which is said of the first
@@ -241,7 +240,7 @@ def _told(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
     return frame.rename(columns=names)
 
 
-def _renamed(frame: pd.DataFrame, path: Path, first_row: int, column: str | None) -> pd.DataFrame:
+def _renamed(frame: pd.DataFrame, path: Path, rows: NDArray[np.int64], column: str | None) -> pd.DataFrame:
     """Give the columns our names; the one of the scores keeps its own where it is asked for by it."""
     header = [str(name) for name in frame]
     if not columns.is_header(header):
@@ -258,7 +257,6 @@ def _renamed(frame: pd.DataFrame, path: Path, first_row: int, column: str | None
         names[found[0]] = kind
     for name in set(header) - names.keys():
         if columns.DECIDING.fullmatch(name):
-            rows = np.arange(first_row, len(frame) + first_row)
             columns.expect_one_value(path, name, frame[name].astype(str).tolist(), rows)
     return frame.rename(columns=names)
 

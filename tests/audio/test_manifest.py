@@ -132,6 +132,9 @@ def test_the_line_of_a_bad_row_counts_line_breaks_in_names(corpus: Path, tmp_pat
         read_manifest(path)
     assert "-3" in path.read_text(encoding="utf-8").splitlines()[(caught.value.row or 0) - 1]
     assert caught.value.row == 8, "each of the two breaks stands in the utterance and in the path"
+    path.write_text(path.read_text(encoding="utf-8").replace("\n", "\n\n", 1), encoding="utf-8")
+    with pytest.raises(ManifestError, match="row 9"):  # an empty line is a line
+        read_manifest(path)
 
 
 def test_sample_rates_are_counted(corpus: Path, tmp_path: Path) -> None:

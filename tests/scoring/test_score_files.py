@@ -436,6 +436,8 @@ def test_few_speakers_are_not_tested(tmp_path: Path) -> None:
         ("enrol,test,other\na,b,1\n", "lacks the column score; expected one of other"),
         ("enrol,test,score\na,b,1\na,c,nan\n", "row 3: 1 score is not finite in the column score"),
         ("a b 1\na c x\n", "row 2: 1 score"),
+        ("\na b 1\n\n  \na c x\n", "row 5: 1 score"),
+        ("enrol,test,label,score\n\na,b,1,1\n\na,c,?,2\n", "row 5: the label is"),
         ("label,enrol,test,score\nmaybe,a,b,1\n", "row 2: the label is 'maybe'"),
         ("1 a b 0.5 6\n", "more columns"),
         ("a b 1\na c\n", "fewer columns than enrol, test and score"),

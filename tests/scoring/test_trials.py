@@ -321,6 +321,7 @@ def test_maps_and_labels_that_disagree_are_counted(tmp_path: Path) -> None:
     ("text", "row", "words"),
     [
         ("A a\nB\n", 2, "B has no speaker"),
+        ("utterance,speaker\n\nA,a\nB,\n", 4, "B has no speaker"),
         ("\n", None, "no speakers"),
         ("utterance,name\nA,a\n", None, "lacks the column speaker"),
         ("A a\nB b\nC c\nx1 a\nx2 b\n", 6, "1 of 6 utterances is not in the speaker map: x3"),

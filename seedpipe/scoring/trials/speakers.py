@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedpipe.errors import TrialError, counted
-from seedpipe.files import StrPath, normal
+from seedpipe.files import StrPath, lines_of, normal
 from seedpipe.scoring.trials.check import joined
 from seedpipe.scoring.trials.list import Trials
 from seedpipe.scoring.trials.make import read_speakers
@@ -61,7 +61,8 @@ def read_speaker_map(path: StrPath) -> dict[str, tuple[str, ...]]:
         frame = read_speakers(path)
         if lacking := [name for name in ("utterance", "speaker") if name not in frame]:
             raise TrialError(f"lacks the column {lacking[0]}", expected="utterance and speaker", file=path)
-        rows = list(enumerate(frame[["utterance", "speaker"]].to_numpy().tolist(), start=2))
+        lines = lines_of(text, len(frame)).tolist()
+        rows = list(zip(lines, frame[["utterance", "speaker"]].to_numpy().tolist(), strict=True))
     else:
         rows = [(row, line.split()) for row, line in enumerate(text.splitlines(), start=1) if line.strip()]
     speakers: dict[str, tuple[str, ...]] = {}
