@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e30, le=1e30)]  # what the axes of a chart hold
 Rate = Annotated[Number, Field(ge=0.0, le=1.0)]
 Change = Annotated[Number, Field(ge=-1.0, le=1.0)]
 AtMostOne = Annotated[Number, Field(le=1.0)]

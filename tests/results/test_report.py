@@ -389,6 +389,14 @@ def test_short_and_flat_training_curves(full_page: Page, curve: list[Metrics]) -
     assert ("Training and validation loss" in full_page(metrics)[0]) is (len(curve) > 1)
 
 
+@pytest.mark.parametrize("loss", [-1e308, 1e31])
+def test_losses_that_no_axis_holds_are_refused(loss: float) -> None:
+    metrics = report(BETTER)
+    metrics["training"]["dvector/seed"]["curve"] = [{"step": 1, "loss": 0.5}, {"step": 2, "loss": loss}]
+    with pytest.raises(MetricError, match=r"training.*loss"):
+        Report.from_dict(metrics)
+
+
 @pytest.mark.parametrize("rates", [(0.0, 0.0), (0.0, 0.01), (0.009, 0.0087), (0.5, 0.49), (0.98, 1.0)])
 def test_extreme_rates_can_be_drawn(full_page: Page, rates: tuple[float, float]) -> None:
     result = evaluation(rates, rates, None)
