@@ -9,12 +9,13 @@ from seedpipe.files.notes import read_note, write_note
 from seedpipe.files.paths import StrPath, fsync, link_target, title_of
 from seedpipe.files.reading import most_unpacked, read_again, read_document, read_json
 from seedpipe.files.tables import lines_of, read_table
-from seedpipe.files.whole import whole_file, whole_files, write_text
+from seedpipe.files.whole import file_beside, whole_file, whole_files, write_text
 
 __all__ = [
     "OutputKind",
     "StrPath",
     "digest_of",
+    "file_beside",
     "file_digest",
     "fsync",
     "identity",

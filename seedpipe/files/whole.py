@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from seedpipe.errors import BusyError
+from seedpipe.errors import BusyError, ExchangeError
 from seedpipe.files.locks import claimed
 from seedpipe.files.paths import StrPath, descriptor_of, fsync, is_mount_point, link_target
 
@@ -60,7 +60,7 @@ def whole_files(paths: Sequence[StrPath]) -> Iterator[list[Path]]:
         for partial, path in ready:
             with _named(path):
                 fsync(partial)
-        for _, path in ready if len(ready) > 1 else ():
+        for _, path in reversed(ready) if len(ready) > 1 else ():  # so that none but the first is ever there alone
             with _named(path):
                 path.unlink(missing_ok=True)
         for partial, path in ready:
@@ -68,6 +68,25 @@ def whole_files(paths: Sequence[StrPath]) -> Iterator[list[Path]]:
                 partial.replace(path)
         for folder in {path.parent for _, path in ready}:
             fsync(folder)
+
+
+def file_beside(out: Path, suffix: str) -> Path:
+    """The file that is written beside another one under its name, and that nobody has named.
+
+    Raises
+    ------
+    ExchangeError
+        It is there and the other is not, so that it is of somebody else.
+    """
+    beside = out.with_suffix(suffix)
+    if os.path.lexists(beside) and not os.path.lexists(out):
+        raise ExchangeError(
+            f"is there, and no {out.name} that it goes with",
+            expected=f"a name whose {suffix} is free, for {out.name} comes with one",
+            remedy="choose another name for the output, or move the file away",
+            file=beside,
+        )
+    return beside
 
 
 def write_text(path: Path, text: str) -> None:

@@ -17,14 +17,15 @@ from seedpipe.audio import find_audio
 from seedpipe.cache.exchange import Provenance, export_cache
 from seedpipe.cache.exchange.exporter import Shards
 from seedpipe.cache.exchange.npz import Block, write_npz
+from seedpipe.cache.exchange.vectors import BESIDE
 from seedpipe.console import shown
 from seedpipe.enhancers.audio import audio_remarks, clean_embeddings, expect_network
 from seedpipe.enhancers.base import EmbeddingEnhancer
 from seedpipe.enhancers.enhanced_cache import EnhancedShards, enhanced_network
-from seedpipe.enhancers.files import FILES, Enhanced, Use, write_array
+from seedpipe.enhancers.files import FILES, Enhanced, Use
 from seedpipe.enhancers.registry import load_enhancer
 from seedpipe.errors import ExchangeError, ManifestError, NetworkError
-from seedpipe.files import StrPath, whole_files
+from seedpipe.files import StrPath, file_beside
 from seedpipe.networks import load_network
 from seedpipe.networks.config import CONFIG
 from seedpipe.params import Params
@@ -99,6 +100,8 @@ def embed_files(
     if out.suffix not in FILES:
         found = f"has the extension {out.suffix or 'of none'}"
         raise ExchangeError(found, expected=", ".join(FILES), remedy="choose another name", file=out)
+    if out.suffix in BESIDE:
+        file_beside(out, BESIDE[out.suffix])
     system = System.of(network, model, use, crops, params)
     given = [audio] if isinstance(audio, str | Path) or not isinstance(audio, Sequence) else audio
     skip, jobs = params.extract.on_bad_audio == "skip", params.machine.workers
@@ -206,21 +209,9 @@ def _write(view: Shards, out: Path, provenance: Provenance) -> list[Path]:
     shape = (info.rows, info.network.dimension)
     if out.suffix == ".npz":
         return write_npz(out, shape, _blocks(view), provenance)
-    if out.suffix == ".npy":
-        files = [out, out.with_suffix(".txt")]
-        names: list[str] = []
-        with whole_files(files) as (array, text):
-            write_array(array, shape, (values for columns, values in _blocks(view, names)))
-            if odd := next((name for name in names if "\n" in name), None):
-                raise ExchangeError(f"{odd!r} holds a line break", expected="names that are lines", file=files[1])
-            text.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-        return files
     return export_cache(view, out, mean=out.suffix == ".ark" and info.rows_per_utterance == 1, provenance=provenance)
 
 
-def _blocks(view: Shards, names: list[str] | None = None) -> Iterator[Block]:
+def _blocks(view: Shards) -> Iterator[Block]:
     for shard in view.shards():
-        columns = {name: shard.columns[name] for name in ("utterance", "draw")}
-        if names is not None:
-            names.extend(columns["utterance"].tolist())
-        yield columns, shard.embeddings[:, 0]
+        yield {name: shard.columns[name] for name in ("utterance", "draw")}, shard.embeddings[:, 0]

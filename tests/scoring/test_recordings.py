@@ -19,12 +19,12 @@ from typer.testing import CliRunner, Result
 import seedpipe
 from seedpipe.audio import find_audio, list_files, write_manifest
 from seedpipe.audio.manifest import SPEECH
-from seedpipe.cache import NetworkInfo
-from seedpipe.cache.exchange import read_vectors
+from seedpipe.cache import NetworkInfo, open_cache
+from seedpipe.cache.exchange import export_cache, read_vectors
 from seedpipe.cli import app
 from seedpipe.enhancers.normalization import Normalization
 from seedpipe.enhancers.seed import Enhancer, ModelConfig
-from seedpipe.errors import ManifestError, MetricError, ModelError, NetworkError, SeedpipeError
+from seedpipe.errors import ExchangeError, ManifestError, MetricError, ModelError, NetworkError, SeedpipeError
 from seedpipe.extract import extract
 from seedpipe.params import EvaluationParams, ExtractParams, MachineParams, Params, TrainParams
 from seedpipe.scoring.calibration import Calibration
@@ -159,6 +159,22 @@ def test_what_cannot_be_embedded_is_refused(
     with pytest.raises(error, match=text):
         seedpipe.embed_files(audio, out, network=network, params=PARAMS)
     assert not (work / out).exists()
+
+
+@pytest.mark.parametrize(("out", "beside"), [("e.npy", "e.txt"), ("e.ark", "e.scp")])
+def test_what_goes_with_an_output_does_not_replace_what_is_of_others(work: Path, out: str, beside: str) -> None:
+    Path(beside).write_text("a list of mine\n", encoding="utf-8")
+    with pytest.raises(ExchangeError, match=rf"{beside}: is there, and no {out} that it goes with"):
+        seedpipe.embed_files("speech", out, network="absent", params=PARAMS)  # before anything else is looked at
+    assert Path(beside).read_text(encoding="utf-8") == "a list of mine\n"
+    Path(beside).unlink()
+    for _ in range(2):  # its own are replaced
+        assert seedpipe.embed_files("speech", out, network=STUB, params=PARAMS).rows == 3
+    evaluated(work, whole=(STUB,))
+    Path(out).unlink()
+    with pytest.raises(ExchangeError, match="move the file away"):
+        export_cache(open_cache("cache"), out, variant="clean")
+    assert Path(beside).is_file()
 
 
 # -------------------------------------------------------------------------------------------------------------- verify

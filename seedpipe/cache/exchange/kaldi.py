@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedpipe.errors import ExchangeError, counted
-from seedpipe.files import identity, most_unpacked, steady_input, whole_files
+from seedpipe.files import file_beside, identity, most_unpacked, steady_input, whole_files
 
 Vector = NDArray[np.floating[Any]]
 BINARY: dict[bytes, np.dtype[np.floating[Any]]] = {b"F": np.dtype("<f4"), b"D": np.dtype("<f8")}
@@ -142,7 +142,7 @@ class _Archives:
 
 def write_kaldi(out: Path, entries: Iterable[tuple[str, Vector]]) -> list[Path]:
     """Write float vectors by key into an archive, with its index beside."""
-    index = out.with_suffix(".scp")
+    index = file_beside(out, ".scp")
     with whole_files([out, index]) as (ark_path, scp_path), ark_path.open("wb") as ark, scp_path.open("wb") as scp:
         for key, vector in entries:
             if not key or key.split() != [key]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from seedpipe.cache.exchange.provenance import SAYS, Provenance
 from seedpipe.errors import ExchangeError, SeedpipeError, counted, shortage
-from seedpipe.files import StrPath, most_unpacked, steady_input, whole_file, whole_files
+from seedpipe.files import StrPath, file_beside, most_unpacked, steady_input, whole_file, whole_files
 
 Columns: TypeAlias = dict[str, NDArray[Any]]
 """Values by name, one a row each."""
@@ -117,7 +117,7 @@ def array_names(path: Path) -> list[str]:
 
 def write_npy(out: Path, shape: tuple[int, ...], blocks: Iterable[Block]) -> list[Path]:
     """Write embeddings of a shape as .npy, and the name of each row, one a line, to a .txt file beside."""
-    names = out.with_suffix(".txt")
+    names = file_beside(out, ".txt")
     with (
         whole_files([out, names]) as (array, text),
         array.open("wb") as file,

@@ -23,6 +23,8 @@ from seedpipe.errors import ExchangeError, counted
 from seedpipe.files import StrPath, read_again, read_text, two_forms
 
 WRITTEN = (".npz", ".parquet", ".ark")
+BESIDE = {".npy": ".txt", ".ark": ".scp"}
+"""Names of the rows, or an index, that are written beside a file."""
 NAMES_SHOWN = 5
 UNSTORABLE = re.compile("[\\0\ud800-\udfff]")  # numpy drops the one, UTF-8 has none of the others
 NUMBERED = re.compile(r"(.+)#([0-9]{1,9})")
