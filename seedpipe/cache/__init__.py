@@ -18,6 +18,8 @@ from seedpipe.cache.format import (
     NetworkInfo,
     Shard,
     ShardInfo,
+    expect_real,
+    expect_unmasked,
 )
 from seedpipe.cache.reader import Cache, open_cache
 from seedpipe.cache.writer import (
@@ -46,6 +48,8 @@ __all__ = [
     "Shard",
     "ShardInfo",
     "check_finite",
+    "expect_real",
+    "expect_unmasked",
     "finished_shard",
     "link_cache",
     "open_cache",

@@ -12,14 +12,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, TypeAlias
+from typing import Annotated, Any, BinaryIO, Literal, TypeAlias, cast
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from seedpipe.errors import CacheDamagedError, CacheError, counted
+from seedpipe.errors import CacheDamagedError, CacheError, SeedpipeError, counted
 from seedpipe.files import OutputKind, digest_of, read_document
 
 FORMAT = "seedpipe-cache-1"
@@ -292,3 +292,24 @@ def _encoded(values: NDArray[Any]) -> NDArray[Any]:
         return values
     encoded = np.char.encode(values, "utf-8")
     return encoded.astype(h5py.string_dtype("utf-8", max(1, encoded.dtype.itemsize)))
+
+
+def expect_real(values: object, name: str, error: type[SeedpipeError]) -> None:
+    """Refuse arrays of which float32 would keep a part: masks go without a word, imaginary parts with a warning.
+
+    Raises
+    ------
+    SeedpipeError
+        Of the type ``error``.
+    """
+    expect_unmasked(values, name, error)
+    is_complex = getattr(values, "is_complex", None)  # of a tensor
+    if is_complex() if is_complex else np.iscomplexobj(cast("Any", values)):
+        raise error(f"{name} are complex numbers", expected="real ones", remedy="take .real or the absolute values")
+
+
+def expect_unmasked(values: object, name: str, error: type[SeedpipeError]) -> None:
+    """Refuse masked arrays alone, for those who convert the rest by other means."""
+    if isinstance(values, np.ma.MaskedArray):
+        remedy = "leave masked rows out, or say what stands there with .filled(value)"
+        raise error(f"{name} are a masked array", expected="a plain array, as masks would be ignored", remedy=remedy)

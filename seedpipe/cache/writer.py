@@ -23,6 +23,7 @@ from seedpipe.cache.format import (
     CacheInfo,
     Shard,
     ShardInfo,
+    expect_real,
     manifest_bytes,
     read_info,
     to_bytes,
@@ -204,6 +205,7 @@ def _restore_notes(work: Path, shards: Sequence[ShardInfo]) -> None:
 
 def check_finite(shard: Shard) -> None:
     """Refuse embeddings that are not finite, or not within the range of float16; the text names the utterance."""
+    expect_real(shard.embeddings, "embeddings", CacheError)
     finite = np.isfinite(shard.embeddings).all(axis=2)
     if finite.all():
         return

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from seedpipe.cache import LEAST_ENTRY, MOST_ENTRY, NetworkInfo
-from seedpipe.enhancers.given import as_array, as_tensor, expect_real
+from seedpipe.cache import LEAST_ENTRY, MOST_ENTRY, NetworkInfo, expect_real
+from seedpipe.enhancers.given import as_array, as_tensor
 from seedpipe.enhancers.hub import OnHub
 from seedpipe.errors import CacheMismatchError, ModelError
 from seedpipe.files import OutputKind, StrPath, fsync, read_again, read_bytes, read_json, sealed, whole_folder
@@ -223,7 +223,7 @@ class EmbeddingEnhancer(OnHub, ABC):
     def _in_blocks(self, embeddings: Embeddings, work: Callable[[Tensor], Tensor]) -> Embeddings:
         """Do the work on rows (B, D) of the embeddings, a block at a time, where the module is."""
         if isinstance(embeddings, Tensor | np.ndarray):
-            expect_real(embeddings, "embeddings")
+            expect_real(embeddings, "embeddings", ModelError)
         else:
             embeddings = as_array(embeddings, "embeddings")
         shape = tuple(embeddings.shape)

@@ -7,29 +7,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from seedpipe.cache import expect_real
 from seedpipe.errors import ModelError, SeedpipeError
 
-__all__ = ["as_array", "as_tensor", "expect_generator", "expect_real", "expect_unmasked"]
-
-
-def expect_real(values: ArrayLike | Tensor, name: str, error: type[SeedpipeError] = ModelError) -> None:
-    """Refuse arrays of which float32 would keep a part: masks go without a word, imaginary parts with a warning.
-
-    Raises
-    ------
-    SeedpipeError
-        Of the type ``error``.
-    """
-    expect_unmasked(values, name, error)
-    if values.is_complex() if isinstance(values, Tensor) else np.iscomplexobj(values):
-        raise error(f"{name} are complex numbers", expected="real ones", remedy="take .real or the absolute values")
-
-
-def expect_unmasked(values: object, name: str, error: type[SeedpipeError] = ModelError) -> None:
-    """Refuse masked arrays alone, for those who convert the rest by other means."""
-    if isinstance(values, np.ma.MaskedArray):
-        remedy = "leave masked rows out, or say what stands there with .filled(value)"
-        raise error(f"{name} are a masked array", expected="a plain array, as masks would be ignored", remedy=remedy)
+__all__ = ["as_array", "as_tensor", "expect_generator"]
 
 
 def as_array(values: ArrayLike | Tensor, name: str, error: type[SeedpipeError] = ModelError) -> NDArray[np.float32]:

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from seedpipe.cache import expect_unmasked
 from seedpipe.enhancers.arrays import train_enhancer
-from seedpipe.enhancers.given import as_array, expect_unmasked
+from seedpipe.enhancers.given import as_array
 from seedpipe.enhancers.seed import Enhancer
 from seedpipe.errors import ExchangeError, MissingExtraError, ModelError, install
 from seedpipe.files import StrPath
@@ -88,7 +89,7 @@ class SeedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 as_array(X, "noisy embeddings", ExchangeError), as_array(y, "clean embeddings", ExchangeError)
             )
             return self
-        expect_unmasked(X, "embeddings")
+        expect_unmasked(X, "embeddings", ModelError)
         embeddings = validate_data(self, X, dtype=np.float32)
         enhancer = self._load()
         self._through(enhancer, embeddings[:0])
@@ -98,7 +99,7 @@ class SeedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """Enhance embeddings, shape (B, D); the result has unit length."""
         check_is_fitted(self)
-        expect_unmasked(X, "embeddings")
+        expect_unmasked(X, "embeddings", ModelError)
         embeddings = validate_data(self, X, dtype=np.float32, reset=False)
         return self._through(self.enhancer_, embeddings)
 

@@ -24,7 +24,8 @@ from torch.utils.data import DataLoader
 
 from seedpipe import cache
 from seedpipe.cache import Cache, CacheInfo, NetworkInfo, Shard, reader
-from seedpipe.errors import BusyError, CacheDamagedError, CacheError, CacheMismatchError
+from seedpipe.cache.exchange import Vectors
+from seedpipe.errors import BusyError, CacheDamagedError, CacheError, CacheMismatchError, ExchangeError
 
 VARIANTS = ("clean", "noise", "reverb")
 NETWORK = NetworkInfo(name="stub", fingerprint="f" * 8, dimension=5, sample_rate=16_000)
@@ -170,6 +171,17 @@ def test_values_that_are_not_finite_never_enter(tmp_path: Path, value: float) ->
     shard.embeddings[2, 1, 3] = value
     with pytest.raises(CacheError, match=r"not finite for zwölf-十二/0-2\.wav \(noise\); listen to the utterance"):
         cache.write_shard(tmp_path / "shard-00000.h5", shard)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_values_of_which_a_part_would_go_never_enter(tmp_path: Path) -> None:
+    whole = contents(0, 4)
+    masked = np.ma.masked_array(whole.embeddings, np.zeros_like(whole.embeddings, bool))
+    for partly, text in ((masked, "are a masked array"), (whole.embeddings * 1j, "are complex numbers")):
+        with pytest.raises(CacheError, match=f"embeddings {text}"):
+            cache.write_shard(tmp_path / "shard-00000.h5", dataclasses.replace(whole, embeddings=partly))
+        with pytest.raises(ExchangeError, match=f"embeddings {text}"):
+            Vectors(tmp_path, [("a", 0)], partly[0])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from seedpipe.cache import LEAST_ENTRY, LONGEST, MOST_ENTRY
+from seedpipe.cache import LEAST_ENTRY, LONGEST, MOST_ENTRY, expect_real
 from seedpipe.cache.exchange.kaldi import Vector, read_ark, read_scp, write_kaldi
 from seedpipe.cache.exchange.npz import Block, array_names, read_npy, read_npz, readable, write_npz
 from seedpipe.cache.exchange.parquet import embedding_column, read_parquet, write_parquet
@@ -58,6 +58,7 @@ class Vectors:
     def __post_init__(self) -> None:
         """Take a text for a path, and lists for an array."""
         object.__setattr__(self, "path", Path(self.path))
+        expect_real(self.values, "embeddings", ExchangeError)
         if not isinstance(self.values, np.ndarray):
             object.__setattr__(self, "values", np.asarray(self.values, np.float32))
 
