@@ -100,7 +100,7 @@ def _measured(job: TrainingJob, params: TrainParams, work: Path) -> Safeguard | 
 
     As the training itself, they go on from their checkpoints in the folder ``work``.
     """
-    numbers = itertools.count()
+    numbers, checks = itertools.count(), job.checks() if job.checks else None
 
     def fit(apart: Tensor, *, linear: bool = False) -> Probe:
         loader = embedding_loader(job.cache, params, job.device, apart)
@@ -108,7 +108,7 @@ def _measured(job: TrainingJob, params: TrainParams, work: Path) -> Safeguard | 
             network = SeedMLP(job.cache.info.network.dimension, _skip(job, loader, params))
         else:
             trainer, number = _trainer(job, loader, params), next(numbers)
-            _train(trainer, work / f"check-{number}.safetensors", _told(job.checks, number))
+            _train(trainer, work / f"check-{number}.safetensors", _told(checks, number))
             network = trainer.average
         return Probe(_enhancer(job, loader, params, network), loader.calibration)
 

@@ -129,7 +129,7 @@ def train_on_cache(
     bar = ProgressBar(f"train {kind}", "steps", patient=True).training if isinstance(progress, str) else progress
     try:
         with followed(log, out, bar) as noted, locked(out):
-            checks = ProgressBar("check on held-out speech", "steps", patient=True).training if bar else None
+            checks = (lambda: ProgressBar("check on held-out speech", "steps", patient=True).training) if bar else None
             fitted = recipe.fit(TrainingJob(kind, cache, out, params, torch.device(device), noted, checks))
             result = TrainingResult.of(fitted, time.monotonic() - started)
             _publish(fitted, model_card(fitted.enhancer, cache, result), out)

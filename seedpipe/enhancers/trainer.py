@@ -28,6 +28,7 @@ from seedpipe.params import TrainParams
 CHECKPOINT = "checkpoint.safetensors"
 WARMUP_STEPS = 100
 POINT_STEPS = 100  # where an epoch is longer than this and than a tenth of the training
+MOST_POINTS = 30  # where epochs are short: each costs a pass over the held-out rows and a checkpoint
 
 
 def precision(wanted: str, device: torch.device) -> str:
@@ -80,6 +81,7 @@ class Trainer:
         self.held_out = loader.normalization(loader.held_out.embeddings.to(device))
         graph = params.cuda_graph and device.type == "cuda"
         self._take = StepGraph(self._take_step, self.generator) if graph else self._take_step
+        self._losses: list[Tensor] = []  # since the last point of the curve
         self._go_on(0, ())
 
     def points(self) -> Iterator[TrainingPoint]:
@@ -96,23 +98,22 @@ class Trainer:
     def _epoch(self) -> Iterator[TrainingPoint]:
         """Go through the rows once, or as far as the steps reach."""
         begun, apart = self.step % self.epoch_steps, max(POINT_STEPS, self.steps // 10)
-        losses: list[Tensor] = []
         for number, batch in enumerate(self.loader.batches(self.batch_rows, self.generator), 1):
             if number <= begun:  # before an interruption: drawn again, so that the generator is where it was
                 self._draw(self.loader.gather(batch), self.generator)
                 continue
-            losses.append(self.training_step(batch))
+            self._losses.append(self.training_step(batch))
             if self.step == self.steps:
                 break
             if number % apart == 0 and number < self.epoch_steps:
-                yield self._point(losses)
-                losses = []
+                yield self._point()
         self._epoch_start = self.generator.get_state()
-        yield self._point(losses)
+        if self.step == self.steps or len(self._losses) >= self.steps // MOST_POINTS:
+            yield self._point()
 
-    def _point(self, losses: list[Tensor]) -> TrainingPoint:
+    def _point(self) -> TrainingPoint:
         """The next point of the curve, over the losses of the steps since the last one."""
-        since = torch.stack(losses)
+        since, self._losses = torch.stack(self._losses), []
         point = TrainingPoint(self.step, since.mean().item(), self._validate())
         self._expect_finite(point, since)
         self.curve = (*self.curve, point)
@@ -171,6 +172,7 @@ class Trainer:
 
     def _go_on(self, step: int, curve: tuple[TrainingPoint, ...]) -> None:
         self.step, self.curve = step, curve
+        self._losses.clear()
         self.learning_rate = LambdaLR(self.optimizer, self._annealing, step - 1)
 
     def _annealing(self, step: int) -> float:

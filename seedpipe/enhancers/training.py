@@ -50,8 +50,8 @@ class TrainingJob:
     params: Params
     device: torch.device
     progress: TrainingCallback | None = None
-    checks: TrainingCallback | None = None
-    """Called in the same way by the trainings that judge the result, all together."""
+    checks: Callable[[], TrainingCallback] | None = None
+    """Makes what is called in the same way by the trainings that judge the result, all together, when they begin."""
 
 
 @dataclass(frozen=True)

@@ -229,7 +229,7 @@ def test_the_trainings_that_judge_tell_how_far_they_are_and_go_on(tmp_path: Path
         if len(told) == 4:
             raise KeyboardInterrupt
 
-    job = TrainingJob("seed", cache, tmp_path / "m", Params(train=params), torch.device("cpu"), checks=note)
+    job = TrainingJob("seed", cache, tmp_path / "m", Params(train=params), torch.device("cpu"), checks=lambda: note)
     with pytest.raises(KeyboardInterrupt):
         fit_network(job)
     fitted = fit_network(job)
