@@ -25,6 +25,12 @@ def square(number: int, seconds: float = 0.0) -> int:
     return number * number
 
 
+def told(number: int, seconds: float) -> int:
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+    return square(number, seconds)
+
+
 def process(_: int) -> int:
     time.sleep(0.05)
     return os.getpid()
@@ -198,10 +204,8 @@ def test_ctrl_c_sent_twice_to_all_processes_prints_no_more_than_what_was_cleaned
         "    input()\n"
         "    end(*arguments, **options)\n"
         "Pool.shutdown = close\n"
-        "results = t.unordered(t.square, t.numbers(1_000, 0.2), t.TWO)\n"
         "try:\n"
-        "    print(next(results), flush=True)\n"
-        "    list(results)\n"  # nothing else is printed, so Ctrl-C comes while results are waited for
+        "    list(t.unordered(t.told, t.numbers(1_000, 0.2), t.TWO))\n"  # a worker prints, this process waits
         "except KeyboardInterrupt:\n"
         "    print('interrupted', flush=True)\n"
     )

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from seedpipe.errors import ParamsError, counted
 from seedpipe.files import StrPath, whole_files
-from seedpipe.params import Params
+from seedpipe.params import ExtractParams, Params, TrainParams
 
 COPIED = (
     "dvc.yaml",
@@ -33,7 +33,12 @@ IGNORED = ".gitignore"
 PARAMS = "params.yaml"
 LOCAL = ".dvc/config.local"
 WITHOUT_GIT = "[core]\n    no_scm = true\n"
-OWN = {"manifest.root": "data/mine", "manifest.evaluations": "[mine]"}
+OWN = {
+    "manifest.root": "data/mine",
+    "manifest.evaluations": "[mine]",
+    "extract.draws": str(ExtractParams().draws),  # the repository's are those of the demonstration
+    "train.steps": str(TrainParams().steps),
+}
 """Values in which the ``params.yaml`` of a new project differs from that of the repository."""
 DATA_FOLDERS = ("train", "noise", "music", "rir", "eval")
 HEAD = """\
