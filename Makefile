@@ -2,8 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
-# For two cores: some tests wait.
-PROCESSES ?= 3
+PROCESSES ?= 2
 NETWORK ?= dvector
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
@@ -29,7 +28,7 @@ demo: $(STAMP)
 endif
 
 test: $(STAMP) check  ## lint, types, tests
-	$(RUN) OMP_NUM_THREADS=1 python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+	$(RUN) OMP_NUM_THREADS=1 python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
 check: $(STAMP)
 	$(RUN) ruff check .

@@ -34,12 +34,6 @@ TINY_PARAMS = ExtractParams(
 ONE_JOB = MachineParams(jobs=1, device="cpu")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first, so that processes end together."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The shared folder with real recordings and golden numbers."""
