@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from seedpipe import __version__
-from seedpipe.enhancers.base import TrainingCallback
+from seedpipe.enhancers.base import TrainingCallback, TrainingPoint
 from seedpipe.enhancers.checkpoint import Checkpoint
 from seedpipe.enhancers.convergence import training_warnings
 from seedpipe.enhancers.data import EmbeddingLoader, embedding_loader, is_resident
@@ -52,7 +53,7 @@ def fit_network(job: TrainingJob) -> Fitted:
     warnings = scale_warnings(raw, loader.normalization, params) if job.kind == "seed" else ()
     warnings += training_warnings(trainer.curve, job.cache.info.utterances)
     if params.safeguard:
-        safeguard = _measured(job, params, work)
+        safeguard = _measured(job, params, trainer, work)
         warnings += (NOT_MEASURED,) if safeguard is None else safeguard.warnings()
         enhancer = enhancer.used("enhanced" if safeguard is None else safeguard.use, safeguard)
     enhancer = enhancer.calibrated(*loader.calibration)
@@ -95,31 +96,32 @@ def _enhancer(job: TrainingJob, loader: EmbeddingLoader, params: TrainParams, ne
     return Enhancer(network.to("cpu"), config)
 
 
-def _measured(job: TrainingJob, params: TrainParams, work: Path) -> Safeguard | None:
+def _measured(job: TrainingJob, params: TrainParams, whole: Trainer, work: Path) -> Safeguard | None:
     """What trainings that saw half of the sources say of the other half; None where there is too little speech.
 
-    As the training itself, they go on from their checkpoints in the folder ``work``.
+    They go through their rows as often as the whole training did, so both together take the time of one. As the
+    training itself, they go on from their checkpoints in the folder ``work``.
     """
     numbers, checks = itertools.count(), job.checks() if job.checks else None
+    told = checks and partial(_tell_of_half, checks, whole.steps)
 
     def fit(apart: Tensor, *, linear: bool = False) -> Probe:
         loader = embedding_loader(job.cache, params, job.device, apart)
         if linear:
             network = SeedMLP(job.cache.info.network.dimension, _skip(job, loader, params))
         else:
-            trainer, number = _trainer(job, loader, params), next(numbers)
-            _train(trainer, work / f"check-{number}.safetensors", _told(checks, number))
+            half = params.model_copy(update={"steps": max(1, round(whole.steps * loader.count / whole.loader.count))})
+            trainer, number = _trainer(job, loader, half), next(numbers)
+            _train(trainer, work / f"check-{number}.safetensors", told and partial(told, number))
             network = trainer.average
         return Probe(_enhancer(job, loader, params, network), loader.calibration)
 
     return measure(job.cache, params, fit)
 
 
-def _told(checks: TrainingCallback | None, number: int) -> TrainingCallback | None:
-    """Tell of one of the two trainings on halves as of a part of both."""
-    if checks is None:
-        return None
-    return lambda point, steps: checks(replace(point, step=point.step + number * steps), 2 * steps)
+def _tell_of_half(checks: TrainingCallback, total: int, number: int, point: TrainingPoint, steps: int) -> None:
+    """Tell of one of the two trainings on halves as of the first or second half of so many steps."""
+    checks(replace(point, step=round((number + point.step / steps) / 2 * total)), total)
 
 
 def _configuration(job: TrainingJob, params: TrainParams) -> str:

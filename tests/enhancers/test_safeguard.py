@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from seedpipe.enhancers.fit import fit_network
 from seedpipe.enhancers.safeguard import NOT_MEASURED, USES, Rates, Safeguard, Use, judge
 from seedpipe.enhancers.skip import fit_skip
 from seedpipe.enhancers.sources import halves, sources, speakers_or_files
+from seedpipe.enhancers.trainer import Trainer
 from seedpipe.enhancers.training import TrainingJob
 from seedpipe.enhancers.whitening import ridge_matrix
 from seedpipe.errors import ModelError
@@ -238,3 +240,24 @@ def test_the_trainings_that_judge_tell_how_far_they_are_and_go_on(tmp_path: Path
     assert steps == sorted(set(steps)), "nothing is done again"
     whole = fit_network(TrainingJob("seed", cache, tmp_path / "n", Params(train=params), torch.device("cpu")))
     assert fitted.remarks == whole.remarks
+
+
+def test_the_trainings_that_judge_take_together_the_time_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = sourced_cache(tmp_path / "c", draw_embeddings(90, 3, 3, seed=0), ["a", "b", "b"])
+    lengths: list[int] = []
+    points = Trainer.points
+
+    def counted_points(self: Trainer) -> Iterator[TrainingPoint]:
+        lengths.append(self.steps)
+        return points(self)
+
+    monkeypatch.setattr(Trainer, "points", counted_points)
+    params = PARAMS.replace(steps=60)
+    fit_network(TrainingJob("seed", cache, tmp_path / "m", Params(train=params), torch.device("cpu")))
+    whole, *halves = lengths
+    assert whole == 60
+    assert len(halves) == 2
+    assert sum(halves) == pytest.approx(whole, abs=6), "the rows that are held out are not the same ones"
+    assert max(halves) > 1.5 * min(halves), "the larger half takes more"
