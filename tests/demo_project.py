@@ -19,6 +19,7 @@ SMALL = {
     "crops": 2,
     "steps": 6,
     "bootstrap": 200,
+    "jobs": 1,  # a worker takes longer to start than this work takes
 }
 
 

@@ -95,7 +95,7 @@ def test_the_pipeline_ends_with_the_table(project: Path) -> None:
             {"extract-train@dvector", "extract-eval@dvector-demo", "train@dvector-seed", *AFTER_TRAINING},
         ),
         ("draws: 2", "draws: 1", {"extract-train@dvector", "train@dvector-seed", *AFTER_TRAINING}),
-        ("jobs: 0", "jobs: 1", set()),
+        ("jobs: 1", "jobs: 0", set()),
     ],
     ids=["steps do not extract", "a changed SNR range extracts", "draws leave evaluation alone", "jobs do nothing"],
 )
